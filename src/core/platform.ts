@@ -1,0 +1,46 @@
+import type { TransportAddress } from './address.ts';
+import type { Env, Instant } from './sans-io.ts';
+
+/** One address of one network interface. */
+export interface InterfaceAddress {
+  readonly name: string;
+  /** Canonical text. */
+  readonly ip: string;
+  /** Loopback. */
+  readonly internal: boolean;
+}
+
+/** A bound UDP socket. */
+export interface UdpSocket {
+  /** What it is bound to; the port is the real one even when 0 was asked for. */
+  readonly local: TransportAddress;
+  /**
+   * Sends `buffer[offset, offset + length)`. The bytes are out of the caller's hands when it returns: the buffer may be
+   * reused at once. Errors of single sends (no route, message too long) are reported to `onError`, never thrown.
+   */
+  send(buffer: Uint8Array, offset: number, length: number, remote: TransportAddress): void;
+  /** Idempotent. No callback comes after it. */
+  close(): void;
+}
+
+export interface UdpHandlers {
+  /** `bytes` is borrowed for the call. `remote` is the same object for each datagram of the same sender while it is cached. */
+  onDatagram(bytes: Uint8Array, remote: TransportAddress): void;
+  onError(error: Error, remote: TransportAddress | undefined): void;
+}
+
+/**
+ * The machine, as the façade sees it: one clock, one kind of timer, sockets, names. The Node shell implements it on
+ * `node:dgram`, the simulator on virtual time. Nothing else in the façade touches the outside.
+ */
+export interface Platform {
+  readonly env: Env;
+  now(): Instant;
+  /** Calls `fire` once at or after `at`; returns a cancel function. Does not by itself keep the process alive. */
+  setTimer(at: Instant, fire: () => void): () => void;
+  interfaces(): readonly InterfaceAddress[];
+  /** @throws when the address cannot be bound: the promise rejects with the system's reason. */
+  bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket>;
+  /** Host name to addresses, in resolver order; an IP literal resolves to itself. Rejects when there is none. */
+  resolve(hostname: string): Promise<readonly string[]>;
+}
