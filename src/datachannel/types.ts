@@ -1,0 +1,148 @@
+import { type Instant, UsageError } from '../core/index.ts';
+
+/** Small stable number that names one channel for the life of a `DataChannels`; never given out twice. */
+export type ChannelHandle = number;
+
+/** The side of the DTLS association: the client opens channels on even streams, the server on odd ones (RFC 8832 §6). */
+export type DtlsRole = 'client' | 'server';
+
+/** RFC 8831 §6.4: the four priorities that WebRTC uses; any other 16-bit number is legal too. */
+export const PRIORITY = { belowNormal: 128, normal: 256, high: 512, extraHigh: 1024 } as const;
+
+/** What a channel is, the same on both sides when it was opened in-band (RFC 8831 §6.4). */
+export interface ChannelParameters {
+  /** At most 65,535 bytes of UTF-8. */
+  readonly label: string;
+  /** At most 65,535 bytes of UTF-8; empty when unspecified. */
+  readonly protocol: string;
+  readonly ordered: boolean;
+  /** Retransmissions of one message before it is given up; undefined is no limit. Excludes `maxPacketLifeTime`. */
+  readonly maxRetransmits: number | undefined;
+  /** Milliseconds from `send` during which a message may be (re)transmitted; undefined is no limit. */
+  readonly maxPacketLifeTime: number | undefined;
+  /** 16 bits, a weight for weighted fair queueing: see {@link PRIORITY}. */
+  readonly priority: number;
+  /** True where the application agrees about the channel by itself and no DCEP message is sent. */
+  readonly negotiated: boolean;
+  /** The stream identifier, 0 to 65,534; undefined until the DTLS role is known. */
+  readonly id: number | undefined;
+}
+
+/** Parameters of `DataChannels.open`; what is left out is reliable, ordered, in-band and of normal priority. */
+export type ChannelOptions = {
+  readonly [K in keyof ChannelParameters]?: ChannelParameters[K] | undefined;
+};
+
+/** The states of the W3C's RTCDataChannelState. */
+export type ChannelState = 'connecting' | 'open' | 'closing' | 'closed';
+
+/** A channel as it is now, with its counters. */
+export interface ChannelInfo extends ChannelParameters {
+  readonly state: ChannelState;
+  readonly messagesSent: number;
+  /** Application bytes, without framing; UTF-8 for text. */
+  readonly bytesSent: number;
+  readonly messagesReceived: number;
+  readonly bytesReceived: number;
+}
+
+/**
+ * Why a command was refused. The façade maps them to the W3C's names: `not-open` InvalidStateError,
+ * `message-too-large`, `bad-parameters` TypeError, `buffer-full`, `id-in-use`, `no-free-id` and `id-out-of-range`
+ * OperationError, `closed` InvalidStateError.
+ */
+export type DataChannelErrorCode =
+  | 'not-open'
+  | 'message-too-large'
+  | 'buffer-full'
+  | 'bad-parameters'
+  | 'id-in-use'
+  | 'no-free-id'
+  | 'id-out-of-range'
+  | 'closed';
+
+/** The caller asked for something that cannot be; nothing was changed. */
+export class DataChannelError extends UsageError {
+  readonly code: DataChannelErrorCode;
+
+  constructor(code: DataChannelErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** The W3C's RTCErrorDetailType, as far as channels have it. */
+export type ChannelErrorDetail = 'data-channel-failure' | 'sctp-failure';
+
+/** What `DataChannels.pollEvent` returns, in the order in which it happened. */
+export type DataChannelEvent =
+  /** The peer opened a channel. `open` follows at once; sending is allowed from here on. */
+  | { readonly type: 'channel'; readonly handle: ChannelHandle; readonly parameters: ChannelParameters }
+  /** A channel of ours got its stream identifier. */
+  | { readonly type: 'id'; readonly handle: ChannelHandle; readonly id: number }
+  | { readonly type: 'open'; readonly handle: ChannelHandle }
+  /** The bytes belong to the receiver of the event. */
+  | { readonly type: 'message'; readonly handle: ChannelHandle; readonly data: string | Uint8Array }
+  /** The peer began to close (not sent for a local `close`). */
+  | { readonly type: 'closing'; readonly handle: ChannelHandle }
+  /** The last event of a handle. An `error` event comes before it where the end was not a graceful one. */
+  | { readonly type: 'closed'; readonly handle: ChannelHandle }
+  | { readonly type: 'buffered-amount-low'; readonly handle: ChannelHandle }
+  | {
+      readonly type: 'error';
+      readonly handle: ChannelHandle;
+      readonly message: string;
+      readonly detail: ChannelErrorDetail;
+      /** RFC 9260 §3.3.10 cause code, where an ABORT ended the association. */
+      readonly sctpCauseCode: number | undefined;
+    };
+
+/** One SCTP user message, as `SctpAssociation.send` takes it. */
+export interface StreamMessage {
+  readonly streamId: number;
+  readonly ppid: number;
+  /** Kept without copying until it is acknowledged or given up. */
+  readonly bytes: Uint8Array;
+  readonly ordered: boolean;
+  readonly maxRetransmits?: number | undefined;
+  readonly lifetimeMs?: number | undefined;
+}
+
+/**
+ * What channels need from an SCTP association; `SctpAssociation` of `purertc/sctp` is one. Written down as an interface
+ * so that the state machine here can be run over anything that delivers messages on numbered streams.
+ */
+export interface StreamCarrier {
+  /** Queues one message. @throws {UsageError} not connected, or the send buffer is full. */
+  send(message: StreamMessage, now: Instant): void;
+  /** Bytes queued on a stream and not yet sent for the first time. */
+  bufferedAmount(streamId: number): number;
+  setBufferedAmountLowThreshold(streamId: number, bytes: number): void;
+  /** Resets the outgoing halves, each after what is queued on it has been delivered or given up (RFC 6525 §5.1.2). */
+  resetStreams(streamIds: readonly number[], now: Instant): void;
+  /** The stream's weight in the scheduler (RFC 8260 §3.6), where the carrier has one. */
+  setStreamPriority?(streamId: number, priority: number): void;
+}
+
+/** The SCTP events that channels act on. Others may be handed in and are ignored. */
+export type CarrierEvent =
+  | { readonly type: 'connected'; readonly inboundStreams: number; readonly outboundStreams: number }
+  | {
+      readonly type: 'message';
+      readonly streamId: number;
+      readonly ppid: number;
+      readonly bytes: Uint8Array;
+      readonly unordered: boolean;
+    }
+  | { readonly type: 'buffered-amount-low'; readonly streamId: number }
+  | { readonly type: 'incoming-reset'; readonly streamIds: readonly number[] }
+  | { readonly type: 'outgoing-reset'; readonly streamIds: readonly number[]; readonly ok: boolean }
+  | { readonly type: 'restarted' }
+  | { readonly type: 'closed' }
+  | {
+      readonly type: 'aborted';
+      readonly byPeer: boolean;
+      readonly cause: number | undefined;
+      readonly message: string;
+    }
+  | { readonly type: 'failed'; readonly message?: string };
