@@ -38,6 +38,11 @@ export interface Platform {
   now(): Instant;
   /** Calls `fire` once at or after `at`; returns a cancel function. Does not by itself keep the process alive. */
   setTimer(at: Instant, fire: () => void): () => void;
+  /**
+   * Runs `task` once, soon, after the current task and its microtasks; tasks run in the order they were queued. Unlike a
+   * timer a queued task does keep the process alive until it has run: it carries an event to the application.
+   */
+  queueTask(task: () => void): void;
   interfaces(): readonly InterfaceAddress[];
   /** @throws when the address cannot be bound: the promise rejects with the system's reason. */
   bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket>;
