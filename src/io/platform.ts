@@ -1,0 +1,70 @@
+import { lookup } from 'node:dns/promises';
+import { networkInterfaces } from 'node:os';
+import {
+  canonicalIp,
+  type Env,
+  type Instant,
+  type InterfaceAddress,
+  type Platform,
+  SILENT,
+  type Trace,
+  type TransportAddress,
+  type UdpHandlers,
+  type UdpSocket,
+} from '../core/index.ts';
+import { nodeCrypto } from './node-crypto.ts';
+import { TimerQueue } from './timer-queue.ts';
+import { bindUdpSocket } from './udp-socket.ts';
+
+/** What the cores may not obtain themselves, from this machine. */
+export function nodeEnv(trace: Trace = SILENT): Env {
+  return { random: (out) => nodeCrypto.random(out), wallClockMs: () => Date.now(), crypto: nodeCrypto, trace };
+}
+
+const timers = new TimerQueue({
+  now: () => performance.now(),
+  arm: (delayMs, fire) => {
+    const timer = setTimeout(fire, delayMs);
+    timer.unref(); // sockets keep the process alive, timers do not
+    return () => clearTimeout(timer);
+  },
+});
+
+/** {@link Platform} on Node: `node:dgram`, `performance.now()`, one `setTimeout`, the system's resolver. */
+export const platform: Platform = {
+  env: nodeEnv(),
+
+  now(): Instant {
+    return performance.now();
+  },
+
+  setTimer(at: Instant, fire: () => void): () => void {
+    return timers.set(at, fire);
+  },
+
+  queueTask(task: () => void): void {
+    setImmediate(task); // the phase right behind the one that reads sockets
+  },
+
+  interfaces(): readonly InterfaceAddress[] {
+    const found: InterfaceAddress[] = [];
+    for (const [name, addresses] of Object.entries(networkInterfaces())) {
+      for (const { address, internal } of addresses ?? []) {
+        const ip = canonicalIp(address);
+        if (ip !== undefined) found.push({ name, ip, internal });
+      }
+    }
+    return found;
+  },
+
+  bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> {
+    return bindUdpSocket(local, handlers);
+  },
+
+  async resolve(hostname: string): Promise<readonly string[]> {
+    const literal = canonicalIp(hostname);
+    if (literal !== undefined) return [literal];
+    const answers = await lookup(hostname, { all: true, verbatim: true });
+    return answers.flatMap(({ address }) => canonicalIp(address) ?? []);
+  },
+};

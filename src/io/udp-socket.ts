@@ -1,0 +1,211 @@
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { networkInterfaces } from 'node:os';
+import { canonicalIp, ipFamily, type TransportAddress, type UdpHandlers, type UdpSocket } from '../core/index.ts';
+
+/** Asked of the system for each direction; it may give less. A burst of one congestion window must fit. */
+export const SOCKET_BUFFER_BYTES: number = 4 * 1024 * 1024;
+
+/** Remote address objects kept per socket; the oldest half is forgotten beyond it. */
+export const MAX_CACHED_REMOTES = 4096;
+
+/** Datagrams handed to the system and not yet taken by it, per socket; more are dropped, as a full queue in a router. */
+export const MAX_SENDS_IN_FLIGHT = 8192;
+
+/** Recycled send buffers kept by the process, of {@link SEND_BUFFER_BYTES} each. */
+export const MAX_POOLED_BUFFERS = 256;
+
+/** Longer datagrams (path MTUs above Ethernet's) get a buffer of their own. */
+const SEND_BUFFER_BYTES = 2048;
+
+/**
+ * Binds a UDP socket. An IPv6 socket carries IPv6 only, so that `::` and `0.0.0.0` can be bound side by side.
+ * @param local - port 0 asks for a free one. A link-local IPv6 address is bound on the interface that has it.
+ * @throws rejects with the system's error (`EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`) when it cannot be bound.
+ */
+export function bindUdpSocket(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> {
+  return new Promise((resolve, reject) => {
+    const family = ipFamily(local.ip);
+    const zone = isLinkLocal(local.ip) ? zoneOf(local.ip) : '';
+    const socket = createSocket({ type: family === 4 ? 'udp4' : 'udp6', ipv6Only: family === 6, lookup: literal });
+    const failed = (error: Error) => {
+      socket.close();
+      reject(error);
+    };
+    socket.once('error', failed);
+    socket.bind({ port: local.port, address: local.ip + zone, exclusive: true }, () => {
+      socket.off('error', failed);
+      resolve(new NodeUdpSocket(socket, { ip: local.ip, port: socket.address().port }, zone, handlers));
+    });
+  });
+}
+
+/** Addresses here are literals: answering at once keeps `send` synchronous down to the system call. */
+function literal(
+  address: string,
+  _options: unknown,
+  done: (error: NodeJS.ErrnoException | null, address: string, family: number) => void,
+): void {
+  done(null, address, ipFamily(address));
+}
+
+class NodeUdpSocket implements UdpSocket {
+  readonly local: TransportAddress;
+  readonly #socket: Socket;
+  readonly #zone: string;
+  readonly #handlers: UdpHandlers;
+  readonly #remotes = new RemoteCache();
+  #inFlight = 0;
+  #closed = false;
+
+  constructor(socket: Socket, local: TransportAddress, zone: string, handlers: UdpHandlers) {
+    this.local = local;
+    this.#socket = socket;
+    this.#zone = zone;
+    this.#handlers = handlers;
+    for (const grow of [
+      () => socket.setRecvBufferSize(SOCKET_BUFFER_BYTES),
+      () => socket.setSendBufferSize(SOCKET_BUFFER_BYTES),
+    ]) {
+      try {
+        grow();
+      } catch (error) {
+        // Some systems refuse what exceeds their limit instead of giving less; the default size works too.
+        handlers.onError(asError(error), undefined);
+      }
+    }
+    socket.on('message', (bytes: Uint8Array, info: RemoteInfo) => {
+      if (!this.#closed) handlers.onDatagram(bytes, this.#remotes.get(info.address, info.port));
+    });
+    socket.on('error', (error) => this.#report(error, undefined));
+  }
+
+  send(buffer: Uint8Array, offset: number, length: number, remote: TransportAddress): void {
+    if (this.#closed) return;
+    if (this.#inFlight >= MAX_SENDS_IN_FLIGHT) {
+      this.#report(new Error('the send queue is full'), remote);
+      return;
+    }
+    const pending = takeSend(length);
+    pending.bytes.set(buffer.subarray(offset, offset + length));
+    pending.owner = this;
+    pending.remote = remote;
+    const ip = this.#zone !== '' && isLinkLocal(remote.ip) ? remote.ip + this.#zone : remote.ip;
+    this.#inFlight++;
+    try {
+      this.#socket.send(pending.bytes, 0, length, remote.port, ip, pending.done);
+    } catch (error) {
+      pending.done(asError(error)); // port 0, or a socket that the system has closed
+    }
+  }
+
+  /** The system has taken the datagram, or refused it. */
+  sent(error: Error | null, remote: TransportAddress | undefined): void {
+    this.#inFlight--;
+    if (error !== null) this.#report(error, remote);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#socket.close();
+  }
+
+  #report(error: Error, remote: TransportAddress | undefined): void {
+    if (!this.#closed) this.#handlers.onError(error, remote);
+  }
+}
+
+/**
+ * One `TransportAddress` object per sender, so that the cores can look a path up by identity, and so that no string is
+ * made for each datagram.
+ */
+export class RemoteCache {
+  readonly #byKey = new Map<string, TransportAddress>();
+  #lastIp = '';
+  #lastPort = 0;
+  #last: TransportAddress = { ip: '', port: 0 };
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  /** @param rawIp - as the system writes it, perhaps with a zone. */
+  get(rawIp: string, port: number): TransportAddress {
+    if (port === this.#lastPort && rawIp === this.#lastIp) return this.#last;
+    const key = `${rawIp} ${port}`;
+    let remote = this.#byKey.get(key);
+    if (remote === undefined) {
+      const zone = rawIp.indexOf('%');
+      const ip = zone < 0 ? rawIp : rawIp.slice(0, zone);
+      remote = { ip: canonicalIp(ip) ?? ip, port };
+      if (this.#byKey.size >= MAX_CACHED_REMOTES) this.#forgetOldest();
+      this.#byKey.set(key, remote);
+    }
+    this.#lastIp = rawIp;
+    this.#lastPort = port;
+    this.#last = remote;
+    return remote;
+  }
+
+  /** A flood from forged addresses must not grow the map; halving keeps the cost per datagram constant. */
+  #forgetOldest(): void {
+    let excess = MAX_CACHED_REMOTES / 2;
+    for (const key of this.#byKey.keys()) {
+      if (excess-- <= 0) break;
+      this.#byKey.delete(key);
+    }
+  }
+}
+
+/**
+ * One datagram on its way into the system. Node keeps a reference to the bytes until it calls back (it queues when the
+ * socket's buffer is full), hence the copy; the buffer and the callback are made once and recycled.
+ */
+interface PendingSend {
+  readonly bytes: Uint8Array;
+  readonly done: (error: Error | null) => void;
+  owner: NodeUdpSocket | undefined;
+  remote: TransportAddress | undefined;
+}
+
+const freeSends: PendingSend[] = [];
+
+function takeSend(length: number): PendingSend {
+  const free = length <= SEND_BUFFER_BYTES ? freeSends.pop() : undefined;
+  if (free !== undefined) return free;
+  const pending: PendingSend = {
+    bytes: new Uint8Array(Math.max(length, SEND_BUFFER_BYTES)),
+    owner: undefined,
+    remote: undefined,
+    done: (error) => {
+      const { owner, remote } = pending;
+      if (owner === undefined) return; // Node never calls back twice; a recycled buffer in use twice would be silent corruption
+      pending.owner = undefined;
+      pending.remote = undefined;
+      if (pending.bytes.length === SEND_BUFFER_BYTES && freeSends.length < MAX_POOLED_BUFFERS) freeSends.push(pending);
+      owner.sent(error, remote);
+    },
+  };
+  return pending;
+}
+
+/** RFC 4291 §2.5.6: fe80::/10. */
+function isLinkLocal(ip: string): boolean {
+  return /^fe[89ab][0-9a-f]:/.test(ip);
+}
+
+/** `%eth0`: which interface a link-local address belongs to (RFC 4007 §11); empty when no interface has it. */
+function zoneOf(ip: string): string {
+  for (const [name, addresses] of Object.entries(networkInterfaces())) {
+    for (const address of addresses ?? []) {
+      if (canonicalIp(address.address) === ip) {
+        return `%${process.platform === 'win32' && address.family === 'IPv6' ? address.scopeid : name}`;
+      }
+    }
+  }
+  return '';
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
