@@ -62,7 +62,7 @@ export class TimerQueue {
 
   /** The runtime's timer fired. An exception of one callback must not keep the others from running: it is thrown last. */
   #wake(): void {
-    this.#armedAt = Number.POSITIVE_INFINITY;
+    this.#armedAt = Number.NEGATIVE_INFINITY; // what the callbacks set is armed once, at the end
     const now = this.#backend.now();
     const limit = this.#order; // timers set by callbacks wait for the next turn, so that a zero delay cannot loop here
     let failure: { readonly error: unknown } | undefined;
