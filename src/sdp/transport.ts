@@ -1,0 +1,137 @@
+import {
+  attributeValue,
+  attributeValues,
+  DEFAULT_MAX_MESSAGE_SIZE,
+  type Fingerprint,
+  hasAttribute,
+  parseFingerprint,
+  parseMaxMessageSize,
+  parseSctpMap,
+  parseSetup,
+  readGroups,
+  readMid,
+  type Setup,
+} from './attributes.ts';
+import { decimal, fields } from './grammar.ts';
+import type { AttributeScope, MediaDescription, SessionDescription } from './model.ts';
+
+/** What one section says about its ICE, DTLS and SCTP transports, after inheritance. */
+export interface TransportDescription {
+  readonly mid: string | undefined;
+  /** Port 0 without `a=bundle-only`: rejected or disabled (RFC 3264 §6). */
+  readonly rejected: boolean;
+  /** Present together or not at all; from one level (RFC 8839 §5.4). */
+  readonly ufrag: string | undefined;
+  readonly pwd: string | undefined;
+  readonly iceLite: boolean;
+  readonly iceOptions: readonly string[];
+  /** Milliseconds wished between checks; 50 when absent (RFC 8839 §5.5). */
+  readonly icePacingMs: number;
+  /** Each as RFC 8839 §5.1 text without `a=`: `candidate:1 1 udp …`. Not parsed here; bad ones are to be ignored. */
+  readonly candidates: readonly string[];
+  readonly endOfCandidates: boolean;
+  readonly setup: Setup | undefined;
+  readonly tlsId: string | undefined;
+  readonly fingerprints: readonly Fingerprint[];
+  /** RFC 8841 §5, or the port of `a=sctpmap` in descriptions of old stacks. */
+  readonly sctpPort: number | undefined;
+  /** Bytes that the sender of this description accepts (RFC 8841 §6): 65,536 when absent; 0 is no limit. */
+  readonly maxMessageSize: number;
+}
+
+/** The levels at which a section's transport attributes may stand, nearest first. */
+function transportScopes(media: MediaDescription, session: SessionDescription): AttributeScope[] {
+  const tagged = bundleTaggedSection(media, session);
+  return tagged === undefined || tagged === media ? [media, session] : [media, tagged, session];
+}
+
+/**
+ * The section whose transport `media` shares: the one that the first mid of its BUNDLE group names (RFC 9143 §7.1.3).
+ * Undefined where the section is in no group.
+ */
+export function bundleTaggedSection(
+  media: MediaDescription,
+  session: SessionDescription,
+): MediaDescription | undefined {
+  const mid = readMid(media);
+  if (mid === undefined) return undefined;
+  const group = readGroups(session).find((g) => g.semantics === 'BUNDLE' && g.mids.includes(mid));
+  const tag = group?.mids[0];
+  return tag === undefined ? undefined : session.media.find((m) => readMid(m) === tag);
+}
+
+/** Whether a section is rejected or disabled: port 0, unless it is bundle-only (RFC 9143 §6). */
+export function isRejected(media: MediaDescription): boolean {
+  return media.port === 0 && !hasAttribute(media, 'bundle-only');
+}
+
+/**
+ * Reads the transport of one section. What the section does not say is taken from the BUNDLE-tagged section of its group
+ * (RFC 9143 §7.1.3: attributes of categories IDENTICAL and TRANSPORT stand only there) and then from the session level.
+ */
+export function readTransportDescription(media: MediaDescription, session: SessionDescription): TransportDescription {
+  const scopes = transportScopes(media, session);
+  const first = (name: string): string | undefined => {
+    for (const scope of scopes) {
+      const value = attributeValue(scope, name);
+      if (value !== undefined) return value;
+    }
+    return undefined;
+  };
+  const credentials = scopes.find((s) => hasAttribute(s, 'ice-ufrag') && hasAttribute(s, 'ice-pwd'));
+  const prints = scopes.find((s) => hasAttribute(s, 'fingerprint'));
+  const candidates = scopes.find((s) => s !== session && hasAttribute(s, 'candidate'));
+  const setup = first('setup');
+  const options = scopes.flatMap((scope) => attributeValues(scope, 'ice-options').flatMap(fields));
+  return {
+    mid: readMid(media),
+    rejected: isRejected(media),
+    ufrag: credentials && attributeValue(credentials, 'ice-ufrag'),
+    pwd: credentials && attributeValue(credentials, 'ice-pwd'),
+    iceLite: hasAttribute(session, 'ice-lite') || hasAttribute(media, 'ice-lite'),
+    iceOptions: [...new Set(options)],
+    icePacingMs: decimal(first('ice-pacing') ?? '', 9_999_999_999) ?? 50,
+    candidates: candidates === undefined ? [] : attributeValues(candidates, 'candidate').map((c) => `candidate:${c}`),
+    endOfCandidates: scopes.some((scope) => hasAttribute(scope, 'end-of-candidates')),
+    setup: setup === undefined ? undefined : parseSetup(setup),
+    tlsId: first('tls-id'),
+    fingerprints:
+      prints === undefined ? [] : attributeValues(prints, 'fingerprint').flatMap((v) => parseFingerprint(v) ?? []),
+    sctpPort: readSctpPort(media),
+    maxMessageSize: parseMaxMessageSize(attributeValue(media, 'max-message-size') ?? '') ?? DEFAULT_MAX_MESSAGE_SIZE,
+  };
+}
+
+/** `a=sctp-port` (RFC 8841 §5.2), or what its drafts had: `DTLS/SCTP <port>` with `a=sctpmap:<port> …`. */
+function readSctpPort(media: MediaDescription): number | undefined {
+  const port = attributeValue(media, 'sctp-port');
+  if (port !== undefined) return decimal(port, 65_535);
+  const map = attributeValue(media, 'sctpmap');
+  return map === undefined ? undefined : parseSctpMap(map)?.port;
+}
+
+const SCTP_PROTOS = ['UDP/DTLS/SCTP', 'TCP/DTLS/SCTP', 'DTLS/SCTP'];
+/** RFC 8841 §15.3: the association usage of data channels. */
+export const DATA_CHANNEL_FORMAT = 'webrtc-datachannel';
+
+/** Whether a section carries data channels (RFC 8841 §4), also in the form of its drafts. */
+export function isDataSection(media: MediaDescription): boolean {
+  if (media.media !== 'application' || !SCTP_PROTOS.includes(media.proto.toUpperCase())) return false;
+  if (media.formats.includes(DATA_CHANNEL_FORMAT)) return true;
+  return attributeValues(media, 'sctpmap').some((v) => parseSctpMap(v)?.app === DATA_CHANNEL_FORMAT);
+}
+
+/** The section of a description that carries its data channels: the first that is not rejected. */
+export function findDataSection(session: SessionDescription): MediaDescription | undefined {
+  return session.media.find((media) => isDataSection(media) && !isRejected(media));
+}
+
+/**
+ * The largest message that may be sent (the W3C's "update the data max message size"): the lesser of what the peer
+ * accepts and what we can send, where 0 stands for no limit on either side; Infinity when both are 0.
+ */
+export function maxSendMessageSize(remoteMaxMessageSize: number, canSendSize: number): number {
+  if (remoteMaxMessageSize === 0 && canSendSize === 0) return Number.POSITIVE_INFINITY;
+  if (remoteMaxMessageSize === 0 || canSendSize === 0) return Math.max(remoteMaxMessageSize, canSendSize);
+  return Math.min(remoteMaxMessageSize, canSendSize);
+}
