@@ -1,0 +1,3 @@
+export * from './association.ts';
+export type { SchedulerName } from './scheduler.ts';
+export * from './types.ts';
