@@ -1,4 +1,5 @@
-import { type Instant, UsageError } from '../core/index.ts';
+import { UsageError } from '../core/index.ts';
+import type { SctpAssociation } from '../sctp/index.ts';
 
 /** Small stable number that names one channel for the life of a `DataChannels`; never given out twice. */
 export type ChannelHandle = number;
@@ -85,8 +86,11 @@ export type DataChannelEvent =
   | { readonly type: 'message'; readonly handle: ChannelHandle; readonly data: string | Uint8Array }
   /** The peer began to close (not sent for a local `close`). */
   | { readonly type: 'closing'; readonly handle: ChannelHandle }
-  /** The last event of a handle. An `error` event comes before it where the end was not a graceful one. */
-  | { readonly type: 'closed'; readonly handle: ChannelHandle }
+  /**
+   * The last event of a handle, with its final counters. An `error` event comes before it where the end was not a
+   * graceful one.
+   */
+  | { readonly type: 'closed'; readonly handle: ChannelHandle; readonly info: ChannelInfo }
   | { readonly type: 'buffered-amount-low'; readonly handle: ChannelHandle }
   | {
       readonly type: 'error';
@@ -97,52 +101,17 @@ export type DataChannelEvent =
       readonly sctpCauseCode: number | undefined;
     };
 
-/** One SCTP user message, as `SctpAssociation.send` takes it. */
-export interface StreamMessage {
-  readonly streamId: number;
-  readonly ppid: number;
-  /** Kept without copying until it is acknowledged or given up. */
-  readonly bytes: Uint8Array;
-  readonly ordered: boolean;
-  readonly maxRetransmits?: number | undefined;
-  readonly lifetimeMs?: number | undefined;
-}
-
 /**
- * What channels need from an SCTP association; `SctpAssociation` of `purertc/sctp` is one. Written down as an interface
- * so that the state machine here can be run over anything that delivers messages on numbered streams.
+ * What channels need from an SCTP association. A part of its class, so that the state machine here can also be run over
+ * anything else that delivers messages on numbered streams, as its tests do.
  */
-export interface StreamCarrier {
-  /** Queues one message. @throws {UsageError} not connected, or the send buffer is full. */
-  send(message: StreamMessage, now: Instant): void;
-  /** Bytes queued on a stream and not yet sent for the first time. */
-  bufferedAmount(streamId: number): number;
-  setBufferedAmountLowThreshold(streamId: number, bytes: number): void;
-  /** Resets the outgoing halves, each after what is queued on it has been delivered or given up (RFC 6525 §5.1.2). */
-  resetStreams(streamIds: readonly number[], now: Instant): void;
-  /** The stream's weight in the scheduler (RFC 8260 §3.6), where the carrier has one. */
-  setStreamPriority?(streamId: number, priority: number): void;
-}
-
-/** The SCTP events that channels act on. Others may be handed in and are ignored. */
-export type CarrierEvent =
-  | { readonly type: 'connected'; readonly inboundStreams: number; readonly outboundStreams: number }
-  | {
-      readonly type: 'message';
-      readonly streamId: number;
-      readonly ppid: number;
-      readonly bytes: Uint8Array;
-      readonly unordered: boolean;
-    }
-  | { readonly type: 'buffered-amount-low'; readonly streamId: number }
-  | { readonly type: 'incoming-reset'; readonly streamIds: readonly number[] }
-  | { readonly type: 'outgoing-reset'; readonly streamIds: readonly number[]; readonly ok: boolean }
-  | { readonly type: 'restarted' }
-  | { readonly type: 'closed' }
-  | {
-      readonly type: 'aborted';
-      readonly byPeer: boolean;
-      readonly cause: number | undefined;
-      readonly message: string;
-    }
-  | { readonly type: 'failed'; readonly message?: string };
+export type StreamCarrier = Pick<
+  SctpAssociation,
+  | 'send'
+  | 'bufferedAmount'
+  | 'setBufferedAmountLowThreshold'
+  | 'setStreamPriority'
+  | 'resetStreams'
+  | 'holdReceived'
+  | 'consume'
+>;
