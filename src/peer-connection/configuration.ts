@@ -1,0 +1,180 @@
+import type { Instant, InterfaceAddress, Platform } from '../core/index.ts';
+import { utf8 } from '../core/index.ts';
+import { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
+import { RTCCertificate } from './rtc-certificate.ts';
+import type { PeerTransportOptions } from './transport-types.ts';
+import { dictionary, domError, domString, enforceRange, enumValue, usvString } from './web-idl.ts';
+
+const POLICIES = ['relay', 'all'] as const;
+const BUNDLE = ['balanced', 'max-compat', 'max-bundle'] as const;
+const MUX = ['require'] as const;
+
+export type RTCIceTransportPolicy = (typeof POLICIES)[number];
+export type RTCBundlePolicy = (typeof BUNDLE)[number];
+export type RTCRtcpMuxPolicy = (typeof MUX)[number];
+
+/** W3C RTCIceServer. */
+export interface RTCIceServer {
+  urls: string | string[];
+  username?: string;
+  credential?: string;
+}
+
+/**
+ * What a Node program may want that a browser does not let it choose: one extra member of the configuration. Read when
+ * the connection is made; `setConfiguration` does not change it.
+ */
+export interface PurertcOptions {
+  /** Sockets, clock, names, randomness and cryptography instead of the runtime's own. */
+  readonly platform?: Platform;
+  /**
+   * Which interface addresses get a socket and a candidate; given, it alone decides. Default: all that are not loopback
+   * and not IPv6 link-local, or loopback where there is nothing else.
+   */
+  readonly interfaceFilter?: (address: InterfaceAddress) => boolean;
+  /** UDP ports to bind, both included; default: any. */
+  readonly portRange?: { readonly min: number; readonly max: number };
+  /** Fixed ICE credentials (RFC 8839 §5.4) instead of random ones, for the first generation. */
+  readonly iceUfrag?: string;
+  readonly icePwd?: string;
+  /** Leave the check of the peer's certificate to the application (libp2p's webrtc-direct proves identities later). */
+  readonly acceptAnyFingerprint?: boolean;
+  /** Which DTLS role to take where the offer leaves the choice. Default `active`, the client (RFC 9429 §5.3.1). */
+  readonly answerSetup?: 'active' | 'passive';
+  /** Largest message to accept, bytes; announced to the peer. Default 262,144. */
+  readonly maxMessageSize?: number;
+  /** Anything else of the layers. */
+  readonly ice?: PeerTransportOptions['ice'];
+  readonly dtls?: PeerTransportOptions['dtls'];
+  readonly sctp?: PeerTransportOptions['sctp'];
+  readonly channels?: PeerTransportOptions['channels'];
+  /** Called with every datagram sent and received, before and after protection: for captures. Borrowed bytes. */
+  readonly onDatagram?: (
+    direction: 'in' | 'out',
+    bytes: Uint8Array,
+    local: string,
+    remote: string,
+    at: Instant,
+  ) => void;
+}
+
+/** W3C RTCConfiguration, and `purertc`. */
+export interface RTCConfiguration {
+  iceServers?: RTCIceServer[];
+  iceTransportPolicy?: RTCIceTransportPolicy;
+  bundlePolicy?: RTCBundlePolicy;
+  rtcpMuxPolicy?: RTCRtcpMuxPolicy;
+  certificates?: RTCCertificate[];
+  iceCandidatePoolSize?: number;
+  purertc?: PurertcOptions;
+}
+
+/** One server with its URLs taken apart. */
+export interface ParsedIceServer {
+  readonly urls: readonly IceServerUrl[];
+  readonly username: string | undefined;
+  readonly credential: string | undefined;
+}
+
+/** A configuration after validation, every member present. */
+export interface ParsedConfiguration {
+  readonly iceServers: readonly ParsedIceServer[];
+  readonly iceTransportPolicy: RTCIceTransportPolicy;
+  readonly bundlePolicy: RTCBundlePolicy;
+  readonly rtcpMuxPolicy: RTCRtcpMuxPolicy;
+  readonly certificates: readonly RTCCertificate[];
+  readonly iceCandidatePoolSize: number;
+}
+
+/** ICE servers that are used; W3C: "truncate iceServers to the maximum number of supported elements". */
+export const MAX_ICE_SERVERS = 16;
+
+/** RFC 8489 §14.3: USERNAME has fewer than 509 bytes. */
+const MAX_USERNAME_BYTES = 508;
+
+/**
+ * Reads an RTCConfiguration: Web IDL conversion, then the checks of W3C §4.4.1.6 "set a configuration" steps 4 and 5.
+ * @throws {TypeError} for a malformed dictionary.
+ * @throws {DOMException} `SyntaxError` for a URL, `InvalidAccessError` for missing TURN credentials.
+ */
+export function parseConfiguration(configuration: unknown): ParsedConfiguration {
+  const given = dictionary(configuration, 'RTCConfiguration');
+  return {
+    iceServers: list(given['iceServers'], 'iceServers').slice(0, MAX_ICE_SERVERS).map(parseIceServer),
+    iceTransportPolicy: enumValue(given['iceTransportPolicy'] ?? 'all', POLICIES, 'RTCIceTransportPolicy'),
+    bundlePolicy: enumValue(given['bundlePolicy'] ?? 'balanced', BUNDLE, 'RTCBundlePolicy'),
+    rtcpMuxPolicy: enumValue(given['rtcpMuxPolicy'] ?? 'require', MUX, 'RTCRtcpMuxPolicy'),
+    certificates: list(given['certificates'], 'certificates').map((certificate) => {
+      if (certificate instanceof RTCCertificate) return certificate;
+      throw new TypeError('certificates has an element that is not an RTCCertificate');
+    }),
+    iceCandidatePoolSize: enforceRange(given['iceCandidatePoolSize'] ?? 0, 255, 'iceCandidatePoolSize'),
+  };
+}
+
+function list(value: unknown, what: string): unknown[] {
+  if (value === undefined) return [];
+  if (typeof value !== 'object' || value === null || !(Symbol.iterator in value)) {
+    throw new TypeError(`${what} is not a sequence`);
+  }
+  return Array.from(value as Iterable<unknown>);
+}
+
+function parseIceServer(value: unknown): ParsedIceServer {
+  const given = dictionary(value, 'RTCIceServer');
+  // `url` is what the attribute was called before 2014; node libraries still write it.
+  const urls = given['urls'] ?? given['url'];
+  if (urls === undefined) throw new TypeError('an ICE server has no urls');
+  const texts = typeof urls === 'string' ? [urls] : list(urls, 'urls').map(usvString);
+  if (texts.length === 0) throw domError('SyntaxError', 'an ICE server has no urls');
+  const parsed = texts.map(parseIceServerUrl);
+  const username = given['username'] === undefined ? undefined : domString(given['username']);
+  const credential = given['credential'] === undefined ? undefined : domString(given['credential']);
+  if (parsed.some(({ scheme }) => scheme === 'turn' || scheme === 'turns')) {
+    if (username === undefined || credential === undefined) {
+      throw domError('InvalidAccessError', 'a TURN server needs username and credential');
+    }
+    if (utf8(username).length > MAX_USERNAME_BYTES) {
+      throw domError('InvalidAccessError', 'username is longer than 508 bytes');
+    }
+  }
+  return { urls: parsed, username, credential };
+}
+
+/**
+ * W3C §4.4.1.6 "set a configuration" step 3: what may not change any more.
+ * @param localDescriptionSet - whether `setLocalDescription` has been called.
+ * @throws {DOMException} `InvalidModificationError`.
+ */
+export function checkModification(
+  before: ParsedConfiguration,
+  after: ParsedConfiguration,
+  localDescriptionSet: boolean,
+): void {
+  const fail = (what: string): DOMException => domError('InvalidModificationError', `${what} cannot be changed`);
+  const same =
+    after.certificates.length === before.certificates.length &&
+    after.certificates.every((certificate, i) => certificate === before.certificates[i]);
+  if (!same) throw fail('certificates');
+  if (after.bundlePolicy !== before.bundlePolicy) throw fail('bundlePolicy');
+  if (after.rtcpMuxPolicy !== before.rtcpMuxPolicy) throw fail('rtcpMuxPolicy');
+  if (after.iceCandidatePoolSize !== before.iceCandidatePoolSize && localDescriptionSet) {
+    throw fail('iceCandidatePoolSize');
+  }
+}
+
+/** What `getConfiguration` returns: a copy, every member present. */
+export function toConfiguration(parsed: ParsedConfiguration): RTCConfiguration {
+  return {
+    iceServers: parsed.iceServers.map(({ urls, username, credential }) => ({
+      urls: urls.map(({ url }) => url),
+      ...(username !== undefined && { username }),
+      ...(credential !== undefined && { credential }),
+    })),
+    iceTransportPolicy: parsed.iceTransportPolicy,
+    bundlePolicy: parsed.bundlePolicy,
+    rtcpMuxPolicy: parsed.rtcpMuxPolicy,
+    certificates: [...parsed.certificates],
+    iceCandidatePoolSize: parsed.iceCandidatePoolSize,
+  };
+}

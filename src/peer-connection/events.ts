@@ -1,0 +1,124 @@
+import { RTCError } from './rtc-error.ts';
+import { RTCIceCandidate } from './rtc-ice-candidate.ts';
+import { defineInterface, dictionary, enforceRange, usvString } from './web-idl.ts';
+
+/** DOM EventInit. */
+export interface EventInit {
+  bubbles?: boolean;
+  cancelable?: boolean;
+  composed?: boolean;
+}
+
+/** W3C RTCPeerConnectionIceEventInit. */
+export interface RTCPeerConnectionIceEventInit extends EventInit {
+  candidate?: RTCIceCandidate | null;
+  url?: string | null;
+}
+
+/** `icecandidate`: a candidate to signal; the empty candidate ends a generation, null ends gathering. */
+export class RTCPeerConnectionIceEvent extends Event {
+  readonly #candidate: RTCIceCandidate | null;
+  readonly #url: string | null;
+
+  constructor(type: string, eventInitDict: RTCPeerConnectionIceEventInit = {}) {
+    super(type, eventInitDict);
+    const { candidate, url } = eventInitDict;
+    if (candidate !== undefined && candidate !== null && !(candidate instanceof RTCIceCandidate)) {
+      throw new TypeError('candidate is not an RTCIceCandidate');
+    }
+    this.#candidate = candidate ?? null;
+    this.#url = url === undefined || url === null ? null : usvString(url);
+  }
+
+  get candidate(): RTCIceCandidate | null {
+    return this.#candidate;
+  }
+
+  get url(): string | null {
+    return this.#url;
+  }
+
+  static {
+    defineInterface(RTCPeerConnectionIceEvent, 'RTCPeerConnectionIceEvent');
+  }
+}
+
+/** W3C RTCPeerConnectionIceErrorEventInit. */
+export interface RTCPeerConnectionIceErrorEventInit extends EventInit {
+  address?: string | null;
+  port?: number | null;
+  url?: string;
+  errorCode: number;
+  errorText?: string;
+}
+
+/** `icecandidateerror`: a STUN or TURN server refused or did not answer (error code 701). */
+export class RTCPeerConnectionIceErrorEvent extends Event {
+  readonly #address: string | null;
+  readonly #port: number | null;
+  readonly #url: string;
+  readonly #errorCode: number;
+  readonly #errorText: string;
+
+  constructor(type: string, eventInitDict: RTCPeerConnectionIceErrorEventInit) {
+    super(type, eventInitDict);
+    if (dictionary(eventInitDict, 'eventInitDict')['errorCode'] === undefined)
+      throw new TypeError('errorCode is missing');
+    const { address, port, url, errorCode, errorText } = eventInitDict;
+    this.#address = address ?? null;
+    this.#port = port === undefined || port === null ? null : enforceRange(port, 0xffff, 'port');
+    this.#url = usvString(url ?? '');
+    this.#errorCode = enforceRange(errorCode, 0xffff, 'errorCode');
+    this.#errorText = usvString(errorText ?? '');
+  }
+
+  /** The local address the server was asked from. */
+  get address(): string | null {
+    return this.#address;
+  }
+
+  get port(): number | null {
+    return this.#port;
+  }
+
+  get url(): string {
+    return this.#url;
+  }
+
+  /** A STUN error code (RFC 8489 §14.8), or 701 where the server could not be reached. */
+  get errorCode(): number {
+    return this.#errorCode;
+  }
+
+  get errorText(): string {
+    return this.#errorText;
+  }
+
+  static {
+    defineInterface(RTCPeerConnectionIceErrorEvent, 'RTCPeerConnectionIceErrorEvent');
+  }
+}
+
+/** W3C RTCErrorEventInit. */
+export interface RTCErrorEventInit extends EventInit {
+  error: RTCError;
+}
+
+/** `error` of a data channel or a DTLS transport. */
+export class RTCErrorEvent extends Event {
+  readonly #error: RTCError;
+
+  constructor(type: string, eventInitDict: RTCErrorEventInit) {
+    super(type, eventInitDict);
+    if (!(eventInitDict?.error instanceof RTCError)) throw new TypeError('error is not an RTCError');
+    this.#error = eventInitDict.error;
+  }
+
+  get error(): RTCError {
+    return this.#error;
+  }
+
+  static {
+    defineInterface(RTCErrorEvent, 'RTCErrorEvent');
+  }
+}

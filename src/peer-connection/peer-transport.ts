@@ -1,0 +1,451 @@
+import {
+  DropCounters,
+  type DropReason,
+  type FiveTuple,
+  type Instant,
+  NEVER,
+  Ring,
+  type SansIo,
+  type TransmitSlot,
+  UsageError,
+} from '../core/index.ts';
+import { DataChannels } from '../datachannel/index.ts';
+import {
+  ALERT_CODES,
+  type AlertDescription,
+  DtlsClient,
+  type DtlsEndpoint,
+  type DtlsEvent,
+  DtlsServer,
+} from '../dtls/index.ts';
+import { IceAgent, type IceEvent } from '../ice/index.ts';
+import { SctpAssociation, type SctpEvent } from '../sctp/index.ts';
+import { classifyPacket } from './demux.ts';
+import { type Fingerprint, matchFingerprint } from './fingerprints.ts';
+import {
+  DEFAULT_MAX_MESSAGE_SIZE,
+  DEFAULT_SCTP_PORT,
+  type DtlsFailure,
+  MAX_DTLS_RTO_MS,
+  MAX_EARLY_DATAGRAM_BYTES,
+  MAX_EARLY_DATAGRAMS,
+  MIN_DTLS_RTO_MS,
+  type PeerTransportEvent,
+  type PeerTransportOptions,
+  type RemoteTransport,
+} from './transport-types.ts';
+
+/** RFC 8841 §6.1: what a peer that does not say accepts, bytes. */
+const UNSTATED_MAX_MESSAGE_SIZE = 65_536;
+
+/**
+ * One WebRTC transport without the façade: ICE, DTLS, SCTP and data channels in their order, none of their logic.
+ *
+ * ```text
+ *   datagram in ──> demultiplex (RFC 7983) ──> ICE            SCTP ──> seal in place (DTLS) ──> selected path ──> out
+ *                                     └──────> DTLS ──> SCTP ──> data channels
+ *
+ *   new ── connect(remote) ──> ICE finds a pair ──> DTLS handshake ──> SCTP association ──> channels open
+ *   close() ──> SCTP ABORT ──> DTLS close_notify ──> ICE closes ──> 'transport-closed'
+ * ```
+ *
+ * It binds no socket: whoever drives it adds host candidates for the addresses that it has bound. `ice` is the agent
+ * itself: gathering, remote candidates and restarts are its commands, given between two drains like all others.
+ *
+ * @example
+ * const transport = new PeerTransport({ env, certificate, iceRole: 'controlling' });
+ * const driver = new Driver(transport, host, onEvent);
+ * driver.mutate((now) => {
+ *   transport.ice.addHostCandidate({ ip: '127.0.0.1', port: 4000 }, now);
+ *   transport.ice.endOfLocalCandidates(now);
+ *   transport.ice.setRemoteParameters({ ufrag, pwd }, now);
+ *   transport.connect({ dtlsRole: 'client', fingerprints }, now);
+ *   transport.channels.open({ label: 'chat' }, now);
+ * });
+ */
+export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
+  readonly ice: IceAgent;
+  /** Datagrams that reached no layer; each layer counts its own besides. */
+  readonly drops: DropCounters = new DropCounters();
+  readonly #options: PeerTransportOptions;
+  readonly #events = new Ring<PeerTransportEvent>();
+  /** DTLS that came before `connect`: an answerer may be that fast. Bounded by `MAX_EARLY_DATAGRAMS`. */
+  #early: { readonly bytes: Uint8Array; readonly path: FiveTuple }[] = [];
+  #remote: RemoteTransport | undefined;
+  #dtls: DtlsEndpoint | undefined;
+  #sctp: SctpAssociation | undefined;
+  #channels: DataChannels | undefined;
+  #phase: 'open' | 'closing-sctp' | 'closing-dtls' | 'closed' = 'open';
+  #sctpEnded = false;
+  #remoteFingerprint: Fingerprint | undefined;
+  #fingerprintRefused = false;
+  #sentAlert: number | undefined;
+  #receivedAlert: number | undefined;
+  /** The driver's slot as the layers below the path see it; one object for as long as the driver uses one buffer. */
+  #inner: TransmitSlot<void> | undefined;
+
+  constructor(options: PeerTransportOptions) {
+    this.#options = options;
+    this.ice = new IceAgent({ ...options.ice, env: options.env, role: options.iceRole });
+  }
+
+  /** The endpoint, once `connect` was called and ICE has found a pair. */
+  get dtls(): DtlsEndpoint | undefined {
+    return this.#dtls;
+  }
+
+  get sctp(): SctpAssociation | undefined {
+    return this.#sctp;
+  }
+
+  /** @throws {UsageError} before `connect`. */
+  get channels(): DataChannels {
+    if (this.#channels === undefined) throw new UsageError('connect() comes before the data channels');
+    return this.#channels;
+  }
+
+  /** Whether `connect` was called: only then are there channels. */
+  get isConnecting(): boolean {
+    return this.#remote !== undefined;
+  }
+
+  get isClosed(): boolean {
+    return this.#phase === 'closed';
+  }
+
+  /**
+   * The remote description is known: from here on channels can be opened, and DTLS starts as soon as ICE has a pair.
+   * A later call changes only what may change while the association lives: the set of fingerprints and the largest
+   * message (a new DTLS association would need a new transport, RFC 8842 §5.1).
+   * @throws {UsageError} when closed.
+   */
+  connect(remote: RemoteTransport, now: Instant): void {
+    if (this.#phase !== 'open') throw new UsageError('the transport is closed');
+    const first = this.#remote === undefined;
+    this.#remote = remote;
+    const maxSendMessageBytes = remote.maxMessageSize ?? UNSTATED_MAX_MESSAGE_SIZE;
+    if (!first) {
+      this.#channels?.setMaxSendMessageBytes(maxSendMessageBytes);
+      return;
+    }
+    const { env } = this.#options;
+    this.#sctp = new SctpAssociation({
+      zeroChecksum: true, // RFC 9653 §3: DTLS authenticates every packet already
+      ...this.#options.sctp,
+      env,
+      localPort: this.#options.sctpPort ?? DEFAULT_SCTP_PORT,
+      remotePort: remote.sctpPort ?? DEFAULT_SCTP_PORT,
+      maxMessageSize: this.#options.maxMessageSize ?? DEFAULT_MAX_MESSAGE_SIZE,
+    });
+    this.#channels = new DataChannels({
+      ...this.#options.channels,
+      association: this.#sctp,
+      role: remote.dtlsRole,
+      maxSendMessageBytes,
+      trace: env.trace,
+    });
+    this.#events.push({ type: 'sctp-state', state: 'connecting' });
+    if (this.ice.selectedPath !== undefined) this.#startDtls(now);
+  }
+
+  /** Ends everything in order; `transport-closed` follows when the last datagram is out. Idempotent. */
+  close(now: Instant): void {
+    if (this.#phase !== 'open') return;
+    this.#phase = 'closing-sctp';
+    // RFC 8831 does not ask for a graceful end, and the W3C's close() wants an ABORT.
+    if (this.#dtls?.state === 'connected' && !this.#sctpEnded) this.#sctp?.abort('closed by the application', now);
+  }
+
+  handleInput(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
+    if (this.#phase === 'closed') {
+      this.#drop('closed');
+      return;
+    }
+    switch (classifyPacket(bytes)) {
+      case 'stun':
+        this.ice.handleInput(bytes, path, now);
+        break;
+      case 'dtls':
+        this.#handleDtls(bytes, path, now);
+        break;
+      case 'unknown':
+        this.#drop(bytes.length === 0 ? 'too-short' : 'bad-type');
+        return;
+      default:
+        this.#drop('unsupported'); // RTP, ZRTP and TURN channels: nothing here speaks them
+        return;
+    }
+    this.#pump(now);
+  }
+
+  #handleDtls(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
+    if (this.#dtls === undefined) {
+      this.#keepEarly(bytes, path);
+    } else if (this.ice.acceptsData(path)) {
+      this.ice.noteDataReceived(path, bytes.length);
+      this.#dtls.handleInput(bytes, undefined, now);
+    } else {
+      // Only a path whose other end has shown that it knows our password carries data.
+      this.#drop('unknown-path');
+    }
+  }
+
+  #keepEarly(bytes: Uint8Array, path: FiveTuple): void {
+    if (this.#early.length >= MAX_EARLY_DATAGRAMS) this.#drop('limit');
+    else if (bytes.length > MAX_EARLY_DATAGRAM_BYTES) this.#drop('bad-length');
+    else this.#early.push({ bytes: bytes.slice(), path });
+  }
+
+  handleTimeout(now: Instant): void {
+    if (this.#phase === 'closed') return;
+    this.ice.handleTimeout(now);
+    this.#dtls?.handleTimeout(now);
+    this.#sctp?.handleTimeout(now);
+    this.#pump(now);
+  }
+
+  pollTransmit(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
+    for (;;) {
+      if (this.ice.pollTransmit(slot, now)) return true;
+      if (this.#pollSecured(slot, now)) return true;
+      // Commands of the layers are given from outside, so what they caused is looked for here, once a drain.
+      if (!this.#pump(now) && !this.#continueClosing(now)) return false;
+    }
+  }
+
+  /** DTLS's own records first, then SCTP packets, each sealed where it was written. */
+  #pollSecured(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
+    const dtls = this.#dtls;
+    const path = this.ice.selectedPath;
+    if (dtls === undefined || path === undefined) return false;
+    const inner = this.#innerSlot(slot);
+    if (!dtls.pollTransmit(inner, now)) {
+      const sctp = this.#sctp;
+      if (dtls.state !== 'connected' || sctp === undefined) return false;
+      inner.offset = slot.offset + dtls.recordHeadroom;
+      if (!sctp.pollTransmit(inner, now)) return false;
+      dtls.sealInPlace(inner);
+    }
+    slot.offset = inner.offset;
+    slot.length = inner.length;
+    slot.path = path;
+    this.ice.noteDataSent(path, inner.length);
+    return true;
+  }
+
+  #innerSlot(slot: TransmitSlot<FiveTuple>): TransmitSlot<void> {
+    let inner = this.#inner;
+    if (inner === undefined || inner.buffer !== slot.buffer) {
+      inner = { buffer: slot.buffer, offset: 0, length: 0, path: undefined };
+      this.#inner = inner;
+    }
+    inner.offset = slot.offset;
+    inner.length = 0;
+    return inner;
+  }
+
+  pollEvent(): PeerTransportEvent | undefined {
+    return this.#events.shift();
+  }
+
+  nextTimeout(): Instant {
+    if (this.#phase === 'closed') return NEVER;
+    return Math.min(this.ice.nextTimeout(), this.#dtls?.nextTimeout() ?? NEVER, this.#sctp?.nextTimeout() ?? NEVER);
+  }
+
+  /** Carries events from each layer to the next above until all are quiet. @returns whether there were any. */
+  #pump(now: Instant): boolean {
+    let any = false;
+    for (let more = true; more; any ||= more) {
+      more = false;
+      for (let e = this.ice.pollEvent(); e !== undefined; e = this.ice.pollEvent()) {
+        more = true;
+        this.#onIce(e, now);
+      }
+      const dtls = this.#dtls;
+      for (let e = dtls?.pollEvent(); e !== undefined; e = dtls?.pollEvent()) {
+        more = true;
+        this.#onDtls(e, now);
+      }
+      const sctp = this.#sctp;
+      for (let e = sctp?.pollEvent(); e !== undefined; e = sctp?.pollEvent()) {
+        more = true;
+        this.#onSctp(e, now);
+      }
+      const channels = this.#channels;
+      for (let e = channels?.pollEvent(); e !== undefined; e = channels?.pollEvent()) {
+        more = true;
+        this.#events.push(e);
+      }
+    }
+    return any;
+  }
+
+  #onIce(event: IceEvent, now: Instant): void {
+    switch (event.type) {
+      case 'connection-state':
+        this.#events.push({ type: 'ice-state', state: event.state });
+        break;
+      case 'role':
+        this.#events.push({ type: 'ice-role', role: event.role });
+        break;
+      case 'selected-pair':
+        this.#events.push(event);
+        if (event.path !== undefined && this.#remote !== undefined && this.#dtls === undefined) this.#startDtls(now);
+        break;
+      case 'data':
+        break; // only datagrams of STUN's kind were handed to the agent
+      default:
+        this.#events.push(event);
+    }
+  }
+
+  #startDtls(now: Instant): void {
+    const remote = this.#remote;
+    if (remote === undefined || this.#phase !== 'open') return;
+    const options = {
+      initialRtoMs: this.#initialDtlsRtoMs(),
+      ...this.#options.dtls,
+      env: this.#options.env,
+      certificate: this.#options.certificate,
+      verifyPeer: (chain: readonly Uint8Array[]) => this.#verifyPeer(chain),
+    };
+    if (remote.dtlsRole === 'client') {
+      const client = new DtlsClient(options);
+      this.#dtls = client;
+      client.start(now);
+    } else {
+      // RFC 8827 §6.5: both sides authenticate. No cookie: ICE has shown that the peer is where it says (RFC 8842 §4).
+      this.#dtls = new DtlsServer({ ...options, requestClientCertificate: true, cookieExchange: false });
+    }
+    this.#events.push({ type: 'dtls-state', state: 'connecting' });
+    const early = this.#early;
+    this.#early = [];
+    for (const { bytes, path } of early) this.#handleDtls(bytes, path, now);
+  }
+
+  /** Three of ICE's round trips: one for the flight and some for a peer that has signatures to make. */
+  #initialDtlsRtoMs(): number {
+    const stats = this.ice.stats();
+    const pair = stats.candidatePairs.find((p) => p.id === stats.selectedCandidatePairId);
+    const rttMs = (pair?.currentRoundTripTime ?? MAX_DTLS_RTO_MS / 1000) * 1000;
+    return Math.min(MAX_DTLS_RTO_MS, Math.max(MIN_DTLS_RTO_MS, 3 * rttMs));
+  }
+
+  /** RFC 8827 §6.5, RFC 8122 §6.2: the certificate itself is the identity; no chain is built. */
+  #verifyPeer(chain: readonly Uint8Array[]): AlertDescription | undefined {
+    const certificate = chain[0];
+    const remote = this.#remote;
+    if (certificate === undefined || remote === undefined) return 'bad_certificate';
+    this.#remoteFingerprint = matchFingerprint(this.#options.env.crypto, certificate, remote.fingerprints);
+    if (this.#remoteFingerprint !== undefined || remote.acceptAnyCertificate) return undefined;
+    this.#fingerprintRefused = true;
+    return 'bad_certificate';
+  }
+
+  #onDtls(event: DtlsEvent, now: Instant): void {
+    switch (event.type) {
+      case 'data':
+        this.#sctp?.handleInput(event.bytes, undefined, now);
+        break;
+      case 'connected':
+        this.#events.push({
+          type: 'dtls-state',
+          state: 'connected',
+          cipherSuite: event.cipherSuite,
+          remoteFingerprint: this.#remoteFingerprint,
+        });
+        // RFC 8841 §9.3: both sides initiate; RFC 9260 §5.2 makes one association of it.
+        this.#sctp?.connect(now);
+        break;
+      case 'alert':
+        if (event.direction === 'sent') this.#sentAlert = alertCode(event.description);
+        else this.#receivedAlert = alertCode(event.description);
+        break;
+      case 'closed':
+        this.#events.push({ type: 'dtls-state', state: 'closed' });
+        this.#endSctp('the DTLS association was closed', now);
+        break;
+      case 'failed':
+        this.#events.push({ type: 'dtls-state', state: 'failed', failure: this.#failure(event.error.message) });
+        this.#endSctp(`DTLS failed: ${event.error.message}`, now);
+        break;
+      case 'state': // the events above say the same with more detail
+      case 'session': // peers of a WebRTC session do not resume one
+        break;
+    }
+  }
+
+  #failure(message: string): DtlsFailure {
+    return {
+      detail: this.#fingerprintRefused ? 'fingerprint-failure' : 'dtls-failure',
+      message,
+      sentAlert: this.#sentAlert,
+      receivedAlert: this.#receivedAlert,
+    };
+  }
+
+  #onSctp(event: SctpEvent, now: Instant): void {
+    if (event.type === 'streams-added') return; // nobody here asks for more than the 65,535 of RFC 8831 §6.2
+    this.#channels?.handleSctpEvent(event, now);
+    switch (event.type) {
+      case 'connected': {
+        const maxChannels = Math.min(event.inboundStreams, event.outboundStreams);
+        this.#events.push({ type: 'sctp-state', state: 'connected', maxChannels });
+        break;
+      }
+      case 'closed':
+      case 'aborted':
+      case 'failed':
+        this.#sctpIsOver();
+        break;
+      default:
+        break;
+    }
+  }
+
+  /** DTLS is gone and with it the way to the peer: the association ends here without a datagram. */
+  #endSctp(message: string, now: Instant): void {
+    if (this.#sctpEnded) return;
+    this.#sctp?.abort(message, now);
+    this.#pump(now);
+    if (this.#sctpEnded) return;
+    // An association that had not begun has no end to report; the channels need one.
+    this.#channels?.handleSctpEvent({ type: 'aborted', byPeer: false, cause: undefined, message }, now);
+    this.#sctpIsOver();
+  }
+
+  #sctpIsOver(): void {
+    if (this.#sctpEnded) return;
+    this.#sctpEnded = true;
+    this.#events.push({ type: 'sctp-state', state: 'closed' });
+  }
+
+  /** One step further after `close`, each when the layer above it has nothing left to send. @returns whether it moved. */
+  #continueClosing(now: Instant): boolean {
+    switch (this.#phase) {
+      case 'closing-sctp':
+        this.#phase = 'closing-dtls';
+        this.#dtls?.close(now);
+        return true;
+      case 'closing-dtls':
+        this.ice.close(now);
+        this.#pump(now);
+        this.#phase = 'closed';
+        this.#early = [];
+        this.#events.push({ type: 'transport-closed' });
+        return false;
+      default:
+        return false;
+    }
+  }
+
+  #drop(reason: DropReason): void {
+    this.drops.count(reason);
+    this.#options.env.trace.drop('peer-transport', reason, '');
+  }
+}
+
+function alertCode(description: AlertDescription | number): number {
+  return typeof description === 'number' ? description : ALERT_CODES[description];
+}

@@ -1,0 +1,418 @@
+import { utf8 } from '../core/index.ts';
+import { type ChannelOptions, DataChannelError } from '../datachannel/index.ts';
+import { RTCErrorEvent } from './events.ts';
+import type { RTCError } from './rtc-error.ts';
+import {
+  ConstructorGate,
+  defineInterface,
+  dictionary,
+  domError,
+  domString,
+  type EventHandler,
+  enforceRange,
+  TypedEventTarget,
+  usvString,
+} from './web-idl.ts';
+
+/** W3C RTCDataChannelState. */
+export type RTCDataChannelState = 'connecting' | 'open' | 'closing' | 'closed';
+
+/** W3C BinaryType. */
+export type BinaryType = 'arraybuffer' | 'blob';
+
+/** W3C RTCDataChannelInit. */
+export interface RTCDataChannelInit {
+  ordered?: boolean;
+  maxPacketLifeTime?: number;
+  maxRetransmits?: number;
+  protocol?: string;
+  negotiated?: boolean;
+  id?: number;
+}
+
+export interface RTCDataChannelEventMap {
+  open: Event;
+  message: MessageEvent;
+  bufferedamountlow: Event;
+  error: RTCErrorEvent;
+  closing: Event;
+  close: Event;
+}
+
+/** The parameters of a channel, checked. */
+export interface ChannelSettings {
+  readonly label: string;
+  readonly protocol: string;
+  readonly ordered: boolean;
+  readonly maxPacketLifeTime: number | null;
+  readonly maxRetransmits: number | null;
+  readonly negotiated: boolean;
+  readonly id: number | null;
+}
+
+/** RFC 8832 §5.1: the lengths of label and protocol have 16 bits. */
+const MAX_NAME_BYTES = 65_535;
+/** RFC 8832 §5.1: 65,535 is not a stream that a channel may have. */
+const RESERVED_ID = 65_535;
+
+/**
+ * W3C §6.1.1.2 `createDataChannel`, steps 4 to 14.
+ * @throws {TypeError} what those steps refuse.
+ */
+export function readChannelSettings(label: unknown, init: unknown): ChannelSettings {
+  const given = dictionary(init, 'RTCDataChannelInit');
+  const optional = (name: string): number | null =>
+    given[name] === undefined ? null : enforceRange(given[name], 0xffff, name);
+  const negotiated = Boolean(given['negotiated'] ?? false);
+  const id = optional('id');
+  const settings: ChannelSettings = {
+    label: usvString(label),
+    protocol: usvString(given['protocol'] ?? ''),
+    ordered: Boolean(given['ordered'] ?? true),
+    maxPacketLifeTime: optional('maxPacketLifeTime'),
+    maxRetransmits: optional('maxRetransmits'),
+    negotiated,
+    id: negotiated ? id : null, // step 11: in-band channels get theirs from RFC 8832 §6
+  };
+  if (utf8(settings.label).length > MAX_NAME_BYTES) throw new TypeError('label is longer than 65535 bytes');
+  if (utf8(settings.protocol).length > MAX_NAME_BYTES) throw new TypeError('protocol is longer than 65535 bytes');
+  if (negotiated && id === null) throw new TypeError('a negotiated channel needs an id');
+  if (settings.maxPacketLifeTime !== null && settings.maxRetransmits !== null) {
+    throw new TypeError('maxPacketLifeTime and maxRetransmits exclude each other');
+  }
+  if (settings.id === RESERVED_ID) throw new TypeError('id 65535 is reserved');
+  return settings;
+}
+
+/** The same parameters for the transport. */
+export function toChannelOptions(settings: ChannelSettings): ChannelOptions {
+  return {
+    label: settings.label,
+    protocol: settings.protocol,
+    ordered: settings.ordered,
+    maxPacketLifeTime: settings.maxPacketLifeTime ?? undefined,
+    maxRetransmits: settings.maxRetransmits ?? undefined,
+    negotiated: settings.negotiated,
+    id: settings.id ?? undefined,
+  };
+}
+
+/** What a channel asks of its connection. All but `queueTask` only once the transport knows the channel. */
+export interface ChannelLink {
+  /** @returns bytes that this message added to `bufferedAmount()`. @throws {DataChannelError} */
+  send(data: string | Uint8Array): number;
+  close(): void;
+  /** Bytes given to `send` and not yet transmitted. */
+  bufferedAmount(): number;
+  setLowThreshold(bytes: number): void;
+}
+
+interface ChannelInternals {
+  readonly settings: ChannelSettings;
+  readonly queueTask: (task: () => void) => void;
+  /** The channel was closed before the transport knew it. */
+  readonly forget: (channel: RTCDataChannel) => void;
+}
+
+const gate = new ConstructorGate<ChannelInternals>();
+
+/** Makes a channel in state `connecting`. */
+export function createRtcDataChannel(internals: ChannelInternals): RTCDataChannel {
+  return gate.make(internals, () => new RTCDataChannel());
+}
+
+/** What the connection does to its channels; not reachable from the objects themselves. */
+interface ChannelControl {
+  link(channel: RTCDataChannel, link: ChannelLink): void;
+  setId(channel: RTCDataChannel, id: number): void;
+  settings(channel: RTCDataChannel): ChannelSettings;
+  /** W3C "announce as open". */
+  announceOpen(channel: RTCDataChannel): void;
+  deliver(channel: RTCDataChannel, data: string | Uint8Array): void;
+  bufferedAmountLow(channel: RTCDataChannel): void;
+  /** The peer has begun to close. */
+  announceClosing(channel: RTCDataChannel): void;
+  /** W3C "announce as closed"; with an error where the end was not a graceful one. */
+  announceClosed(channel: RTCDataChannel, error: RTCError | undefined): void;
+  /** `RTCPeerConnection.close()`: no events (W3C §4.4.1.13 "close the connection" step 5). */
+  closeAbruptly(channel: RTCDataChannel): void;
+}
+
+export let channelControl: ChannelControl;
+
+/** W3C RTCDataChannel: messages in both directions over one pair of SCTP streams (RFC 8831, RFC 8832). */
+export class RTCDataChannel extends TypedEventTarget<RTCDataChannelEventMap> {
+  declare onopen: EventHandler<RTCDataChannel>;
+  declare onmessage: EventHandler<RTCDataChannel, MessageEvent>;
+  declare onbufferedamountlow: EventHandler<RTCDataChannel>;
+  declare onerror: EventHandler<RTCDataChannel, RTCErrorEvent>;
+  declare onclosing: EventHandler<RTCDataChannel>;
+  declare onclose: EventHandler<RTCDataChannel>;
+
+  readonly #settings: ChannelSettings;
+  readonly #queueTask: (task: () => void) => void;
+  readonly #forget: (channel: RTCDataChannel) => void;
+  #id: number | null;
+  #readyState: RTCDataChannelState = 'connecting';
+  #binaryType: BinaryType = 'arraybuffer';
+  #link: ChannelLink | undefined;
+  #lowThreshold = 0;
+  /** Whether `bufferedamountlow` is due when the amount falls to the threshold. */
+  #aboveThreshold = false;
+  /** `bufferedAmount` as it stays for the rest of this task, while a refresh is queued. */
+  #heldAmount: number | undefined;
+  /** Messages behind a Blob that is still being read, in order. */
+  #waiting: (Blob | string | Uint8Array)[] = [];
+  #waitingBytes = 0;
+
+  constructor() {
+    const internals = gate.take();
+    super();
+    this.#settings = internals.settings;
+    this.#id = internals.settings.id;
+    this.#queueTask = internals.queueTask;
+    this.#forget = internals.forget;
+  }
+
+  get label(): string {
+    return this.#settings.label;
+  }
+
+  get ordered(): boolean {
+    return this.#settings.ordered;
+  }
+
+  get maxPacketLifeTime(): number | null {
+    return this.#settings.maxPacketLifeTime;
+  }
+
+  get maxRetransmits(): number | null {
+    return this.#settings.maxRetransmits;
+  }
+
+  get protocol(): string {
+    return this.#settings.protocol;
+  }
+
+  get negotiated(): boolean {
+    return this.#settings.negotiated;
+  }
+
+  /** The SCTP stream; null until it is chosen. */
+  get id(): number | null {
+    return this.#id;
+  }
+
+  get readyState(): RTCDataChannelState {
+    return this.#readyState;
+  }
+
+  /** Bytes queued by `send` and not yet transmitted; does not fall within the task that called `send`. */
+  get bufferedAmount(): number {
+    return this.#heldAmount ?? this.#currentAmount();
+  }
+
+  get bufferedAmountLowThreshold(): number {
+    return this.#lowThreshold;
+  }
+
+  set bufferedAmountLowThreshold(value: number) {
+    this.#lowThreshold = enforceRange(value, 0xffff_ffff, 'bufferedAmountLowThreshold');
+    this.#aboveThreshold = this.bufferedAmount > this.#lowThreshold;
+    this.#link?.setLowThreshold(this.#lowThreshold);
+  }
+
+  get binaryType(): BinaryType {
+    return this.#binaryType;
+  }
+
+  set binaryType(value: BinaryType) {
+    // Web IDL: a value outside the enumeration leaves the attribute as it is.
+    const text = domString(value);
+    if (text === 'blob' || text === 'arraybuffer') this.#binaryType = text;
+  }
+
+  /**
+   * W3C "send() algorithm". What is given is copied; it may be changed afterwards.
+   * @throws {DOMException} `InvalidStateError` unless open; `OperationError` when the send buffer is full.
+   * @throws {TypeError} longer than `RTCSctpTransport.maxMessageSize`.
+   */
+  send(data: string | Blob | ArrayBuffer | ArrayBufferView): void {
+    const message = toMessage(data);
+    // Step 3.
+    if (this.#readyState !== 'open' || this.#link === undefined) {
+      throw domError('InvalidStateError', `the channel is ${this.#readyState}`);
+    }
+    // Step 4: a Blob is read later, and nothing may overtake it.
+    if (message instanceof Blob || this.#waiting.length > 0) {
+      this.#sendLater(message);
+      return;
+    }
+    this.#sendNow(message, this.#link);
+  }
+
+  #sendNow(message: string | Uint8Array, link: ChannelLink): void {
+    const before = this.bufferedAmount;
+    let added: number;
+    try {
+      added = link.send(message);
+    } catch (error) {
+      throw error instanceof DataChannelError ? toDomError(error) : error;
+    }
+    this.#hold(before + added);
+  }
+
+  /** Keeps `bufferedAmount` at what it rose to until this task is over (W3C §6.2, "bufferedAmount"). */
+  #hold(amount: number): void {
+    if (this.#heldAmount === undefined) this.#queueTask(() => this.#release());
+    this.#heldAmount = amount;
+    if (amount > this.#lowThreshold) this.#aboveThreshold = true;
+  }
+
+  #release(): void {
+    this.#heldAmount = undefined;
+    this.#checkLow();
+  }
+
+  #checkLow(): void {
+    if (!this.#aboveThreshold || this.#heldAmount !== undefined || this.#currentAmount() > this.#lowThreshold) return;
+    this.#aboveThreshold = false;
+    this.dispatchEvent(new Event('bufferedamountlow'));
+  }
+
+  #currentAmount(): number {
+    return (this.#link?.bufferedAmount() ?? 0) + this.#waitingBytes;
+  }
+
+  #sendLater(message: Blob | string | Uint8Array): void {
+    const size = messageSize(message);
+    const before = this.bufferedAmount;
+    this.#waiting.push(message);
+    this.#waitingBytes += size;
+    this.#hold(before + size);
+    if (this.#waiting.length === 1) void this.#readWaiting();
+  }
+
+  async #readWaiting(): Promise<void> {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      const message = next instanceof Blob ? new Uint8Array(await next.arrayBuffer()) : next;
+      this.#waiting.shift();
+      this.#waitingBytes -= messageSize(next);
+      if (this.#readyState === 'closed' || this.#link === undefined) continue;
+      try {
+        this.#link.send(message);
+      } catch (error) {
+        // W3C: what fails after send() has returned closes the channel with an error.
+        this.#link.close();
+        if (!(error instanceof DataChannelError)) throw error;
+      }
+    }
+    if (this.#readyState === 'closing') this.#link?.close();
+  }
+
+  /** Begins to close; messages queued before are still sent (W3C "closing procedure"). */
+  close(): void {
+    if (this.#readyState === 'closing' || this.#readyState === 'closed') return;
+    this.#readyState = 'closing';
+    if (this.#link === undefined) {
+      this.#forget(this);
+      this.#queueTask(() => this.#announceClosed(undefined));
+    } else if (this.#waiting.length === 0) {
+      this.#link.close();
+    }
+  }
+
+  #announceClosed(error: RTCError | undefined): void {
+    if (this.#readyState === 'closed') return;
+    this.#heldAmount = this.bufferedAmount; // stays as it is: "does not reset to zero once the channel closes"
+    this.#readyState = 'closed';
+    this.#link = undefined;
+    if (error !== undefined) this.dispatchEvent(new RTCErrorEvent('error', { error }));
+    this.dispatchEvent(new Event('close'));
+  }
+
+  #deliver(data: string | Uint8Array): void {
+    if (this.#readyState !== 'open') return;
+    const value =
+      typeof data === 'string' ? data : this.#binaryType === 'blob' ? new Blob([data.slice()]) : toArrayBuffer(data);
+    this.dispatchEvent(new MessageEvent('message', { data: value }));
+  }
+
+  static {
+    defineInterface(RTCDataChannel, 'RTCDataChannel', [
+      'open',
+      'message',
+      'bufferedamountlow',
+      'error',
+      'closing',
+      'close',
+    ]);
+    channelControl = {
+      link(channel, link) {
+        channel.#link = link;
+        if (channel.#lowThreshold > 0) link.setLowThreshold(channel.#lowThreshold);
+      },
+      setId(channel, id) {
+        channel.#id = id;
+      },
+      settings: (channel) => channel.#settings,
+      announceOpen(channel) {
+        if (channel.#readyState !== 'connecting') return;
+        channel.#readyState = 'open';
+        channel.dispatchEvent(new Event('open'));
+      },
+      deliver: (channel, data) => channel.#deliver(data),
+      bufferedAmountLow: (channel) => channel.#checkLow(),
+      announceClosing(channel) {
+        if (channel.#readyState === 'closing' || channel.#readyState === 'closed') return;
+        channel.#readyState = 'closing';
+        channel.dispatchEvent(new Event('closing'));
+      },
+      announceClosed: (channel, error) => channel.#announceClosed(error),
+      closeAbruptly(channel) {
+        channel.#heldAmount = channel.bufferedAmount;
+        channel.#readyState = 'closed';
+        channel.#link = undefined;
+      },
+    };
+  }
+}
+
+/** Web IDL overload resolution of `send`, and the copy that makes the bytes ours. */
+function toMessage(data: unknown): string | Blob | Uint8Array {
+  if (typeof data === 'string') return data;
+  if (data instanceof Blob) return data;
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
+  if (data instanceof ArrayBuffer || isForeignArrayBuffer(data)) return new Uint8Array(data).slice();
+  if (data === null || data === undefined) throw new TypeError('send() takes text, a Blob, or bytes');
+  return domString(data);
+}
+
+/** An ArrayBuffer of another realm (a vm context, jsdom): not our `instanceof`, but the same thing. */
+function isForeignArrayBuffer(data: unknown): data is ArrayBuffer {
+  return Object.prototype.toString.call(data) === '[object ArrayBuffer]';
+}
+
+function messageSize(message: Blob | string | Uint8Array): number {
+  return message instanceof Blob ? message.size : typeof message === 'string' ? utf8(message).length : message.length;
+}
+
+/** The bytes are ours, so their buffer can be given away where it holds nothing else. */
+function toArrayBuffer(bytes: Uint8Array): ArrayBuffer {
+  const { buffer } = bytes;
+  const whole = buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length;
+  return whole ? buffer : new Uint8Array(bytes).buffer;
+}
+
+function toDomError(error: DataChannelError): Error {
+  switch (error.code) {
+    case 'message-too-large':
+    case 'bad-parameters':
+      return new TypeError(error.message);
+    case 'not-open':
+    case 'closed':
+      return domError('InvalidStateError', error.message);
+    default:
+      return domError('OperationError', error.message);
+  }
+}

@@ -1,0 +1,71 @@
+import { defineInterface, dictionary, domString, enumValue } from './web-idl.ts';
+
+const DETAILS = [
+  'data-channel-failure',
+  'dtls-failure',
+  'fingerprint-failure',
+  'sctp-failure',
+  'sdp-syntax-error',
+  'hardware-encoder-not-available',
+  'hardware-encoder-error',
+] as const;
+
+/** W3C RTCErrorDetailType. */
+export type RTCErrorDetailType = (typeof DETAILS)[number];
+
+/** W3C RTCErrorInit. */
+export interface RTCErrorInit {
+  errorDetail: RTCErrorDetailType;
+  sdpLineNumber?: number;
+  sctpCauseCode?: number;
+  receivedAlert?: number;
+  sentAlert?: number;
+}
+
+/** A failure with what the protocols said about it: a DOMException named `OperationError` with details. */
+export class RTCError extends DOMException {
+  readonly #detail: RTCErrorDetailType;
+  readonly #sdpLineNumber: number | null;
+  readonly #sctpCauseCode: number | null;
+  readonly #receivedAlert: number | null;
+  readonly #sentAlert: number | null;
+
+  /** @throws {TypeError} without a valid `errorDetail`. */
+  constructor(init: RTCErrorInit, message = '') {
+    super(domString(message), 'OperationError');
+    const given = dictionary(init, 'RTCErrorInit');
+    this.#detail = enumValue(given['errorDetail'], DETAILS, 'errorDetail');
+    this.#sdpLineNumber = init.sdpLineNumber ?? null;
+    this.#sctpCauseCode = init.sctpCauseCode ?? null;
+    this.#receivedAlert = init.receivedAlert ?? null;
+    this.#sentAlert = init.sentAlert ?? null;
+  }
+
+  get errorDetail(): RTCErrorDetailType {
+    return this.#detail;
+  }
+
+  /** Line of the SDP, the first being 1. */
+  get sdpLineNumber(): number | null {
+    return this.#sdpLineNumber;
+  }
+
+  /** RFC 9260 §3.3.10. */
+  get sctpCauseCode(): number | null {
+    return this.#sctpCauseCode;
+  }
+
+  /** RFC 5246 §7.2: the AlertDescription that the peer sent. */
+  get receivedAlert(): number | null {
+    return this.#receivedAlert;
+  }
+
+  /** RFC 5246 §7.2: the AlertDescription that was sent. */
+  get sentAlert(): number | null {
+    return this.#sentAlert;
+  }
+
+  static {
+    defineInterface(RTCError, 'RTCError');
+  }
+}

@@ -1,0 +1,108 @@
+import type { RTCIceCandidate } from './rtc-ice-candidate.ts';
+import { ConstructorGate, defineInterface, type EventHandler, TypedEventTarget } from './web-idl.ts';
+
+export type RTCIceComponentName = 'rtp' | 'rtcp';
+export type RTCIceRole = 'unknown' | 'controlling' | 'controlled';
+export type RTCIceTransportState =
+  | 'new'
+  | 'checking'
+  | 'connected'
+  | 'completed'
+  | 'disconnected'
+  | 'failed'
+  | 'closed';
+export type RTCIceGathererState = 'new' | 'gathering' | 'complete';
+
+/** W3C RTCIceParameters. */
+export interface RTCIceParameters {
+  usernameFragment?: string;
+  password?: string;
+}
+
+/** W3C RTCIceCandidatePair. */
+export interface RTCIceCandidatePair {
+  readonly local: RTCIceCandidate;
+  readonly remote: RTCIceCandidate;
+}
+
+/** The slots of an {@link RTCIceTransport}; the connection changes them and then fires the event. */
+export interface IceTransportSlots {
+  role: RTCIceRole;
+  state: RTCIceTransportState;
+  gatheringState: RTCIceGathererState;
+  localCandidates: RTCIceCandidate[];
+  remoteCandidates: RTCIceCandidate[];
+  selectedPair: RTCIceCandidatePair | null;
+  localParameters: RTCIceParameters | null;
+  remoteParameters: RTCIceParameters | null;
+}
+
+export interface RTCIceTransportEventMap {
+  statechange: Event;
+  gatheringstatechange: Event;
+  selectedcandidatepairchange: Event;
+}
+
+const gate = new ConstructorGate<IceTransportSlots>();
+
+/** W3C RTCIceTransport: what ICE is doing. Read-only. */
+export class RTCIceTransport extends TypedEventTarget<RTCIceTransportEventMap> {
+  declare onstatechange: EventHandler<RTCIceTransport>;
+  declare ongatheringstatechange: EventHandler<RTCIceTransport>;
+  declare onselectedcandidatepairchange: EventHandler<RTCIceTransport>;
+  readonly #slots: IceTransportSlots;
+
+  constructor() {
+    const slots = gate.take();
+    super();
+    this.#slots = slots;
+  }
+
+  get role(): RTCIceRole {
+    return this.#slots.role;
+  }
+
+  get component(): RTCIceComponentName {
+    return 'rtp'; // RTCP is always multiplexed
+  }
+
+  get state(): RTCIceTransportState {
+    return this.#slots.state;
+  }
+
+  get gatheringState(): RTCIceGathererState {
+    return this.#slots.gatheringState;
+  }
+
+  getLocalCandidates(): RTCIceCandidate[] {
+    return [...this.#slots.localCandidates];
+  }
+
+  getRemoteCandidates(): RTCIceCandidate[] {
+    return [...this.#slots.remoteCandidates];
+  }
+
+  getSelectedCandidatePair(): RTCIceCandidatePair | null {
+    return this.#slots.selectedPair;
+  }
+
+  getLocalParameters(): RTCIceParameters | null {
+    return this.#slots.localParameters;
+  }
+
+  getRemoteParameters(): RTCIceParameters | null {
+    return this.#slots.remoteParameters;
+  }
+
+  static {
+    defineInterface(RTCIceTransport, 'RTCIceTransport', [
+      'statechange',
+      'gatheringstatechange',
+      'selectedcandidatepairchange',
+    ]);
+  }
+}
+
+export function createRtcIceTransport(slots: IceTransportSlots): RTCIceTransport {
+  return gate.make(slots, () => new RTCIceTransport());
+}

@@ -1,0 +1,61 @@
+import { defineInterface, dictionary, domString, enumValue } from './web-idl.ts';
+
+const SDP_TYPES = ['offer', 'pranswer', 'answer', 'rollback'] as const;
+
+/** W3C RTCSdpType. */
+export type RTCSdpType = (typeof SDP_TYPES)[number];
+
+/** W3C RTCSessionDescriptionInit. */
+export interface RTCSessionDescriptionInit {
+  type: RTCSdpType;
+  sdp?: string;
+}
+
+/** W3C RTCLocalSessionDescriptionInit: without a type the one that fits the signaling state is meant. */
+export interface RTCLocalSessionDescriptionInit {
+  type?: RTCSdpType;
+  sdp?: string;
+}
+
+/** A description as `setRemoteDescription` takes it. @throws {TypeError} no or an unknown type. */
+export function readDescriptionInit(value: unknown): Required<RTCSessionDescriptionInit> {
+  const given = dictionary(value, 'the description');
+  if (given['type'] === undefined) throw new TypeError('the description has no type');
+  return { type: enumValue(given['type'], SDP_TYPES, 'RTCSdpType'), sdp: domString(given['sdp'] ?? '') };
+}
+
+/** A description as `setLocalDescription` takes it; the type may be missing. @throws {TypeError} an unknown type. */
+export function readLocalDescriptionInit(value: unknown): { readonly type?: RTCSdpType; readonly sdp: string } {
+  const given = dictionary(value, 'the description');
+  const sdp = domString(given['sdp'] ?? '');
+  if (given['type'] === undefined) return { sdp };
+  return { type: enumValue(given['type'], SDP_TYPES, 'RTCSdpType'), sdp };
+}
+
+/** W3C RTCSessionDescription: an immutable pair of type and SDP text. */
+export class RTCSessionDescription {
+  readonly #type: RTCSdpType;
+  readonly #sdp: string;
+
+  constructor(descriptionInitDict: RTCSessionDescriptionInit) {
+    const { type, sdp } = readDescriptionInit(descriptionInitDict);
+    this.#type = type;
+    this.#sdp = sdp;
+  }
+
+  get type(): RTCSdpType {
+    return this.#type;
+  }
+
+  get sdp(): string {
+    return this.#sdp;
+  }
+
+  toJSON(): { type: RTCSdpType; sdp: string } {
+    return { type: this.#type, sdp: this.#sdp };
+  }
+
+  static {
+    defineInterface(RTCSessionDescription, 'RTCSessionDescription');
+  }
+}

@@ -1,0 +1,104 @@
+import type { Env, FiveTuple } from '../core/index.ts';
+import type { Certificate } from '../crypto/index.ts';
+import type { DataChannelEvent, DataChannelsOptions, DtlsRole } from '../datachannel/index.ts';
+import type { DtlsOptions } from '../dtls/index.ts';
+import type {
+  IceAgentOptions,
+  IceCandidate,
+  IceConnectionState,
+  IceGatheringState,
+  IceRole,
+  SelectedPair,
+} from '../ice/index.ts';
+import type { SctpOptions } from '../sctp/index.ts';
+import type { Fingerprint } from './fingerprints.ts';
+
+/** Early DTLS datagrams kept until the remote description is there: one flight with some repetition. */
+export const MAX_EARLY_DATAGRAMS = 8;
+
+/** Longest early datagram that is kept, bytes: what fits an Ethernet frame. */
+export const MAX_EARLY_DATAGRAM_BYTES = 1500;
+
+/** RFC 8841 §5: the SCTP port when nobody says otherwise. */
+export const DEFAULT_SCTP_PORT = 5000;
+
+/** Bytes of one message that we accept and announce in `a=max-message-size`, as Chrome and Firefox do. */
+export const DEFAULT_MAX_MESSAGE_SIZE: number = 256 * 1024;
+
+/**
+ * Bounds of the first DTLS retransmission timeout when it is taken from the round trip that ICE measured. RFC 6347
+ * §4.2.4.1 recommends 1 s and leaves time-sensitive applications a shorter one; browsers start at 50 ms.
+ */
+export const MIN_DTLS_RTO_MS = 100;
+export const MAX_DTLS_RTO_MS = 1000;
+
+export interface PeerTransportOptions {
+  readonly env: Env;
+  /** What we prove with in the handshake; its fingerprints are in our description. */
+  readonly certificate: Certificate;
+  readonly iceRole: IceRole;
+  /** Anything else of the ICE agent: fixed credentials, `lite`, policy, timing. */
+  readonly ice?: Omit<IceAgentOptions, 'env' | 'role'>;
+  /** Anything else of the DTLS endpoint: suites, groups, key log. */
+  readonly dtls?: Omit<DtlsOptions, 'env' | 'certificate' | 'verifyPeer'>;
+  /** Anything else of the association: buffers, path MTU. */
+  readonly sctp?: Omit<SctpOptions, 'env' | 'localPort' | 'remotePort' | 'maxMessageSize'>;
+  readonly channels?: Omit<DataChannelsOptions, 'association' | 'role' | 'maxSendMessageBytes' | 'trace'>;
+  /** Our SCTP port, as in our description. Default 5000. */
+  readonly sctpPort?: number;
+  /** Largest message we accept, bytes. Default 262,144. */
+  readonly maxMessageSize?: number;
+}
+
+/** What the remote description says about the layers above ICE, and which DTLS role follows from both descriptions. */
+export interface RemoteTransport {
+  /** Ours: `client` when our `a=setup` is `active` in the end (RFC 8842 §5). */
+  readonly dtlsRole: DtlsRole;
+  /**
+   * Of the peer's certificate (RFC 8122 §5). The wish to check it differently (libp2p's webrtc-direct learns the peer's
+   * certificate in a handshake of its own) is `acceptAnyCertificate`.
+   */
+  readonly fingerprints: readonly Fingerprint[];
+  readonly acceptAnyCertificate?: boolean;
+  /** Default 5000. */
+  readonly sctpPort?: number;
+  /** Largest message the peer accepts, bytes; 0 is "any". Default 65,536 (RFC 8841 §6.1). */
+  readonly maxMessageSize?: number;
+}
+
+/** Why a DTLS association ended badly. */
+export interface DtlsFailure {
+  readonly detail: 'dtls-failure' | 'fingerprint-failure';
+  readonly message: string;
+  /** AlertDescription values (RFC 5246 §7.2). */
+  readonly sentAlert: number | undefined;
+  readonly receivedAlert: number | undefined;
+}
+
+/** Events of a {@link PeerTransport}: those of ICE, DTLS and SCTP by their own names, and those of the data channels. */
+export type PeerTransportEvent =
+  | { readonly type: 'candidate'; readonly candidate: IceCandidate }
+  | { readonly type: 'gathering-state'; readonly state: IceGatheringState }
+  | { readonly type: 'ice-state'; readonly state: IceConnectionState }
+  | { readonly type: 'ice-role'; readonly role: IceRole }
+  | { readonly type: 'selected-pair'; readonly path: FiveTuple | undefined; readonly pair: SelectedPair | undefined }
+  /** A remote candidate is a name: answer with `ice.addResolved`. */
+  | { readonly type: 'resolve'; readonly hostname: string }
+  | {
+      readonly type: 'dtls-state';
+      readonly state: 'connecting' | 'connected' | 'closed' | 'failed';
+      /** When connected: the suite by its IANA name and the fingerprint that the peer's certificate matched. */
+      readonly cipherSuite?: string | undefined;
+      readonly remoteFingerprint?: Fingerprint | undefined;
+      /** When failed. */
+      readonly failure?: DtlsFailure;
+    }
+  | {
+      readonly type: 'sctp-state';
+      readonly state: 'connecting' | 'connected' | 'closed';
+      /** When connected: the lesser of the streams each way. */
+      readonly maxChannels?: number;
+    }
+  | DataChannelEvent
+  /** The last event: nothing of this transport is left to send. */
+  | { readonly type: 'transport-closed' };
