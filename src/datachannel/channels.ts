@@ -1,24 +1,14 @@
-import {
-  DecodeError,
-  DropCounters,
-  type DropReason,
-  type Instant,
-  Ring,
-  SILENT,
-  type Trace,
-  UsageError,
-} from '../core/index.ts';
+import { DecodeError, type DropCounters, type Instant, SILENT, type Trace, UsageError } from '../core/index.ts';
 import type { SctpEvent } from '../sctp/index.ts';
-import { Channel, type ChannelFailure, checkOptions, peerParameters } from './channel.ts';
-import { DCEP_OPEN, type DcepOpen, decodeDcep, describeDcep, encodeDcep } from './dcep.ts';
+import { Channel, checkOptions, peerParameters } from './channel.ts';
+import { DCEP_OPEN, type DcepOpen, decodeDcep, describeDcep } from './dcep.ts';
+import { ChannelLifecycle } from './lifecycle.ts';
 import { PPID } from './ppid.ts';
-import { MAX_STREAM_ID, parityOf } from './stream-ids.ts';
-import { type Stream, StreamTable } from './streams.ts';
+import { MAX_STREAM_ID } from './stream-ids.ts';
 import {
   type ChannelHandle,
   type ChannelInfo,
   type ChannelOptions,
-  type ChannelState,
   DataChannelError,
   type DataChannelEvent,
   type DtlsRole,
@@ -51,14 +41,6 @@ export interface DataChannelsOptions {
   readonly trace?: Trace | undefined;
 }
 
-/** The states of RTCDataChannelState and where each may lead. */
-const MOVES: Record<ChannelState, readonly ChannelState[]> = {
-  connecting: ['open', 'closed'],
-  open: ['closing', 'closed'],
-  closing: ['closed'],
-  closed: [],
-};
-
 type AssociationState = 'connecting' | 'connected' | 'closed';
 
 /**
@@ -81,34 +63,21 @@ type AssociationState = 'connecting' | 'connected' | 'closed';
  */
 export class DataChannels {
   /** What the peer sent and was not acted on, by reason. */
-  readonly drops: DropCounters = new DropCounters();
+  readonly drops: DropCounters;
   readonly #carrier: StreamCarrier;
-  readonly #trace: Trace;
+  readonly #life: ChannelLifecycle;
   readonly #maxReceiveMessageBytes: number;
   readonly #maxBufferedBytes: number;
   readonly #maxPeerLabelBytes: number;
   readonly #resetUnknown: boolean;
   #maxSendMessageBytes: number;
   #association: AssociationState = 'connecting';
-  #role: DtlsRole | undefined;
-  #maxChannels: number | undefined;
   #nextHandle: ChannelHandle = 1;
-  #opened = 0;
-  #closed = 0;
-  #peerLabelBytes = 0;
-  #partialBytes = 0;
-  /** Live channels in order of creation. */
-  readonly #channels = new Map<ChannelHandle, Channel>();
-  readonly #streams: StreamTable;
-  /** DCEP messages that the carrier had no room for: at most an OPEN or an ACK a channel. */
-  readonly #controlQueue: Ring<{ readonly channel: Channel; readonly bytes: Uint8Array }> = new Ring();
-  readonly #events = new Ring<DataChannelEvent>();
 
   constructor(options: DataChannelsOptions) {
     this.#carrier = options.association;
-    this.#streams = new StreamTable(options.association);
-    this.#trace = options.trace ?? SILENT;
-    this.#role = options.role;
+    this.#life = new ChannelLifecycle(options.association, options.trace ?? SILENT, options.role);
+    this.drops = this.#life.drops;
     this.#maxSendMessageBytes = sendLimit(options.maxSendMessageBytes ?? 65_536);
     this.#maxReceiveMessageBytes = options.maxReceiveMessageBytes ?? DEFAULT_MAX_RECEIVE_MESSAGE_BYTES;
     this.#maxBufferedBytes = options.maxBufferedBytes ?? DEFAULT_MAX_BUFFERED_BYTES;
@@ -118,15 +87,10 @@ export class DataChannels {
 
   /** The DTLS role is known: channels that wait for an id get theirs, in order of creation (RFC 8832 §6). */
   setRole(role: DtlsRole, now: Instant): void {
-    if (this.#role !== undefined) {
-      if (this.#role !== role) throw new UsageError('the DTLS role of an association does not change');
-      return;
-    }
-    this.#role = role;
-    for (const channel of [...this.#channels.values()]) {
-      if (channel.state === 'connecting') this.#assignId(channel);
-    }
-    if (this.#association === 'connected') this.#announceAll(now);
+    if (this.#life.role === role) return;
+    if (this.#life.role !== undefined) throw new UsageError('the DTLS role of an association does not change');
+    this.#life.assignIds(role);
+    if (this.#association === 'connected') this.#life.announceAll(now);
   }
 
   /** The peer's `a=max-message-size` (RFC 8841 §6): bytes; 0 is no limit. */
@@ -136,22 +100,22 @@ export class DataChannels {
 
   /** Most channels at once: the lesser of the streams each way; undefined until the association is up. */
   get maxChannels(): number | undefined {
-    return this.#maxChannels;
+    return this.#life.maxChannels;
   }
 
   /** Channels that became open, and of those how many are closed (webrtc-stats, RTCPeerConnectionStats). */
   get totals(): { readonly opened: number; readonly closed: number } {
-    return { opened: this.#opened, closed: this.#closed };
+    return { opened: this.#life.opened, closed: this.#life.closed };
   }
 
   /** Handles of all channels that are not closed, in order of creation. */
   handles(): ChannelHandle[] {
-    return [...this.#channels.keys()];
+    return [...this.#life.channels.keys()];
   }
 
   /** A channel and its counters; undefined once it is closed (its last state is in the `closed` event). */
   info(handle: ChannelHandle): ChannelInfo | undefined {
-    return this.#channels.get(handle)?.info();
+    return this.#life.channels.get(handle)?.info();
   }
 
   /**
@@ -161,25 +125,23 @@ export class DataChannels {
   open(options: ChannelOptions, now: Instant): ChannelHandle {
     if (this.#association === 'closed') throw new DataChannelError('closed', 'the association is closed');
     const parameters = checkOptions(options);
-    const limit = this.#maxChannels ?? MAX_STREAM_ID + 1;
-    if (this.#channels.size >= limit) throw new DataChannelError('no-free-id', `${limit} channels are open`);
+    const limit = this.#life.maxChannels ?? MAX_STREAM_ID + 1;
+    if (this.#life.channels.size >= limit) throw new DataChannelError('no-free-id', `${limit} channels are open`);
     let id = parameters.id;
     if (id !== undefined) {
       if (id >= limit) throw new DataChannelError('id-out-of-range', `the association has ${limit} streams`);
-      if (this.#streams.get(id) !== undefined) throw new DataChannelError('id-in-use', `stream ${id} is in use`);
-      if (!parameters.negotiated && this.#isOurs(id) === false)
+      if (this.#life.streams.get(id) !== undefined) throw new DataChannelError('id-in-use', `stream ${id} is in use`);
+      if (!parameters.negotiated && this.#life.isOurs(id) === false)
         throw new DataChannelError('bad-parameters', `stream ${id} belongs to the other side`);
-    } else if (this.#role !== undefined) {
-      id = this.#streams.nextFree(this.#role, limit);
+    } else if (this.#life.role !== undefined) {
+      id = this.#life.streams.nextFree(this.#life.role, limit);
       if (id === undefined) throw new DataChannelError('no-free-id', 'all streams are in use');
     }
     const channel = new Channel(this.#nextHandle++, { ...parameters, id });
-    this.#channels.set(channel.handle, channel);
-    if (id !== undefined) {
-      this.#streams.claim(id, channel);
-      if (parameters.id === undefined) this.#events.push({ type: 'id', handle: channel.handle, id });
-    }
-    if (this.#association === 'connected') this.#announce(channel, now);
+    this.#life.add(channel);
+    if (id !== undefined && parameters.id === undefined)
+      this.#life.events.push({ type: 'id', handle: channel.handle, id });
+    if (this.#association === 'connected') this.#life.announce(channel, now);
     return channel.handle;
   }
 
@@ -195,7 +157,7 @@ export class DataChannels {
     const { ppid, bytes, appBytes } = frameUserMessage(data);
     if (appBytes > Math.min(this.#maxSendMessageBytes, this.#maxBufferedBytes))
       throw new DataChannelError('message-too-large', `the peer takes ${this.#maxSendMessageBytes} bytes`);
-    this.#flushControl(now);
+    this.#life.flushControl(now);
     if (!channel.announced) throw new DataChannelError('buffer-full', 'DATA_CHANNEL_OPEN waits for room');
     if (this.bufferedAmount(handle) + appBytes > this.#maxBufferedBytes)
       throw new DataChannelError('buffer-full', `over ${this.#maxBufferedBytes} bytes are buffered`);
@@ -220,7 +182,7 @@ export class DataChannels {
   close(handle: ChannelHandle, now: Instant): void {
     const channel = this.#lookUp(handle);
     if (channel === undefined || channel.state === 'closing') return;
-    this.#startClosing(channel, now, 'close()');
+    this.#life.startClosing(channel, now, 'close()');
   }
 
   /** Application bytes that `send` took and that have not been sent (W3C `bufferedAmount`); 0 for closed channels. */
@@ -246,8 +208,8 @@ export class DataChannels {
     switch (event.type) {
       case 'connected':
         this.#association = 'connected';
-        this.#maxChannels = Math.min(event.inboundStreams, event.outboundStreams, MAX_STREAM_ID + 1);
-        this.#announceAll(now);
+        this.#life.maxChannels = Math.min(event.inboundStreams, event.outboundStreams, MAX_STREAM_ID + 1);
+        this.#life.announceAll(now);
         break;
       case 'message':
         this.#handleMessage(event.streamId, event.ppid, event.bytes, now);
@@ -257,21 +219,18 @@ export class DataChannels {
         break;
       case 'incoming-reset':
         // RFC 6525 §4.1: an empty list stands for all streams.
-        for (const id of event.streamIds.length > 0 ? event.streamIds : this.#streams.ids())
-          this.#incomingReset(id, now);
+        for (const id of event.streamIds.length > 0 ? event.streamIds : this.#life.streams.ids())
+          this.#life.incomingReset(id, now);
         break;
       case 'outgoing-reset':
-        for (const id of event.streamIds) {
-          const stream = this.#streams.outgoingReset(id, event.ok);
-          if (stream !== undefined) this.#settle(id, stream);
-        }
+        for (const id of event.streamIds) this.#life.outgoingReset(id, event.ok);
         break;
       case 'streams-added':
-        this.#maxChannels = Math.min(event.inboundStreams, event.outboundStreams, MAX_STREAM_ID + 1);
+        this.#life.maxChannels = Math.min(event.inboundStreams, event.outboundStreams, MAX_STREAM_ID + 1);
         break;
       case 'restarted':
         // RFC 9260 §5.2: the peer lost its state, and with it its halves of all channels. New ones can be opened.
-        this.#closeAll({
+        this.#life.closeAll({
           message: 'the peer restarted the association',
           detail: 'sctp-failure',
           sctpCauseCode: undefined,
@@ -279,22 +238,22 @@ export class DataChannels {
         break;
       case 'closed':
         this.#association = 'closed';
-        this.#closeAll(undefined);
+        this.#life.closeAll(undefined);
         return;
       case 'aborted':
         this.#association = 'closed';
-        this.#closeAll({ message: event.message, detail: 'sctp-failure', sctpCauseCode: event.cause });
+        this.#life.closeAll({ message: event.message, detail: 'sctp-failure', sctpCauseCode: event.cause });
         return;
       case 'failed':
         this.#association = 'closed';
-        this.#closeAll({
+        this.#life.closeAll({
           message: event.message,
           detail: 'sctp-failure',
           sctpCauseCode: undefined,
         });
         return;
     }
-    this.#flushControl(now);
+    this.#life.flushControl(now);
   }
 
   /**
@@ -316,110 +275,40 @@ export class DataChannels {
 
   /** The next event; undefined when there is none. */
   pollEvent(): DataChannelEvent | undefined {
-    return this.#events.shift();
+    return this.#life.events.shift();
   }
-
-  // Opening.
-
-  #assignId(channel: Channel): void {
-    const { id, negotiated } = channel.parameters;
-    if (id !== undefined) {
-      if (!negotiated && this.#isOurs(id) === false)
-        this.#finish(channel, failure(`stream ${id} belongs to the other side`), 'wrong parity');
-      return;
-    }
-    const free = this.#role && this.#streams.nextFree(this.#role, this.#maxChannels ?? MAX_STREAM_ID + 1);
-    if (free === undefined) {
-      this.#finish(channel, failure('no stream is free'), 'no free id');
-      return;
-    }
-    channel.id = free;
-    this.#streams.claim(free, channel);
-    this.#events.push({ type: 'id', handle: channel.handle, id: free });
-  }
-
-  #announceAll(now: Instant): void {
-    for (const channel of [...this.#channels.values()])
-      if (channel.state === 'connecting') this.#announce(channel, now);
-  }
-
-  /** The W3C's "announce the channel as open": the association is up, and no ACK is waited for (RFC 8832 §6). */
-  #announce(channel: Channel, now: Instant): void {
-    const id = channel.id;
-    if (id === undefined) return; // the DTLS role is not known yet
-    if (this.#maxChannels !== undefined && id >= this.#maxChannels) {
-      this.#finish(channel, failure(`the association has ${this.#maxChannels} streams`), 'id out of range');
-      return;
-    }
-    this.#becomeOpen(channel, id, 'association up');
-    this.#events.push({ type: 'open', handle: channel.handle });
-    if (channel.parameters.negotiated) channel.announced = true;
-    else this.#sendControl(channel, encodeDcep({ type: 'open', ...channel.parameters }), now);
-  }
-
-  #becomeOpen(channel: Channel, id: number, why: string): void {
-    this.#move(channel, 'open', why);
-    this.#opened++;
-    this.#carrier.setStreamPriority(id, channel.parameters.priority);
-    this.#carrier.setBufferedAmountLowThreshold(id, channel.lowThreshold);
-  }
-
-  /** RFC 8832 §6: DCEP messages are ordered and reliable, on the stream of the channel. */
-  #sendControl(channel: Channel, bytes: Uint8Array, now: Instant): void {
-    this.#controlQueue.push({ channel, bytes });
-    this.#flushControl(now);
-  }
-
-  #flushControl(now: Instant): void {
-    for (let next = this.#controlQueue.peek(); next !== undefined; next = this.#controlQueue.peek()) {
-      const { channel, bytes } = next;
-      if (channel.state === 'open' && channel.id !== undefined) {
-        try {
-          this.#carrier.send({ streamId: channel.id, ppid: PPID.dcep, bytes, ordered: true }, now);
-        } catch (error) {
-          if (error instanceof UsageError) return; // no room: again at the next event
-          throw error;
-        }
-        channel.announced = true;
-        channel.ledger.wrote(bytes.length, 0);
-      }
-      this.#controlQueue.shift();
-    }
-  }
-
-  // Messages from the peer.
 
   #handleMessage(id: number, ppid: number, bytes: Uint8Array, now: Instant): void {
     if (ppid === PPID.dcep) {
       this.#handleDcep(id, bytes, now);
       return;
     }
-    const stream = this.#streams.get(id);
+    const stream = this.#life.streams.get(id);
     const channel = stream?.channel;
     if (stream === undefined) {
-      this.#drop('bad-state', `user data on stream ${id}, which has no channel`);
+      this.#life.drop('bad-state', `user data on stream ${id}, which has no channel`);
       // RFC 8832 §6: "receiving a message containing user data on an unused stream indicates an error".
-      if (this.#resetUnknown) this.#refuse(id, now);
-    } else if (channel?.state !== 'open') this.#drop('closed', `user data on stream ${id}, which is being closed`);
+      if (this.#resetUnknown) this.#life.refuse(id, now);
+    } else if (channel?.state !== 'open') this.#life.drop('closed', `user data on stream ${id}, which is being closed`);
     else this.#handleUserMessage(channel, ppid, bytes, now);
   }
 
   #handleUserMessage(channel: Channel, ppid: number, bytes: Uint8Array, now: Instant): void {
     channel.confirmed = true; // RFC 8832 §6: the ACK "or any other message"
     const held = channel.reader.heldBytes;
-    const room = PARTIAL_BUDGET_MESSAGES * this.#maxReceiveMessageBytes - this.#partialBytes + held;
+    const room = PARTIAL_BUDGET_MESSAGES * this.#maxReceiveMessageBytes - this.#life.partialBytes + held;
     const result = channel.reader.read(ppid, bytes, Math.min(this.#maxReceiveMessageBytes, room));
-    this.#partialBytes += channel.reader.heldBytes - held;
+    this.#life.partialBytes += channel.reader.heldBytes - held;
     if (result.kind === 'error') {
       // RFC 8831 §6.6: with an unsupported PPID or another error "the receiver SHOULD close the corresponding channel".
-      this.#drop(result.reason, `stream ${channel.id}: ${result.message}`);
-      this.#fail(channel, result.message, now);
+      this.#life.drop(result.reason, `stream ${channel.id}: ${result.message}`);
+      this.#life.fail(channel, result.message, now);
     } else if (result.kind === 'message') {
       if (result.bytes === 0 && channel.held && channel.id !== undefined)
         this.#carrier.consume(channel.id, bytes.length, now); // the placeholder byte, which the application never sees
       channel.messagesReceived++;
       channel.bytesReceived += result.bytes;
-      this.#events.push({ type: 'message', handle: channel.handle, data: result.data });
+      this.#life.events.push({ type: 'message', handle: channel.handle, data: result.data });
     }
   }
 
@@ -429,167 +318,64 @@ export class DataChannels {
       message = decodeDcep(bytes);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      this.#drop(error.reason, `DCEP on stream ${id}: ${error.message}`);
+      this.#life.drop(error.reason, `DCEP on stream ${id}: ${error.message}`);
       // RFC 8832 §6: an OPEN that is not well formed closes the channel. Unknown message types are left alone.
-      if (bytes[0] === DCEP_OPEN) this.#refuse(id, now);
+      if (bytes[0] === DCEP_OPEN) this.#life.refuse(id, now);
       return;
     }
     if (message.type === 'open') {
       this.#handleOpen(id, message, bytes.length, now);
       return;
     }
-    const channel = this.#streams.get(id)?.channel;
+    const channel = this.#life.streams.get(id)?.channel;
     if (channel === undefined || channel.confirmed || channel.state === 'connecting')
-      this.#drop('bad-state', `DATA_CHANNEL_ACK on stream ${id}, which waits for none`);
+      this.#life.drop('bad-state', `DATA_CHANNEL_ACK on stream ${id}, which waits for none`);
     else channel.confirmed = true;
   }
 
   /** RFC 8832 §6: acknowledged only on an unused stream of the peer's parity; else the stream is closed. */
   #handleOpen(id: number, open: DcepOpen, length: number, now: Instant): void {
-    const stream = this.#streams.get(id);
+    const stream = this.#life.streams.get(id);
     // Both halves are reset as the peer sees it, only our answer is late: the peer may use the stream again.
     const reopened = stream?.incoming === 'reset' && stream.outgoing === 'resetting';
-    if (this.#isOurs(id) === true) {
-      this.#drop('bad-value', `DATA_CHANNEL_OPEN on stream ${id}, which is ours to open`);
-      this.#refuse(id, now);
+    if (this.#life.isOurs(id) === true) {
+      this.#life.drop('bad-value', `DATA_CHANNEL_OPEN on stream ${id}, which is ours to open`);
+      this.#life.refuse(id, now);
     } else if (stream !== undefined && !reopened) {
-      this.#drop('bad-state', `DATA_CHANNEL_OPEN on stream ${id}, which is in use`);
-      this.#refuse(id, now);
-    } else if (this.#peerLabelBytes + length > this.#maxPeerLabelBytes) {
-      this.#drop('limit', `labels of over ${this.#maxPeerLabelBytes} bytes`);
-      this.#refuse(id, now);
+      this.#life.drop('bad-state', `DATA_CHANNEL_OPEN on stream ${id}, which is in use`);
+      this.#life.refuse(id, now);
+    } else if (id >= (this.#life.maxChannels ?? 0)) {
+      this.#life.drop('bad-value', `DATA_CHANNEL_OPEN on stream ${id}, to which we have no counterpart`);
+    } else if (this.#life.peerLabelBytes + length > this.#maxPeerLabelBytes) {
+      this.#life.drop('limit', `labels of over ${this.#maxPeerLabelBytes} bytes`);
+      this.#life.refuse(id, now);
     } else {
       const channel = new Channel(this.#nextHandle++, peerParameters(open, id), length);
       if (reopened) {
         const old = stream.channel;
-        this.#streams.reopen(id, channel);
-        if (old !== undefined) this.#finish(old, undefined, 'stream opened again');
-      } else this.#streams.claim(id, channel);
-      this.#accept(channel, id, describeDcep(open), now);
+        this.#life.streams.reopen(id, channel);
+        if (old !== undefined) this.#life.finish(old, undefined, 'stream opened again');
+      } else this.#life.streams.claim(id, channel);
+      this.#life.accept(channel, id, describeDcep(open), now);
     }
-  }
-
-  #accept(channel: Channel, id: number, why: string, now: Instant): void {
-    this.#peerLabelBytes += channel.peerLabelBytes;
-    channel.announced = true;
-    channel.confirmed = true;
-    this.#channels.set(channel.handle, channel);
-    this.#becomeOpen(channel, id, why);
-    this.#events.push({ type: 'channel', handle: channel.handle, parameters: channel.parameters });
-    this.#events.push({ type: 'open', handle: channel.handle });
-    this.#sendControl(channel, encodeDcep({ type: 'ack' }), now);
   }
 
   #bufferedAmountLow(id: number): void {
-    const channel = this.#streams.get(id)?.channel;
+    const channel = this.#life.streams.get(id)?.channel;
     if (!channel?.aboveThreshold || this.bufferedAmount(channel.handle) > channel.lowThreshold) return;
     channel.aboveThreshold = false;
-    this.#events.push({ type: 'buffered-amount-low', handle: channel.handle });
-  }
-
-  // Closing (RFC 8831 §6.7).
-
-  /** Closes what is on a stream because of what the peer sent there; a stream without a channel is only reset. */
-  #refuse(id: number, now: Instant): void {
-    const stream = this.#streams.get(id);
-    if (stream?.channel !== undefined) {
-      this.#fail(stream.channel, 'the peer broke the rules of the channel', now);
-      return;
-    }
-    if (stream === undefined) this.#streams.claim(id, undefined);
-    this.#streams.reset(id, now);
-  }
-
-  #fail(channel: Channel, message: string, now: Instant): void {
-    channel.failure ??= failure(message);
-    if (channel.state === 'open') this.#events.push({ type: 'closing', handle: channel.handle });
-    if (channel.state !== 'closing') this.#startClosing(channel, now, message);
-  }
-
-  #startClosing(channel: Channel, now: Instant, why: string): void {
-    const id = channel.id;
-    if (id === undefined || !channel.announced) {
-      // Nothing went out on the stream, so there is nothing to reset.
-      if (id !== undefined) this.#streams.free(id);
-      this.#finish(channel, channel.failure, why);
-      return;
-    }
-    this.#move(channel, 'closing', why);
-    this.#streams.reset(id, now);
-  }
-
-  #incomingReset(id: number, now: Instant): void {
-    const stream = this.#streams.get(id);
-    if (stream === undefined || stream.incoming === 'reset') return;
-    stream.incoming = 'reset';
-    const channel = stream.channel;
-    if (channel?.state === 'open') {
-      // RFC 8832 §6: a reset without an ACK before it tells that the setup of the channel failed.
-      if (!channel.confirmed) channel.failure = failure('the peer refused the channel');
-      this.#events.push({ type: 'closing', handle: channel.handle });
-      this.#startClosing(channel, now, 'reset by the peer');
-    }
-    this.#settle(id, stream);
-  }
-
-  /** After each reset: a channel is closed when both halves are, or when the peer will never reset its half. */
-  #settle(id: number, stream: Stream): void {
-    const channel = stream.channel;
-    if (stream.outgoing === 'stuck') stream.channel = undefined;
-    else if (stream.outgoing === 'reset' && stream.incoming === 'reset') this.#streams.free(id);
-    else return;
-    if (channel !== undefined) this.#finish(channel, channel.failure, 'both streams reset');
-  }
-
-  #closeAll(reason: ChannelFailure | undefined): void {
-    this.#streams.clear();
-    this.#controlQueue.clear();
-    for (const channel of [...this.#channels.values()]) this.#finish(channel, channel.failure ?? reason, 'association');
-  }
-
-  #finish(channel: Channel, reason: ChannelFailure | undefined, why: string): void {
-    const wasOpen = channel.state !== 'connecting';
-    this.#move(channel, 'closed', why);
-    if (wasOpen) this.#closed++;
-    this.#channels.delete(channel.handle);
-    this.#peerLabelBytes -= channel.peerLabelBytes;
-    this.#partialBytes -= channel.reader.heldBytes;
-    channel.reader.reset();
-    if (reason !== undefined) this.#events.push({ type: 'error', handle: channel.handle, ...reason });
-    this.#events.push({ type: 'closed', handle: channel.handle, info: channel.info() });
-  }
-
-  // Helpers.
-
-  #move(channel: Channel, next: ChannelState, why: string): void {
-    if (!MOVES[channel.state].includes(next)) throw new Error(`illegal ${channel.state} -> ${next} (${why})`);
-    this.#trace.state(`datachannel ${channel.handle}`, channel.state, next, why);
-    channel.state = next;
-  }
-
-  /** Whether we may open channels on a stream (RFC 8832 §6); undefined while the role is not known. */
-  #isOurs(id: number): boolean | undefined {
-    return this.#role === undefined ? undefined : (id & 1) === parityOf(this.#role);
+    this.#life.events.push({ type: 'buffered-amount-low', handle: channel.handle });
   }
 
   #lookUp(handle: ChannelHandle): Channel | undefined {
     if (!Number.isInteger(handle) || handle < 1 || handle >= this.#nextHandle)
       throw new UsageError(`there never was a channel ${handle}`);
-    return this.#channels.get(handle);
-  }
-
-  #drop(reason: DropReason, detail: string): void {
-    this.drops.count(reason);
-    this.#trace.drop('datachannel', reason, detail);
+    return this.#life.channels.get(handle);
   }
 }
 
 /** Incomplete partial messages of all channels may together hold this many messages of the largest size. */
 const PARTIAL_BUDGET_MESSAGES = 4;
-
-function failure(message: string): ChannelFailure {
-  return { message, detail: 'data-channel-failure', sctpCauseCode: undefined };
-}
 
 function sendLimit(bytes: number): number {
   return bytes === 0 ? Number.POSITIVE_INFINITY : bytes;
