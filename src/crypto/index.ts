@@ -1,6 +1,7 @@
 export * from './certificate.ts';
 export * from './constant-time.ts';
 export * from './noble.ts';
+export { importNobleKeyShare } from './noble-keys.ts';
 export * from './prf.ts';
 export { type ParsedCertificate, parseCertificate, verifyCertificateSignature } from './x509.ts';
 export type { SignatureAlgorithm } from './x509-algorithms.ts';

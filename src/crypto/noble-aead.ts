@@ -9,9 +9,12 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const BLOCK_BYTES = 16;
 
-function checkRange(nonce: Uint8Array, buffer: Uint8Array, offset: number, end: number): void {
+/** @throws {UsageError} before anything is written. */
+function checkRange(nonce: Uint8Array, buffer: Uint8Array, offset: number, length: number, tagLength: number): void {
   if (nonce.length !== NONCE_BYTES) throw new UsageError(`the nonce has ${nonce.length} bytes instead of 12`);
-  if (offset < 0 || end < offset || end > buffer.length) throw new UsageError('the range lies outside the buffer');
+  if (offset < 0 || length < 0 || offset + length + tagLength > buffer.length) {
+    throw new UsageError('the range lies outside the buffer');
+  }
 }
 
 /** AES-GCM (NIST SP 800-38D §7). */
@@ -24,12 +27,12 @@ class NobleGcm implements AeadContext {
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
-    checkRange(nonce, buffer, offset, offset + length + TAG_BYTES);
+    checkRange(nonce, buffer, offset, length, TAG_BYTES);
     buffer.set(gcm(this.#key, nonce, aad).encrypt(buffer.subarray(offset, offset + length)), offset);
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
-    checkRange(nonce, buffer, offset, offset + length);
+    checkRange(nonce, buffer, offset, length, 0);
     if (length < TAG_BYTES) return -1;
     let opened: Uint8Array;
     try {
@@ -52,14 +55,14 @@ class NobleChaCha20Poly1305 implements AeadContext {
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
+    checkRange(nonce, buffer, offset, length, TAG_BYTES);
     const end = offset + length + TAG_BYTES;
-    checkRange(nonce, buffer, offset, end);
     const plaintext = buffer.subarray(offset, offset + length);
     chacha20poly1305(this.#key, nonce, aad).encrypt(plaintext, buffer.subarray(offset, end));
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
-    checkRange(nonce, buffer, offset, offset + length);
+    checkRange(nonce, buffer, offset, length, 0);
     const plainLength = length - TAG_BYTES;
     if (plainLength < 0) return -1;
     const sealed = buffer.subarray(offset, offset + length);
@@ -95,7 +98,7 @@ class NobleCcm implements AeadContext {
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
     const end = offset + length;
-    checkRange(nonce, buffer, offset, end + this.tagLength);
+    checkRange(nonce, buffer, offset, length, this.tagLength);
     this.#authenticate(nonce, aad, buffer, offset, length);
     this.#crypt(nonce, buffer, offset, length);
     this.#maskTag(nonce);
@@ -103,7 +106,7 @@ class NobleCcm implements AeadContext {
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
-    checkRange(nonce, buffer, offset, offset + length);
+    checkRange(nonce, buffer, offset, length, 0);
     const plainLength = length - this.tagLength;
     if (plainLength < 0) return -1;
     const end = offset + plainLength;

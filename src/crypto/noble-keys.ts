@@ -1,5 +1,7 @@
+import { ecdsa } from '@noble/curves/abstract/weierstrass.js';
 import { ed25519, x25519 } from '@noble/curves/ed25519.js';
 import { p256, p384 } from '@noble/curves/nist.js';
+import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 import {
   type CryptoBackend,
   CryptoError,
@@ -39,8 +41,8 @@ class NobleX25519Share implements KeyShare {
   readonly publicKey: Uint8Array;
   readonly #secret: Uint8Array;
 
-  constructor(random: Random) {
-    this.#secret = randomSeed(random, 32); // RFC 7748 §5: any 32 bytes, clamped where they are used
+  constructor(secret: Uint8Array) {
+    this.#secret = secret;
     this.publicKey = x25519.getPublicKey(this.#secret);
   }
 
@@ -63,10 +65,10 @@ class NobleEcShare implements KeyShare {
   readonly #curve: EcCurve;
   readonly #secret: Uint8Array;
 
-  constructor(group: GroupName, curve: EcCurve, random: Random) {
+  constructor(group: GroupName, curve: EcCurve, secret: Uint8Array) {
     this.group = group;
     this.#curve = curve;
-    this.#secret = randomScalar(curve, random);
+    this.#secret = secret;
     this.publicKey = curve.getPublicKey(this.#secret, false);
   }
 
@@ -89,15 +91,29 @@ function randomScalar(curve: EcCurve, random: Random): Uint8Array {
   return curve.utils.randomSecretKey(randomSeed(random, curve.lengths.seed ?? 48));
 }
 
-/** @throws {CryptoError} never for the three groups of `GroupName`. */
 export function generateNobleKeyShare(group: GroupName, random: Random): KeyShare {
   switch (group) {
     case 'x25519':
-      return new NobleX25519Share(random);
+      return new NobleX25519Share(randomSeed(random, 32)); // RFC 7748 §5: any 32 bytes, clamped where they are used
     case 'secp256r1':
-      return new NobleEcShare(group, p256, random);
+      return new NobleEcShare(group, p256, randomScalar(p256, random));
     case 'secp384r1':
-      return new NobleEcShare(group, p384, random);
+      return new NobleEcShare(group, p384, randomScalar(p384, random));
+  }
+}
+
+/**
+ * A key share from a given private key: for test vectors. Protocols use `generateKeyShare`.
+ * @param privateKey - 32 bytes for X25519, otherwise the big-endian scalar.
+ * @throws {CryptoError} `invalid-key`.
+ */
+export function importNobleKeyShare(group: GroupName, privateKey: Uint8Array): KeyShare {
+  const secret = privateKey.slice();
+  try {
+    if (group === 'x25519') return new NobleX25519Share(secret);
+    return new NobleEcShare(group, group === 'secp256r1' ? p256 : p384, secret);
+  } catch {
+    throw new CryptoError('invalid-key', `not a private key of ${group}`);
   }
 }
 
@@ -137,17 +153,23 @@ function curveOf(type: EcKeyType): EcCurve {
   return type === 'ecdsa-p256' ? p256 : p384;
 }
 
-/** The message is hashed here because in TLS 1.2 any hash may stand with any curve; high S is legal in X.509 and TLS. */
-const EC_OPTIONS = { prehash: false, lowS: false, format: 'der' } as const;
+/** High S is legal in X.509 and TLS. */
+const EC_OPTIONS = { lowS: false, format: 'der' } as const;
+
+/** ECDSA of a curve with any hash: in TLS 1.2 the hash is chosen independently (RFC 5246 §7.4.1.4.1). */
+function ecdsaWith(type: EcKeyType, hash: HashName): EcCurve {
+  const curve = curveOf(type);
+  if (hash === (type === 'ecdsa-p256' ? 'sha-256' : 'sha-384')) return curve;
+  return ecdsa(curve.Point, hash === 'sha-256' ? sha256 : hash === 'sha-384' ? sha384 : sha512);
+}
 
 class NobleEcSigningKey implements SigningKey {
   readonly type: EcKeyType;
   readonly publicKeySpki: Uint8Array;
   readonly #secret: Uint8Array;
   readonly #point: Uint8Array;
-  readonly #hash: Hash;
 
-  constructor(type: EcKeyType, secret: Uint8Array, hash: Hash) {
+  constructor(type: EcKeyType, secret: Uint8Array) {
     const curve = curveOf(type);
     if (!curve.utils.isValidSecretKey(secret)) {
       throw new CryptoError('invalid-key', 'the private scalar is zero or not below the order');
@@ -156,13 +178,12 @@ class NobleEcSigningKey implements SigningKey {
     this.#secret = secret;
     this.#point = curve.getPublicKey(secret, false);
     this.publicKeySpki = encodeSpki({ type, point: this.#point });
-    this.#hash = hash;
   }
 
   /** Deterministic nonces (RFC 6979 §3.2): no randomness that could fail. */
   sign(scheme: SignatureScheme, data: Uint8Array): Uint8Array {
     const rule = ruleFor(scheme, this.type);
-    return curveOf(this.type).sign(this.#hash(rule.hash, data), this.#secret, EC_OPTIONS);
+    return ecdsaWith(this.type, rule.hash).sign(data, this.#secret, EC_OPTIONS);
   }
 
   exportPkcs8(): Uint8Array {
@@ -213,11 +234,11 @@ class NobleRsaSigningKey implements SigningKey {
 }
 
 /** @throws {CryptoError} `unsupported` for RSA: finding primes with BigInt takes seconds. */
-export function generateNobleSigningKey(type: KeyType, hash: Hash, random: Random): SigningKey {
+export function generateNobleSigningKey(type: KeyType, random: Random): SigningKey {
   switch (type) {
     case 'ecdsa-p256':
     case 'ecdsa-p384':
-      return new NobleEcSigningKey(type, randomScalar(curveOf(type), random), hash);
+      return new NobleEcSigningKey(type, randomScalar(curveOf(type), random));
     case 'ed25519':
       return new NobleEd25519SigningKey(randomSeed(random, 32));
     case 'rsa':
@@ -231,7 +252,7 @@ export function importNoblePkcs8(der: Uint8Array, hash: Hash, random: Random): S
   switch (info.type) {
     case 'ecdsa-p256':
     case 'ecdsa-p384':
-      return new NobleEcSigningKey(info.type, info.secret, hash);
+      return new NobleEcSigningKey(info.type, info.secret);
     case 'ed25519':
       return new NobleEd25519SigningKey(info.secret);
     case 'rsa':
@@ -270,7 +291,7 @@ export function importNobleSpki(der: Uint8Array, hash: Hash): VerifyingKey {
         throw new CryptoError('invalid-key', 'the public point is not on its curve');
       }
       return new NobleVerifyingKey(info.type, (rule, signature, data) =>
-        curve.verify(signature, hash(rule.hash, data), info.point, EC_OPTIONS),
+        ecdsaWith(info.type, rule.hash).verify(signature, data, info.point, EC_OPTIONS),
       );
     }
     case 'ed25519': {

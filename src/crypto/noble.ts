@@ -79,7 +79,7 @@ export function createNobleCrypto(random: (out: Uint8Array) => void): CryptoBack
     createMac: (name, key) => new NobleMac(name, key),
     createAead: createNobleAead,
     generateKeyShare: (group) => generateNobleKeyShare(group, random),
-    generateSigningKey: (type) => generateNobleSigningKey(type, hash, random),
+    generateSigningKey: (type) => generateNobleSigningKey(type, random),
     importPkcs8: (der) => importNoblePkcs8(der, hash, random),
     importSpki: (der) => importNobleSpki(der, hash),
   };

@@ -1,10 +1,5 @@
 import {
-  type CipherCCMTypes,
-  type CipherChaCha20Poly1305Types,
-  type CipherGCMTypes,
   constants,
-  createCipheriv,
-  createDecipheriv,
   createECDH,
   createHash,
   createHmac,
@@ -21,8 +16,6 @@ import {
   randomFillSync,
 } from 'node:crypto';
 import {
-  type AeadContext,
-  type AeadName,
   type CryptoBackend,
   CryptoError,
   type GroupName,
@@ -33,17 +26,14 @@ import {
   type Mac,
   type SignatureScheme,
   type SigningKey,
-  UsageError,
   type VerifyingKey,
 } from '../core/index.ts';
+import { createNodeAead } from './node-aead.ts';
 
 /**
  * `CryptoBackend` on the runtime's own `node:crypto` (OpenSSL): constant-time, and 5 to 30 times faster than the
  * portable one. Every result is a plain `Uint8Array`, never a `Buffer`, whose `slice` shares memory instead of copying.
  */
-
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
 
 const HASHES: Readonly<Record<HashName, string>> = {
   md5: 'md5',
@@ -93,98 +83,10 @@ class NodeMac implements Mac {
   }
 }
 
-function checkRange(nonce: Uint8Array, buffer: Uint8Array, offset: number, end: number): void {
-  if (nonce.length !== NONCE_BYTES) throw new UsageError(`the nonce has ${nonce.length} bytes instead of 12`);
-  if (offset < 0 || end < offset || end > buffer.length) throw new UsageError('the range lies outside the buffer');
-}
-
-/** AES-GCM (NIST SP 800-38D) and ChaCha20-Poly1305 (RFC 8439 §2.8), which OpenSSL drives alike. */
-class NodeStreamAead implements AeadContext {
-  readonly tagLength: number = TAG_BYTES;
-  readonly #cipher: CipherGCMTypes;
-  readonly #key: KeyObject;
-  readonly #options = { authTagLength: TAG_BYTES };
-
-  constructor(cipher: CipherGCMTypes | CipherChaCha20Poly1305Types, key: Uint8Array) {
-    // The typings give each mode its own overload with the same shape; one name serves both.
-    this.#cipher = cipher as CipherGCMTypes;
-    this.#key = createSecretKey(key);
-  }
-
-  seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
-    const end = offset + length;
-    checkRange(nonce, buffer, offset, end + TAG_BYTES);
-    const cipher = createCipheriv(this.#cipher, this.#key, nonce, this.#options);
-    cipher.setAAD(aad);
-    buffer.set(cipher.update(buffer.subarray(offset, end)), offset);
-    cipher.final();
-    buffer.set(cipher.getAuthTag(), end);
-  }
-
-  open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
-    checkRange(nonce, buffer, offset, offset + length);
-    const plainLength = length - TAG_BYTES;
-    if (plainLength < 0) return -1;
-    const end = offset + plainLength;
-    const decipher = createDecipheriv(this.#cipher, this.#key, nonce, this.#options);
-    decipher.setAAD(aad);
-    decipher.setAuthTag(buffer.subarray(end, end + TAG_BYTES));
-    const opened = decipher.update(buffer.subarray(offset, end));
-    try {
-      decipher.final(); // compares the tag; it is the only call here that throws for a peer's bytes
-    } catch {
-      return -1;
-    }
-    buffer.set(opened, offset);
-    return plainLength;
-  }
-}
-
-/** AES-CCM (RFC 3610) with the 12-byte nonce and the 3-byte length field of RFC 6655 §3. */
-class NodeCcm implements AeadContext {
-  readonly tagLength: number;
-  readonly #cipher: CipherCCMTypes = 'aes-128-ccm';
-  readonly #key: KeyObject;
-  readonly #options: { readonly authTagLength: number };
-
-  constructor(key: Uint8Array, tagLength: number) {
-    this.#key = createSecretKey(key);
-    this.tagLength = tagLength;
-    this.#options = { authTagLength: tagLength };
-  }
-
-  seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
-    const end = offset + length;
-    checkRange(nonce, buffer, offset, end + this.tagLength);
-    const cipher = createCipheriv(this.#cipher, this.#key, nonce, this.#options);
-    cipher.setAAD(aad, { plaintextLength: length });
-    buffer.set(cipher.update(buffer.subarray(offset, end)), offset);
-    cipher.final();
-    buffer.set(cipher.getAuthTag(), end);
-  }
-
-  open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
-    checkRange(nonce, buffer, offset, offset + length);
-    const plainLength = length - this.tagLength;
-    if (plainLength < 0) return -1;
-    const end = offset + plainLength;
-    const decipher = createDecipheriv(this.#cipher, this.#key, nonce, this.#options);
-    decipher.setAuthTag(buffer.subarray(end, end + this.tagLength));
-    decipher.setAAD(aad, { plaintextLength: plainLength });
-    let opened: Uint8Array;
-    try {
-      opened = decipher.update(buffer.subarray(offset, end)); // CCM compares the tag before it gives out plaintext
-      decipher.final();
-    } catch {
-      return -1;
-    }
-    buffer.set(opened, offset);
-    return plainLength;
-  }
-}
-
 /** DER of a `SubjectPublicKeyInfo` up to the 32 key bytes (RFC 8410 §4): constant, because the length is fixed. */
 const X25519_SPKI_PREFIX = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00);
+/** The same for a `PrivateKeyInfo` (RFC 8410 §7). */
+const X25519_PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex');
 const X25519_BYTES = 32;
 
 class NodeX25519Share implements KeyShare {
@@ -192,10 +94,9 @@ class NodeX25519Share implements KeyShare {
   readonly publicKey: Uint8Array;
   readonly #privateKey: KeyObject;
 
-  constructor() {
-    const pair = generateKeyPairSync('x25519');
-    this.#privateKey = pair.privateKey;
-    const spki = pair.publicKey.export({ format: 'der', type: 'spki' });
+  constructor(privateKey: KeyObject) {
+    this.#privateKey = privateKey;
+    const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' });
     this.publicKey = plain(spki).slice(X25519_SPKI_PREFIX.length);
   }
 
@@ -226,10 +127,11 @@ class NodeEcShare implements KeyShare {
   readonly publicKey: Uint8Array;
   readonly #ecdh: ECDH;
 
-  constructor(group: GroupName, curve: string) {
+  /** @param ecdh - with its key pair set. */
+  constructor(group: GroupName, ecdh: ECDH) {
     this.group = group;
-    this.#ecdh = createECDH(curve);
-    this.publicKey = plain(this.#ecdh.generateKeys());
+    this.#ecdh = ecdh;
+    this.publicKey = plain(ecdh.getPublicKey());
   }
 
   deriveSecret(peerPublicKey: Uint8Array): Uint8Array {
@@ -242,6 +144,36 @@ class NodeEcShare implements KeyShare {
     } catch {
       throw new CryptoError('invalid-point', `the point is not on ${this.group}`);
     }
+  }
+}
+
+function createEcdh(group: 'secp256r1' | 'secp384r1'): ECDH {
+  return createECDH(group === 'secp256r1' ? 'prime256v1' : 'secp384r1');
+}
+
+function generateNodeKeyShare(group: GroupName): KeyShare {
+  if (group === 'x25519') return new NodeX25519Share(generateKeyPairSync('x25519').privateKey);
+  const ecdh = createEcdh(group);
+  ecdh.generateKeys();
+  return new NodeEcShare(group, ecdh);
+}
+
+/**
+ * A key share from a given private key: for test vectors. Protocols use `generateKeyShare`.
+ * @param privateKey - 32 bytes for X25519, otherwise the big-endian scalar.
+ * @throws {CryptoError} `invalid-key`.
+ */
+export function importNodeKeyShare(group: GroupName, privateKey: Uint8Array): KeyShare {
+  try {
+    if (group === 'x25519') {
+      const der = Buffer.concat([X25519_PKCS8_PREFIX, privateKey]);
+      return new NodeX25519Share(createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }));
+    }
+    const ecdh = createEcdh(group);
+    ecdh.setPrivateKey(privateKey);
+    return new NodeEcShare(group, ecdh);
+  } catch {
+    throw new CryptoError('invalid-key', `not a private key of ${group}`);
   }
 }
 
@@ -387,23 +319,6 @@ function generatePrivateKey(type: KeyType): KeyObject {
   }
 }
 
-function createNodeAead(name: AeadName, key: Uint8Array): AeadContext {
-  const keyBytes = name === 'aes-256-gcm' || name === 'chacha20-poly1305' ? 32 : 16;
-  if (key.length !== keyBytes) {
-    throw new CryptoError('invalid-key', `${name} takes a key of ${keyBytes} bytes, not ${key.length}`);
-  }
-  switch (name) {
-    case 'aes-128-gcm':
-    case 'aes-256-gcm':
-    case 'chacha20-poly1305':
-      return new NodeStreamAead(name, key);
-    case 'aes-128-ccm':
-      return new NodeCcm(key, 16);
-    case 'aes-128-ccm-8':
-      return new NodeCcm(key, 8);
-  }
-}
-
 /**
  * The backend on `node:crypto`. Stateless: one object serves the whole process.
  *
@@ -422,16 +337,7 @@ export const nodeCrypto: CryptoBackend = {
   createHash: (name) => new NodeHasher(name),
   createMac: (hash, key) => new NodeMac(hash, key),
   createAead: createNodeAead,
-  generateKeyShare: (group) => {
-    switch (group) {
-      case 'x25519':
-        return new NodeX25519Share();
-      case 'secp256r1':
-        return new NodeEcShare(group, 'prime256v1');
-      case 'secp384r1':
-        return new NodeEcShare(group, 'secp384r1');
-    }
-  },
+  generateKeyShare: generateNodeKeyShare,
   generateSigningKey: (type) => new NodeSigningKey(generatePrivateKey(type)),
   importPkcs8: (der) => new NodeSigningKey(importKey(der, 'pkcs8')),
   importSpki: (der) => new NodeVerifyingKey(importKey(der, 'spki')),
