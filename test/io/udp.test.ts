@@ -135,6 +135,15 @@ describe.each(['127.0.0.1', '::1'])('a UDP socket on %s', (ip) => {
     await expect(platform.bindUdp(a.socket.local, handlers)).rejects.toMatchObject({ code: 'EADDRINUSE' });
   });
 
+  it('what was sent before close, in the same task, still leaves', async () => {
+    const a = await open(ip);
+    const b = await open(ip);
+    for (const text of ['SCTP ABORT', 'close_notify']) a.send(text, b.socket.local);
+    a.socket.close();
+    await b.arrived(2);
+    expect(b.received.map(({ text }) => text)).toEqual(['SCTP ABORT', 'close_notify']);
+  });
+
   it('is silent after close, which may be called twice', async () => {
     const a = await open(ip);
     const b = await open(ip);
