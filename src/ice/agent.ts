@@ -1,14 +1,43 @@
 import {
   DropCounters,
+  type DropReason,
+  type Env,
   type FiveTuple,
+  formatAddress,
+  formatFiveTuple,
   type Instant,
+  ipFamily,
   NEVER,
+  parseIp,
+  Ring,
   type SansIo,
   type TransmitSlot,
   type TransportAddress,
   UsageError,
 } from '../core/index.ts';
-import type { IceCandidate } from './candidate.ts';
+import { isStun, type StunMessage } from '../stun/index.ts';
+import { encodeGatheringRequest } from './binding.ts';
+import { type IceCandidate, isMdnsName, isUsableHostAddress, type LocalCandidate } from './candidate.ts';
+import { deriveConnectionState } from './connection-state.ts';
+import { checkParameters, makeLocalParameters, randomTieBreaker } from './credentials.ts';
+import { Gatherer, type GatheringTask } from './gathering.ts';
+import {
+  DISCONNECTED_MS,
+  MAX_PAIRS,
+  MAX_PENDING_NAMES,
+  MAX_QUEUED_DATAGRAMS,
+  MAX_ROLE_SWITCHES,
+  MIN_TA_MS,
+  PAC_TIMEOUT_MS,
+  TA_MS,
+} from './limits.ts';
+import { LocalCandidateFactory } from './local-candidates.ts';
+import { isAlive } from './nomination.ts';
+import type { CandidatePair } from './pair.ts';
+import { RemoteNames } from './remote-names.ts';
+import { IceSession, type SessionHost } from './session.ts';
+import { collectStats } from './stats.ts';
+import { handleStun, type StunInputHost } from './stun-input.ts';
 import type {
   HostCandidateOptions,
   IceAgentOptions,
@@ -19,105 +48,566 @@ import type {
   IceRole,
   IceStats,
   RelayedCandidateOptions,
+  StunServerOptions,
 } from './types.ts';
 
-/** Signatures as agreed; the body follows within the hour. */
+/** A base that a restart announces again. */
+type Base =
+  | { readonly kind: 'host'; readonly address: TransportAddress; readonly options: HostCandidateOptions }
+  | {
+      readonly kind: 'relay';
+      readonly address: TransportAddress;
+      readonly related: TransportAddress;
+      readonly options: RelayedCandidateOptions;
+    };
+
+/**
+ * An ICE agent for one data stream with one component (RFC 8445, trickle as in RFC 8838).
+ *
+ * It opens no sockets: tell it what is bound (`addHostCandidate`), hand it the datagrams that arrive, send what it
+ * wants sent. Signal its `candidate` events and `localParameters`, give it the peer's, and wait for `selected-pair`.
+ * Its generations of credentials are `IceSession`s; this class owns what outlives a restart.
+ *
+ * @example
+ * const agent = new IceAgent({ env, role: 'controlling' });
+ * agent.addHostCandidate({ ip: '192.0.2.1', port: 5000 }, now);
+ * agent.endOfLocalCandidates(now);
+ * agent.setRemoteParameters({ ufrag, pwd }, now);
+ * agent.addRemoteCandidate(parseCandidate(line), now);
+ */
 export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   readonly drops: DropCounters = new DropCounters();
-  readonly localParameters: IceParameters;
-  role: IceRole;
-  gatheringState: IceGatheringState = 'new';
-  connectionState: IceConnectionState = 'new';
-  selectedPath: FiveTuple | undefined;
+  readonly #env: Env;
+  readonly #policy: 'all' | 'relay';
+  readonly #host: SessionHost;
+  readonly #input: StunInputHost;
+  readonly #gatherer: Gatherer;
+  readonly #factory: LocalCandidateFactory;
+  readonly #names: RemoteNames = new RemoteNames(MAX_PENDING_NAMES);
+  readonly #events: Ring<IceEvent> = new Ring();
+  readonly #out: Ring<{ readonly bytes: Uint8Array; readonly path: FiveTuple }> = new Ring(MAX_QUEUED_DATAGRAMS);
+  /** Paths as the shell hands them in, and as pairs hold them: both by identity, for the data path. */
+  readonly #pairOfPath = new WeakMap<FiveTuple, CandidatePair>();
+  readonly #bases: Base[] = [];
+  #session: IceSession;
+  /** The generation before a restart, while its pair still carries the data (RFC 8445 §9). */
+  #previous: IceSession | undefined;
+  #role: IceRole;
+  #tieBreaker: bigint;
+  #roleSwitches = 0;
+  #nextId = 1;
+  #gatheringState: IceGatheringState = 'new';
+  #localEnded = false;
+  #connectionState: IceConnectionState = 'new';
+  #selected: CandidatePair | undefined;
+  #selectedChanges = 0;
+  #nextTimeout: Instant = NEVER;
+  #closed = false;
 
+  /** @throws {UsageError} for credentials or a Ta outside their bounds. */
   constructor(options: IceAgentOptions) {
-    this.role = options.role;
-    this.localParameters = { ufrag: options.ufrag ?? '', pwd: options.pwd ?? '' };
+    const taMs = options.taMs ?? TA_MS;
+    if (!(taMs >= MIN_TA_MS)) throw new UsageError(`Ta is at least ${MIN_TA_MS} ms (RFC 8445 §14.2)`);
+    const env = options.env;
+    this.#env = env;
+    this.#policy = options.policy ?? 'all';
+    this.#role = options.role;
+    this.#tieBreaker = randomTieBreaker(env);
+    this.#gatherer = new Gatherer(taMs);
+    this.#factory = new LocalCandidateFactory(() => this.#nextId++);
+    const agent = this;
+    this.#host = {
+      env,
+      taMs,
+      lite: options.lite ?? false,
+      maxPairs: options.maxPairs ?? MAX_PAIRS,
+      pacTimeoutMs: options.pacTimeoutMs ?? PAC_TIMEOUT_MS,
+      disconnectedMs: options.disconnectedMs ?? DISCONNECTED_MS,
+      useValidPairs: options.useValidPairs ?? true,
+      get role() {
+        return agent.#role;
+      },
+      get tieBreaker() {
+        return agent.#tieBreaker;
+      },
+      get gathering() {
+        return agent.#gatheringState !== 'complete';
+      },
+      nextId: () => this.#nextId++,
+      send: (bytes, path) => this.#send(bytes, path),
+      drop: (reason, detail) => this.#drop(reason, detail),
+      switchRole: (role, newTieBreaker) => this.#switchRole(role, newTieBreaker),
+    };
+    this.#session = new IceSession(this.#host, makeLocalParameters(env, options));
+    this.#input = {
+      gatherer: this.#gatherer,
+      get sessions() {
+        return agent.#sessions;
+      },
+      send: (bytes, path) => this.#send(bytes, path),
+      drop: (reason, detail) => this.#drop(reason, detail),
+      gathered: (task, response, now) => this.#gathered(task, response, now),
+    };
   }
 
-  setRole(role: IceRole): void {
-    this.role = role;
+  // ---------------------------------------------------------------- what it is
+
+  /** Our credentials of the current generation. */
+  get localParameters(): IceParameters {
+    return this.#session.local;
   }
 
-  setRemoteParameters(_parameters: IceParameters, _now: Instant): void {
-    throw new UsageError('not yet');
+  get remoteParameters(): IceParameters | undefined {
+    return this.#session.remote;
   }
 
-  addHostCandidate(_base: TransportAddress, _now: Instant, _options?: HostCandidateOptions): void {
-    throw new UsageError('not yet');
+  get role(): IceRole {
+    return this.#role;
   }
 
-  addStunServer(_server: TransportAddress, _now: Instant): void {
-    throw new UsageError('not yet');
+  get gatheringState(): IceGatheringState {
+    return this.#gatheringState;
   }
 
-  addRelayedCandidate(
-    _relayed: TransportAddress,
-    _relatedAddress: TransportAddress,
-    _options: RelayedCandidateOptions,
-    _now: Instant,
-  ): void {
-    throw new UsageError('not yet');
+  get connectionState(): IceConnectionState {
+    return this.#connectionState;
   }
 
-  endOfLocalCandidates(_now: Instant): void {
-    throw new UsageError('not yet');
+  /** Where data goes; undefined while no pair is usable. The same object for as long as the pair is selected. */
+  get selectedPath(): FiveTuple | undefined {
+    return this.#selected?.path;
   }
 
-  addRemoteCandidate(_candidate: IceCandidate, _now: Instant): void {
-    throw new UsageError('not yet');
-  }
-
-  /** The answer to a `resolve` event; an empty list when the name has no address. */
-  addResolved(_hostname: string, _addresses: readonly string[], _now: Instant): void {
-    throw new UsageError('not yet');
-  }
-
-  endOfRemoteCandidates(_now: Instant): void {
-    throw new UsageError('not yet');
-  }
-
-  restart(_now: Instant, _parameters?: { readonly ufrag?: string; readonly pwd?: string }): void {
-    throw new UsageError('not yet');
-  }
-
-  close(_now: Instant): void {
-    throw new UsageError('not yet');
-  }
-
-  acceptsData(_path: FiveTuple): boolean {
-    return false;
-  }
-
-  noteDataSent(_path: FiveTuple, _bytes: number): void {
-    throw new UsageError('not yet');
-  }
-
-  noteDataReceived(_path: FiveTuple, _bytes: number): void {
-    throw new UsageError('not yet');
+  /** True for a path over which the peer has proved itself: data from elsewhere is to be dropped (RFC 8445 §12.2). */
+  acceptsData(path: FiveTuple): boolean {
+    return this.#pairOf(path)?.authenticated === true;
   }
 
   stats(): IceStats {
-    throw new UsageError('not yet');
+    return collectStats(this.#sessions, {
+      role: this.#role,
+      state: this.#connectionState,
+      selectedChanges: this.#selectedChanges,
+      selectedPairId: this.#selected?.id,
+    });
   }
 
-  handleInput(_bytes: Uint8Array, _path: FiveTuple, _now: Instant): void {
-    this.drops.count('bad-state');
+  // ---------------------------------------------------------------- commands
+
+  /** The role the descriptions give (RFC 8445 §6.1.1). A conflict repairs itself. */
+  setRole(role: IceRole): void {
+    if (role === this.#role) return;
+    this.#role = role;
+    this.#session.roleChanged();
   }
 
-  handleTimeout(_now: Instant): void {
-    this.drops.count('bad-state');
+  /**
+   * The peer's credentials: checks begin. Other ones than before need a `restart` first.
+   * @throws {UsageError} for credentials outside RFC 8839 §5.4, or a second pair of them in one generation.
+   */
+  setRemoteParameters(parameters: IceParameters, now: Instant): void {
+    checkParameters(parameters);
+    const known = this.#session.remote;
+    if (known !== undefined) {
+      if (known.ufrag === parameters.ufrag && known.pwd === parameters.pwd) return;
+      throw new UsageError('new credentials of the peer are an ICE restart: call restart first (RFC 8445 §9)');
+    }
+    this.#requireOpen();
+    // RFC 8445 §6.1.1: a full agent takes the controlling role towards a lite one.
+    if (parameters.lite === true && !this.#host.lite && this.#role === 'controlled') {
+      this.setRole('controlling');
+      this.#events.push({ type: 'role', role: 'controlling' });
+    }
+    this.#session.setRemote(parameters, now);
+    this.#refresh(now);
   }
 
-  pollTransmit(_slot: TransmitSlot<FiveTuple>, _now: Instant): boolean {
-    return false;
+  /** A bound socket (RFC 8445 §5.1.1.1). One that makes no candidate (§5.1.1.1's address rules) is ignored. */
+  addHostCandidate(base: TransportAddress, now: Instant, options: HostCandidateOptions = {}): void {
+    this.#requireOpen();
+    if (!isUsableHostAddress(base.ip)) {
+      this.#drop('bad-value', 'host address');
+      return;
+    }
+    const entry: Base = { kind: 'host', address: base, options };
+    if (this.#announce(entry)) this.#bases.push(entry);
+    this.#refresh(now);
+  }
+
+  /** Asks the server for the mapped address of every UDP base of its family (RFC 8445 §5.1.1.2). */
+  addStunServer(server: TransportAddress, now: Instant, options: StunServerOptions = {}): void {
+    this.#requireOpen();
+    if (!this.#gatherer.addServer({ address: server, url: options.url })) this.#drop('limit', 'STUN servers');
+    this.#refresh(now);
+  }
+
+  /** An allocation of a TURN client (RFC 8445 §5.1.1.2): datagrams with `path.local` = `relayed` go through it. */
+  addRelayedCandidate(
+    relayed: TransportAddress,
+    relatedAddress: TransportAddress,
+    options: RelayedCandidateOptions,
+    now: Instant,
+  ): void {
+    this.#requireOpen();
+    const entry: Base = { kind: 'relay', address: relayed, related: relatedAddress, options };
+    if (this.#announce(entry)) this.#bases.push(entry);
+    this.#refresh(now);
+  }
+
+  /**
+   * A base is gone (its interface vanished, its allocation expired): its pairs fail at once, and it is left out of later
+   * generations. Its candidate has been signalled and stays so.
+   */
+  removeLocalBase(base: TransportAddress, now: Instant): void {
+    const key = formatAddress(base);
+    const kept = this.#bases.filter((entry) => formatAddress(entry.address) !== key);
+    this.#bases.splice(0, this.#bases.length, ...kept);
+    for (const session of this.#sessions) session.removeBase(base);
+    this.#refresh(now);
+  }
+
+  /** No more bases or servers will be added: gathering is complete when the transactions are. */
+  endOfLocalCandidates(now: Instant): void {
+    this.#localEnded = true;
+    this.#refresh(now);
+  }
+
+  /**
+   * A candidate of the peer, before or after its credentials. One that this agent cannot use is a counted drop; one
+   * whose `usernameFragment` names another generation is `stale`.
+   */
+  addRemoteCandidate(candidate: IceCandidate, now: Instant): void {
+    if (this.#closed) return;
+    if (candidate.component !== 1) {
+      this.#drop('unsupported', 'component');
+      return;
+    }
+    if (parseIp(candidate.address) !== undefined) {
+      if (isUsableRemote(candidate)) this.#session.addRemote(candidate);
+      else this.#drop('bad-value', 'remote address');
+    } else if (!isMdnsName(candidate.address)) {
+      this.#drop('unsupported', 'FQDN candidate'); // RFC 8839 §5.1: MUST be ignored
+    } else {
+      const outcome = this.#names.add(candidate);
+      if (outcome === 'ask') this.#events.push({ type: 'resolve', hostname: candidate.address });
+      else if (outcome === 'full') this.#drop('limit', 'unresolved names');
+    }
+    this.#refresh(now);
+  }
+
+  /** The answer to a `resolve` event. No address, or more than one, costs that name's candidates. */
+  addResolved(hostname: string, addresses: readonly string[], now: Instant): void {
+    for (const candidate of this.#names.resolve(hostname, addresses)) this.addRemoteCandidate(candidate, now);
+    this.#refresh(now);
+  }
+
+  /** The peer's end-of-candidates (RFC 8838 §14). */
+  endOfRemoteCandidates(now: Instant): void {
+    this.#session.remoteEnded = true;
+    this.#refresh(now);
+  }
+
+  /**
+   * ICE restart (RFC 8445 §9): new credentials, all bases announced and all servers asked again; then
+   * `endOfLocalCandidates` is due once more, and the peer's new parameters. Data keeps flowing over the old pair until
+   * the new generation has one.
+   */
+  restart(now: Instant, parameters: { readonly ufrag?: string; readonly pwd?: string } = {}): void {
+    this.#requireOpen();
+    const old = this.#session;
+    const older = this.#previous;
+    // Two restarts in a row: the generation that carries the data is the one to keep.
+    this.#previous = older !== undefined && old.selected === undefined ? older : old;
+    if (this.#previous !== old) old.stop();
+    else older?.stop();
+    this.#begin(makeLocalParameters(this.#env, parameters), now);
+  }
+
+  /**
+   * Takes back a `restart` whose description was rolled back (JSEP): the generation before it goes on as it was.
+   * @throws {UsageError} when there is none, or the peer has answered already.
+   */
+  rollbackRestart(now: Instant): void {
+    const previous = this.#previous;
+    if (previous === undefined || this.#session.remote !== undefined) throw new UsageError('no restart to roll back');
+    this.#session.stop();
+    this.#session = previous;
+    this.#previous = undefined;
+    this.#localEnded = true;
+    this.#refresh(now);
+  }
+
+  /** Stops everything; nothing is sent, answered or armed any more. Idempotent. */
+  close(_now: Instant): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const session of this.#sessions) session.stop();
+    this.#previous = undefined;
+    this.#gatherer.reset();
+    this.#names.clear();
+    this.#out.clear();
+    this.#nextTimeout = NEVER;
+    this.#setConnectionState('closed', 'close');
+  }
+
+  /** For statistics: data of ours went over `path`. */
+  noteDataSent(path: FiveTuple, bytes: number, now?: Instant): void {
+    const pair = this.#pairOf(path);
+    if (pair === undefined) return;
+    pair.packetsSent++;
+    pair.bytesSent += bytes;
+    if (now !== undefined) pair.lastPacketSentAt = now;
+  }
+
+  /** For statistics, and a sign of life of the path when `now` is given. */
+  noteDataReceived(path: FiveTuple, bytes: number, now?: Instant): void {
+    const pair = this.#pairOf(path);
+    if (pair === undefined) return;
+    pair.packetsReceived++;
+    pair.bytesReceived += bytes;
+    if (now === undefined) return;
+    pair.lastPacketReceivedAt = now;
+    pair.heardAt = now;
+  }
+
+  // ---------------------------------------------------------------- SansIo
+
+  handleInput(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
+    if (this.#closed) {
+      this.#drop('closed', 'datagram');
+      return;
+    }
+    if (isStun(bytes)) handleStun(this.#input, bytes, path, now);
+    else if (this.acceptsData(path)) {
+      this.noteDataReceived(path, bytes.length, now);
+      this.#events.push({ type: 'data', bytes, path });
+    } else this.#drop('unknown-path', 'data');
+    this.#refresh(now);
+  }
+
+  handleTimeout(now: Instant): void {
+    if (this.#closed) return;
+    for (const session of this.#sessions) session.handleTimeout(now);
+    const { requests } = this.#gatherer;
+    for (let due = requests.due(now); due !== undefined; due = requests.due(now)) {
+      const { request, resend } = due;
+      if (resend) this.#send(request.bytes, request.path);
+      else if (!request.context.keepalive) this.#serverError(request.context, 701, 'no answer');
+    }
+    this.#refresh(now);
+  }
+
+  pollTransmit(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
+    if (this.#closed) return false;
+    if (this.#out.length === 0) {
+      this.#session.pump(now);
+      this.#pumpGathering(now);
+      this.#refresh(now);
+    }
+    const datagram = this.#out.shift();
+    if (datagram === undefined) return false;
+    slot.buffer.set(datagram.bytes, slot.offset);
+    slot.length = datagram.bytes.length;
+    slot.path = datagram.path;
+    return true;
   }
 
   pollEvent(): IceEvent | undefined {
-    return undefined;
+    return this.#events.shift();
   }
 
   nextTimeout(): Instant {
-    return NEVER;
+    return this.#nextTimeout;
   }
+
+  // ---------------------------------------------------------------- gathering
+
+  get #sessions(): readonly IceSession[] {
+    return this.#previous === undefined ? [this.#session] : [this.#session, this.#previous];
+  }
+
+  #begin(local: IceParameters, now: Instant): void {
+    this.#session = new IceSession(this.#host, local);
+    this.#roleSwitches = 0;
+    this.#gatherer.reset();
+    this.#names.clear();
+    this.#localEnded = false;
+    for (const base of this.#bases) this.#announce(base);
+    this.#refresh(now);
+  }
+
+  #announce(base: Base): boolean {
+    const { ufrag } = this.#session.local;
+    if (base.kind === 'relay') {
+      return this.#addLocal(this.#factory.relayed(base.address, base.related, base.options, ufrag));
+    }
+    const host = this.#factory.host(base.address, base.options, ufrag);
+    if (this.#policy === 'relay' || !this.#addLocal(host)) return false;
+    this.#gatherer.addHost(host);
+    return true;
+  }
+
+  #addLocal(local: LocalCandidate): boolean {
+    if (!this.#session.addLocal(local)) {
+      this.#drop('limit', 'local candidates');
+      return false;
+    }
+    this.#events.push({ type: 'candidate', candidate: local.candidate });
+    return true;
+  }
+
+  #pumpGathering(now: Instant): void {
+    const task = this.#gatherer.next(now);
+    if (task === undefined) return;
+    const { id, bytes } = encodeGatheringRequest(this.#env);
+    this.#gatherer.sent(id, bytes, task, now);
+    this.#send(bytes, task.path);
+  }
+
+  /** A STUN server answered (RFC 8445 §5.1.1.2). */
+  #gathered(task: GatheringTask, response: StunMessage, now: Instant): void {
+    if (task.keepalive) return;
+    if (response.messageClass === 'error') {
+      const { code, reason } = response.require('ERROR-CODE');
+      this.#serverError(task, code, reason);
+      return;
+    }
+    const mapped = response.get('XOR-MAPPED-ADDRESS') ?? response.require('MAPPED-ADDRESS');
+    const { host, server } = task;
+    this.#gatherer.keepAlive(task, now);
+    // RFC 8445 §5.1.3: redundant with its base, or with what another server has found.
+    if (this.#session.knowsLocal(host.base, mapped)) return;
+    this.#addLocal(this.#factory.serverReflexive(host, mapped, formatAddress(server.address), server.url));
+  }
+
+  #serverError(task: GatheringTask, code: number, reason: string): void {
+    const { address: server, url } = task.server;
+    this.#events.push({ type: 'server-error', server, base: task.host.base, url, code, reason });
+  }
+
+  // ---------------------------------------------------------------- what follows from a change
+
+  /** After everything that may have changed something: selection, states, timer. */
+  #refresh(now: Instant): void {
+    if (this.#closed) return;
+    for (const session of this.#sessions) session.select(now);
+    if (this.#session.selected !== undefined && this.#previous !== undefined) {
+      this.#previous.stop();
+      this.#previous = undefined;
+    }
+    this.#setSelected(this.#session.selected ?? this.#previous?.selected);
+    this.#setGatheringState();
+    this.#judge(now);
+    this.#setConnectionState(this.#deriveState(now), 'refresh');
+    if (this.#connectionState === 'completed') this.#gatherer.stopKeepalives();
+    this.#nextTimeout = this.#gatherer.nextTimeout();
+    for (const session of this.#sessions) this.#nextTimeout = Math.min(this.#nextTimeout, session.nextTimeout());
+    if (!this.#session.failed && this.#session.pacDeadline > now) {
+      this.#nextTimeout = Math.min(this.#nextTimeout, this.#session.pacDeadline);
+    }
+  }
+
+  #setSelected(pair: CandidatePair | undefined): void {
+    if (pair === this.#selected) return;
+    this.#selected = pair;
+    this.#selectedChanges++;
+    const local = (pair?.validLocal ?? pair?.local)?.candidate;
+    const remote = pair?.remote.candidate;
+    const selected = pair && local && remote ? { local, remote, nominated: pair.nominated } : undefined;
+    this.#events.push({ type: 'selected-pair', path: pair?.path, pair: selected });
+  }
+
+  #setGatheringState(): void {
+    const started = this.#bases.length > 0 || this.#localEnded || this.#gatheringState !== 'new';
+    const complete = this.#localEnded && this.#gatherer.idle;
+    const state = complete ? 'complete' : started ? 'gathering' : 'new';
+    if (state === this.#gatheringState) return;
+    // W3C: from new to complete only by way of gathering.
+    if (this.#gatheringState === 'new' && state === 'complete') {
+      this.#events.push({ type: 'gathering-state', state: 'gathering' });
+    }
+    this.#gatheringState = state;
+    this.#events.push({ type: 'gathering-state', state });
+  }
+
+  /** RFC 8445 §7.2.5.4 with RFC 8838 §8 and RFC 8863 §4: the verdict that this generation has failed. */
+  #judge(now: Instant): void {
+    const session = this.#session;
+    if (session.failed || this.#selected !== undefined || now < session.pacDeadline) return;
+    // The PAC timer also stands in for an end-of-candidates that never comes (RFC 8863 §5).
+    if (session.pending || !this.#gatherer.idle) return;
+    session.stop();
+    this.#previous?.stop();
+    this.#previous = undefined;
+  }
+
+  #deriveState(now: Instant): IceConnectionState {
+    const session = this.#session;
+    const selected = this.#selected;
+    return deriveConnectionState({
+      closed: this.#closed,
+      failed: session.failed,
+      hasSelected: selected !== undefined,
+      alive: selected !== undefined && isAlive(selected, now, this.#host.disconnectedMs),
+      nominated: session.nominated !== undefined && session.nominated === selected,
+      pending: session.pending,
+      hasRemote: session.remotes.length > 0,
+      hasPairs: session.checklist.pairs.length > 0,
+      gathered: this.#gatheringState === 'complete',
+      remoteEnded: session.remoteEnded,
+    });
+  }
+
+  #setConnectionState(state: IceConnectionState, why: string): void {
+    if (state === this.#connectionState) return;
+    this.#env.trace.state('ice', this.#connectionState, state, why);
+    this.#connectionState = state;
+    this.#events.push({ type: 'connection-state', state });
+  }
+
+  #switchRole(role: IceRole, newTieBreaker: boolean): boolean {
+    if (this.#roleSwitches >= MAX_ROLE_SWITCHES) {
+      this.#drop('limit', 'role switches');
+      return false;
+    }
+    this.#roleSwitches++;
+    this.#role = role;
+    if (newTieBreaker) this.#tieBreaker = randomTieBreaker(this.#env);
+    this.#env.trace.note('ice', `role conflict: now ${role}`);
+    this.#events.push({ type: 'role', role });
+    return true;
+  }
+
+  // ---------------------------------------------------------------- small things
+
+  #pairOf(path: FiveTuple): CandidatePair | undefined {
+    const cached = this.#pairOfPath.get(path);
+    if (cached !== undefined && !cached.removed) return cached;
+    const key = formatFiveTuple(path);
+    const pair = this.#session.checklist.get(key) ?? this.#previous?.checklist.get(key);
+    if (pair !== undefined) this.#pairOfPath.set(path, pair);
+    return pair;
+  }
+
+  #send(bytes: Uint8Array, path: FiveTuple): void {
+    if (!this.#out.push({ bytes, path })) this.#drop('limit', 'datagrams nobody polled');
+  }
+
+  #drop(reason: DropReason, detail: string): void {
+    this.drops.count(reason);
+    this.#env.trace.drop('ice', reason, detail);
+  }
+
+  #requireOpen(): void {
+    if (this.#closed) throw new UsageError('the ICE agent is closed');
+  }
+}
+
+/** Something a check can be sent to. Active TCP candidates have no port of their own (RFC 6544 §4.5: "9"). */
+function isUsableRemote(candidate: IceCandidate): boolean {
+  const { address, port } = candidate;
+  if (port === 0) return false;
+  if (ipFamily(address) === 6) return address !== '::' && !/^ff/.test(address);
+  const first = Number(address.slice(0, address.indexOf('.')));
+  return first !== 0 && first < 224; // no "this network", multicast, reserved or broadcast
 }

@@ -54,6 +54,12 @@ export const MAX_PAIRS = 100;
 /** Authenticated checks kept until the remote credentials are known (RFC 8445 §7.3). */
 export const MAX_EARLY_CHECKS = 16;
 
+/**
+ * The longest wait for a STUN server. RFC 8489 §6.2.1 would wait 39.5 s; browsers give up after 9.5 s, so that a dead
+ * server does not hold back end-of-candidates.
+ */
+export const GATHERING_TIMEOUT_MS = 9500;
+
 /** STUN servers, and Binding transactions to them at a time. */
 export const MAX_STUN_SERVERS = 16;
 export const MAX_GATHERING_TRANSACTIONS = 256;

@@ -65,6 +65,11 @@ export interface RelayedCandidateOptions {
   readonly localPreference?: number | undefined;
 }
 
+export interface StunServerOptions {
+  /** As the caller wrote it; server-reflexive candidates and errors carry it. Default: the address. */
+  readonly url?: string | undefined;
+}
+
 /** Both ends of the pair in use. */
 export interface SelectedPair {
   readonly local: IceCandidate;
@@ -85,6 +90,18 @@ export type IceEvent =
     }
   /** A role conflict was repaired by changing our role (RFC 8445 §7.3.1.1). */
   | { readonly type: 'role'; readonly role: IceRole }
+  /**
+   * A STUN server answered a base with an error, or not at all (701): W3C icecandidateerror. `code` and `reason` are the
+   * server's.
+   */
+  | {
+      readonly type: 'server-error';
+      readonly server: TransportAddress;
+      readonly base: TransportAddress;
+      readonly url: string | undefined;
+      readonly code: number;
+      readonly reason: string;
+    }
   /** A remote candidate has a name for an address: answer with `addResolved`, or not at all. */
   | { readonly type: 'resolve'; readonly hostname: string }
   /** Used alone, without a demultiplexer in front: a datagram of an accepted path. `bytes` is borrowed until the next call. */
@@ -140,11 +157,4 @@ export interface IceStats {
   readonly iceRole: IceRole;
   readonly iceState: IceConnectionState;
   readonly iceLocalUsernameFragment: string;
-}
-
-/** What `addRelayedCandidate` and the composer know about a TURN allocation. */
-export interface RelayedAddress {
-  readonly relayed: TransportAddress;
-  /** The mapped address of the Allocate response (RFC 8839 §5.1 rel-addr). */
-  readonly related: TransportAddress;
 }

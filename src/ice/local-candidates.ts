@@ -1,0 +1,148 @@
+import { type FiveTuple, formatAddress, ipFamily, type TransportAddress } from '../core/index.ts';
+import {
+  candidatePriority,
+  type IceCandidate,
+  type IceCandidateType,
+  type IceTcpType,
+  type IceTransport,
+  type LocalCandidate,
+  tcpLocalPreference,
+  typePreference,
+} from './candidate.ts';
+import type { HostCandidateOptions, RelayedCandidateOptions } from './types.ts';
+
+/** RFC 8839 §5.1: what stands for a related address that is kept private. */
+const PRIVATE_PORT = 9;
+
+/** Steps between relayed candidates of different transports, so that UDP comes first, then TCP, then TLS. */
+const RELAY_STEP = 0x4000;
+
+/** Steps between server-reflexive candidates of one base, so that priorities stay unique (RFC 8445 §5.1.2). */
+const SERVER_STEP = 0x100;
+
+/**
+ * Makes our candidates: foundations (RFC 8445 §5.1.1.3) and priorities (§5.1.2). One for the life of an agent, so that
+ * foundations stay equal across generations.
+ */
+export class LocalCandidateFactory {
+  readonly #nextId: () => number;
+  readonly #foundations = new Map<string, string>();
+  readonly #preferences = new Map<string, number>();
+  readonly #familyCounts = { 4: 0, 6: 0 };
+  readonly #servers: string[] = [];
+
+  constructor(nextId: () => number) {
+    this.#nextId = nextId;
+  }
+
+  host(base: TransportAddress, options: HostCandidateOptions, ufrag: string): LocalCandidate {
+    const protocol: IceTransport = options.tcpType === undefined ? 'udp' : 'tcp';
+    const preference = options.localPreference ?? this.#preferenceOf(base);
+    return this.#make(base, protocol, preference, options.tcpType, {
+      foundation: this.#foundation('host', base.ip, protocol, ''),
+      component: 1,
+      protocol,
+      priority: this.#priority('host', protocol, options.tcpType, preference),
+      address: options.hostname ?? base.ip,
+      port: base.port,
+      type: 'host',
+      tcpType: options.tcpType,
+      usernameFragment: ufrag,
+    });
+  }
+
+  /** @param host - the candidate whose base asked `server` and learned `mapped`. */
+  serverReflexive(host: LocalCandidate, mapped: TransportAddress, server: string, url?: string): LocalCandidate {
+    const { base, candidate } = host;
+    if (!this.#servers.includes(server)) this.#servers.push(server);
+    const preference = Math.max(0, this.#preferenceOf(base) - SERVER_STEP * this.#servers.indexOf(server));
+    const hidden = candidate.address !== base.ip; // behind an mDNS name: the base must not show here either
+    return this.#make(base, 'udp', preference, undefined, {
+      foundation: this.#foundation('srflx', base.ip, 'udp', server),
+      component: 1,
+      protocol: 'udp',
+      priority: this.#priority('srflx', 'udp', undefined, preference),
+      address: mapped.ip,
+      port: mapped.port,
+      type: 'srflx',
+      relatedAddress: hidden ? (ipFamily(base.ip) === 4 ? '0.0.0.0' : '::') : base.ip,
+      relatedPort: hidden ? PRIVATE_PORT : base.port,
+      usernameFragment: candidate.usernameFragment,
+      url: url ?? server,
+    });
+  }
+
+  /** A relayed candidate is its own base (RFC 8445 §4). */
+  relayed(
+    relayed: TransportAddress,
+    related: TransportAddress,
+    options: RelayedCandidateOptions,
+    ufrag: string,
+  ): LocalCandidate {
+    const relayProtocol = options.relayProtocol ?? 'udp';
+    const rank = relayProtocol === 'udp' ? 0 : relayProtocol === 'tcp' ? 1 : 2;
+    const ordered = Math.max(0, this.#preferenceOf(relayed) - RELAY_STEP * rank);
+    const preference = options.localPreference ?? ordered;
+    return this.#make(relayed, 'udp', preference, undefined, {
+      foundation: this.#foundation('relay', relayed.ip, relayProtocol, options.url ?? ''),
+      component: 1,
+      protocol: 'udp',
+      priority: this.#priority('relay', 'udp', undefined, preference),
+      address: relayed.ip,
+      port: relayed.port,
+      type: 'relay',
+      relatedAddress: related.ip,
+      relatedPort: related.port,
+      usernameFragment: ufrag,
+      url: options.url,
+      relayProtocol,
+    });
+  }
+
+  #make(
+    base: TransportAddress,
+    protocol: FiveTuple['protocol'],
+    preference: number,
+    tcpType: IceTcpType | undefined,
+    candidate: IceCandidate,
+  ): LocalCandidate {
+    const prflxPriority = this.#priority('prflx', candidate.protocol, tcpType, preference);
+    return { candidate, base, protocol, prflxPriority, id: this.#nextId() };
+  }
+
+  #priority(
+    type: IceCandidateType,
+    protocol: IceTransport,
+    tcpType: IceTcpType | undefined,
+    preference: number,
+  ): number {
+    const local = tcpType === undefined ? preference : tcpLocalPreference(type, tcpType, preference >>> 3);
+    return candidatePriority(typePreference(type, protocol), local);
+  }
+
+  /**
+   * RFC 8421 §4: one base after the other gets the next lower preference, families taking turns with IPv6 first, so that
+   * a host with many addresses of one family does not starve the other.
+   */
+  #preferenceOf(base: TransportAddress): number {
+    const key = formatAddress(base);
+    let preference = this.#preferences.get(key);
+    if (preference === undefined) {
+      const family = ipFamily(base.ip);
+      preference = 0xffff - 2 * this.#familyCounts[family]++ - (family === 4 ? 1 : 0);
+      this.#preferences.set(key, Math.max(0, preference));
+    }
+    return Math.max(0, preference);
+  }
+
+  /** RFC 8445 §5.1.1.3: equal for the same type, base IP address, server and protocol. */
+  #foundation(type: IceCandidateType, baseIp: string, protocol: string, server: string): string {
+    const key = `${type} ${baseIp} ${protocol} ${server}`;
+    let foundation = this.#foundations.get(key);
+    if (foundation === undefined) {
+      foundation = String(this.#foundations.size + 1);
+      this.#foundations.set(key, foundation);
+    }
+    return foundation;
+  }
+}
