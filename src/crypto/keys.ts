@@ -206,6 +206,25 @@ function readEcPrivateKey(der: Uint8Array, type: EcKeyType): Uint8Array {
   return padded;
 }
 
+/**
+ * Wraps a bare `ECPrivateKey` (RFC 5915 §3, PEM label `EC PRIVATE KEY`) as PKCS #8; its curve must be named in it.
+ * @throws {DecodeError}
+ */
+export function pkcs8OfSec1(der: Uint8Array): Uint8Array {
+  const fields = readSequence(decodeDer(der, 'ECPrivateKey'), 'ECPrivateKey');
+  fields.next('ecPrivkeyVer');
+  fields.next('privateKey');
+  const parameters = fields.optionalTag(0);
+  if (parameters === undefined) throw new DecodeError('missing', 'parameters', 0);
+  const curve = oid(readOid(readExplicit(parameters, 'parameters').next('parameters'), 'parameters'));
+  return encodeDer(sequence(smallInteger(0), sequence(oid(OID_EC_PUBLIC_KEY), curve), octetString(der)));
+}
+
+/** Wraps a bare `RSAPrivateKey` (RFC 8017 appendix A.1.2, PEM label `RSA PRIVATE KEY`) as PKCS #8. */
+export function pkcs8OfPkcs1(der: Uint8Array): Uint8Array {
+  return encodeDer(sequence(smallInteger(0), writeAlgorithm('rsa'), octetString(der)));
+}
+
 /** RFC 8017 appendix A.1.2; two primes only. */
 function readRsaPrivateKey(der: Uint8Array): RsaPrivateNumbers {
   const fields = readSequence(decodeDer(der, 'RSAPrivateKey'), 'RSAPrivateKey');

@@ -68,6 +68,7 @@ export interface Extensions {
 const OID_KEY_USAGE = '2.5.29.15';
 const OID_SUBJECT_ALT_NAME = '2.5.29.17';
 const OID_BASIC_CONSTRAINTS = '2.5.29.19';
+const OID_NAME_CONSTRAINTS = '2.5.29.30';
 const OID_EXTENDED_KEY_USAGE = '2.5.29.37';
 const PURPOSES: Readonly<Record<string, string>> = {
   '1.3.6.1.5.5.7.3.1': 'serverAuth',
@@ -101,7 +102,8 @@ export function readExtensions(element: DerElement): Extensions {
     else if (id === OID_EXTENDED_KEY_USAGE) found.extendedKeyUsage = readExtendedKeyUsage(value);
     else if (id === OID_BASIC_CONSTRAINTS) found.basicConstraints = readBasicConstraints(value);
     else if (id === OID_SUBJECT_ALT_NAME) found.subjectAltNames = readGeneralNames(value);
-    else if (critical) unknownCritical.push(id);
+    // RFC 5280 §4.2.1.10: name constraints MUST be critical; where a CA forgot, they are not to be overlooked either.
+    else if (critical || id === OID_NAME_CONSTRAINTS) unknownCritical.push(id);
   }
   return { ...found, unknownCritical };
 }
