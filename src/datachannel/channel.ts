@@ -33,6 +33,8 @@ export class Channel {
   announced = false;
   /** The peer has shown that it knows the channel: before that, everything goes out ordered (RFC 8832 §6). */
   confirmed: boolean;
+  /** A DATA_CHANNEL_ACK may still come: once, and unordered messages of the peer may overtake it. */
+  awaitsAck = false;
   failure: ChannelFailure | undefined;
   lowThreshold = 0;
   /** Since when `bufferedAmount` was last above the threshold, no low event has been given. */

@@ -328,9 +328,10 @@ export class DataChannels {
       return;
     }
     const channel = this.#life.streams.get(id)?.channel;
-    if (channel === undefined || channel.confirmed || channel.state === 'connecting')
-      this.#life.drop('bad-state', `DATA_CHANNEL_ACK on stream ${id}, which waits for none`);
-    else channel.confirmed = true;
+    if (channel?.awaitsAck) {
+      channel.awaitsAck = false;
+      channel.confirmed = true;
+    } else this.#life.drop('bad-state', `DATA_CHANNEL_ACK on stream ${id}, which waits for none`);
   }
 
   /** RFC 8832 §6: acknowledged only on an unused stream of the peer's parity; else the stream is closed. */

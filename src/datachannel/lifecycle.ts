@@ -87,6 +87,7 @@ export class ChannelLifecycle {
     }
     this.#becomeOpen(channel, id, 'association up');
     this.events.push({ type: 'open', handle: channel.handle });
+    channel.awaitsAck = !channel.parameters.negotiated;
     if (channel.parameters.negotiated) channel.announced = true;
     else this.#sendControl(channel, encodeDcep({ type: 'open', ...channel.parameters }), now);
   }

@@ -29,15 +29,26 @@ export class FakeAssociation implements StreamCarrier {
   sendBufferBytes: number = Number.POSITIVE_INFINITY;
   refuseResets: boolean = false;
   readonly outbox: Item[] = [];
-  readonly #resetting = new Map<number, SctpMessage[]>();
+  /** What waits on a stream for the answer to its reset. */
+  readonly #resetting = new Map<number, Item[]>();
   readonly #thresholds = new Map<number, number>();
 
   send(message: SctpMessage): void {
-    if (this.#buffered() + message.bytes.length > this.sendBufferBytes) throw new UsageError('the send buffer is full');
+    const bounded = Number.isFinite(this.sendBufferBytes);
+    if (bounded && this.#buffered() + message.bytes.length > this.sendBufferBytes)
+      throw new UsageError('the send buffer is full');
     this.sent.push(message);
-    const waiting = this.#resetting.get(message.streamId);
-    if (waiting !== undefined) waiting.push(message);
-    else this.outbox.push({ kind: 'message', message });
+    this.#queue(message.streamId, { kind: 'message', message });
+  }
+
+  #queue(streamId: number, item: Item): void {
+    const waiting = this.#resetting.get(streamId);
+    if (waiting !== undefined) {
+      waiting.push(item);
+      return;
+    }
+    this.outbox.push(item);
+    if (item.kind === 'reset') this.#resetting.set(streamId, []);
   }
 
   #buffered(): number {
@@ -50,7 +61,8 @@ export class FakeAssociation implements StreamCarrier {
     let bytes = 0;
     for (const item of this.outbox)
       if (item.kind === 'message' && item.message.streamId === streamId) bytes += item.message.bytes.length;
-    for (const message of this.#resetting.get(streamId) ?? []) bytes += message.bytes.length;
+    for (const item of this.#resetting.get(streamId) ?? [])
+      if (item.kind === 'message') bytes += item.message.bytes.length;
     return bytes;
   }
 
@@ -73,8 +85,7 @@ export class FakeAssociation implements StreamCarrier {
   resetStreams(streamIds: readonly number[]): void {
     for (const streamId of streamIds) {
       this.resets.push(streamId);
-      this.#resetting.set(streamId, []);
-      this.outbox.push({ kind: 'reset', streamId });
+      this.#queue(streamId, { kind: 'reset', streamId });
     }
   }
 
@@ -122,7 +133,7 @@ export class FakeAssociation implements StreamCarrier {
       case 'reset-answer': {
         const waiting = peer.#resetting.get(item.streamId) ?? [];
         peer.#resetting.delete(item.streamId);
-        for (const message of waiting) peer.outbox.push({ kind: 'message', message });
+        for (const waited of waiting) peer.#queue(item.streamId, waited);
         peer.event({ type: 'outgoing-reset', streamIds: [item.streamId], ok: item.ok }, now);
         break;
       }
