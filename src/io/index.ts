@@ -3,3 +3,11 @@ export * from './platform.ts';
 export * from './timer-queue.ts';
 export * from './udp.ts';
 export { bindUdpSocket } from './udp-socket.ts';
+export * from './wake-timer.ts';
+export { type DialingCore, WebSocketClient, type WebSocketClientOptions } from './websocket.ts';
+export {
+  boundAddress,
+  type ConnectionsCore,
+  WebSocketServer,
+  type WebSocketServerOptions,
+} from './websocket-server.ts';

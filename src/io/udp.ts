@@ -2,7 +2,6 @@ import {
   Driver,
   type FiveTuple,
   type Instant,
-  NEVER,
   type Platform,
   type SansIo,
   type TransmitSlot,
@@ -10,6 +9,7 @@ import {
   type UdpSocket,
 } from '../core/index.ts';
 import { platform as nodePlatform } from './platform.ts';
+import { WakeTimer } from './wake-timer.ts';
 
 export interface UdpShellOptions<E> {
   readonly core: SansIo<E, FiveTuple>;
@@ -32,17 +32,16 @@ export class UdpShell<E> {
   readonly #platform: Platform;
   readonly #onError: (error: Error, remote: TransportAddress | undefined) => void;
   readonly #sockets = new Map<string, UdpSocket>();
-  #armedAt: Instant = NEVER;
-  #cancelTimer: () => void = () => undefined;
   #closed = false;
 
   constructor(options: UdpShellOptions<E>) {
     this.#platform = options.platform ?? nodePlatform;
     this.#onError = options.onError ?? (() => undefined);
+    const timer = new WakeTimer(this.#platform, () => this.driver.wake());
     const host = {
       now: () => this.#platform.now(),
       send: (slot: TransmitSlot<FiveTuple>) => this.#send(slot),
-      wakeAt: (at: Instant) => this.#wakeAt(at),
+      wakeAt: (at: Instant) => timer.arm(at),
     };
     this.driver = new Driver(options.core, host, options.onEvent);
   }
@@ -92,16 +91,6 @@ export class UdpShell<E> {
       return;
     }
     socket.send(slot.buffer, slot.offset, slot.length, path.remote);
-  }
-
-  #wakeAt(at: Instant): void {
-    if (at === this.#armedAt) return;
-    this.#cancelTimer();
-    this.#armedAt = at;
-    this.#cancelTimer = this.#platform.setTimer(at, () => {
-      this.#armedAt = NEVER;
-      this.driver.wake();
-    });
   }
 }
 

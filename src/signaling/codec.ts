@@ -6,6 +6,7 @@ import {
   MAX_NAME_CHARACTERS,
   MAX_PING_ID,
   MAX_ROOM_CHARACTERS,
+  MAX_SERVER_MESSAGE_BYTES,
 } from './limits.ts';
 import {
   type ClientMessage,
@@ -34,7 +35,7 @@ const LEAVE_REASONS = ['left', 'lost'] as const;
  *   `missing` a field that is not there; `bad-type` a type that this version does not have.
  */
 export function decodeClientMessage(bytes: Uint8Array): ClientMessage {
-  const fields = parse(bytes);
+  const fields = parse(bytes, MAX_MESSAGE_BYTES);
   const type = text(fields, 'type');
   switch (type) {
     case 'join':
@@ -56,9 +57,9 @@ export function decodeClientMessage(bytes: Uint8Array): ClientMessage {
   }
 }
 
-/** Reads a message of a server; the same errors as {@link decodeClientMessage}. */
+/** Reads a message of a server; the same errors as {@link decodeClientMessage}, with {@link MAX_SERVER_MESSAGE_BYTES}. */
 export function decodeServerMessage(bytes: Uint8Array): ServerMessage {
-  const fields = parse(bytes);
+  const fields = parse(bytes, MAX_SERVER_MESSAGE_BYTES);
   const type = text(fields, 'type');
   switch (type) {
     case 'welcome':
@@ -108,8 +109,8 @@ export function isLabel(value: string, minCharacters: number, maxCharacters: num
 
 type Fields = Readonly<Record<string, unknown>>;
 
-function parse(bytes: Uint8Array): Fields {
-  if (bytes.length > MAX_MESSAGE_BYTES) throw new DecodeError('limit', 'message', MAX_MESSAGE_BYTES);
+function parse(bytes: Uint8Array, maxBytes: number): Fields {
+  if (bytes.length > maxBytes) throw new DecodeError('limit', 'message', maxBytes);
   let value: unknown;
   try {
     value = JSON.parse(utf8.decode(bytes));

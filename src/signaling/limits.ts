@@ -7,8 +7,11 @@ export const MAX_CANDIDATE_CHARACTERS = 1024;
 export const MAX_MID_CHARACTERS = 256;
 export const MAX_PING_ID = 0x7fff_ffff;
 
-/** The largest message either side accepts: a WebSocket shell sets it as its frame limit too. */
+/** The largest message that a server accepts: its WebSocket shell sets it as the frame limit too. */
 export const MAX_MESSAGE_BYTES = 32_768;
+
+/** The largest message that a client accepts: a relayed one is longer by two bytes, `from` in the place of `to`. */
+export const MAX_SERVER_MESSAGE_BYTES: number = MAX_MESSAGE_BYTES + 16;
 
 /** Bounds of one server. */
 export interface SignalingLimits {

@@ -63,6 +63,17 @@ describe('SignalingServer', () => {
     expect(eve.events).toHaveLength(quiet);
   });
 
+  it('relays the largest message that a client may send', () => {
+    const sim = new SimSignaling(1);
+    const [ada, bob] = [sim.joined('r', 'Ada'), sim.joined('r', 'Bob')];
+    const frame = { type: 'description', to: ada.core.id!, description: { type: 'offer', sdp: '' } } as const;
+    const sdp = '\n'.repeat((MAX_MESSAGE_BYTES - JSON.stringify(frame).length) / 2); // two bytes each in JSON
+    bob.driver.mutate(() => bob.core.sendDescription(ada.core.id!, { type: 'offer', sdp: `${sdp}` }));
+    settle(sim);
+    expect(ada.events.at(-1)).toEqual({ type: 'description', from: bob.core.id, description: { type: 'offer', sdp } });
+    expect(() => bob.core.sendDescription(ada.core.id!, { type: 'offer', sdp: `${sdp}xx` })).toThrow('longer than');
+  });
+
   it('does not relay into another room, to itself, or to somebody who has left', () => {
     const sim = new SimSignaling(1);
     const [ada, bob, eve] = [sim.joined('r', 'Ada'), sim.joined('r', 'Bob'), sim.joined('other', 'Eve')];

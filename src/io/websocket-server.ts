@@ -1,0 +1,232 @@
+import { createServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { WebSocket, WebSocketServer as WsServer } from 'ws';
+import {
+  canonicalIp,
+  Driver,
+  type Instant,
+  type Platform,
+  type SansIo,
+  type TransmitSlot,
+  type TransportAddress,
+  UsageError,
+} from '../core/index.ts';
+import { platform as nodePlatform } from './platform.ts';
+import { WakeTimer } from './wake-timer.ts';
+import { CLOSE_TIMEOUT_MS, closeSocket, MAX_BUFFERED_BYTES, sendText, toBytes } from './websocket.ts';
+
+/** A core at the server end of many message connections: one datagram is one text message of the connection `path`. */
+export interface ConnectionsCore<E> extends SansIo<E, number> {
+  handleOpen(connection: number, now: Instant): void;
+  handleClose(connection: number, now: Instant): void;
+}
+
+export interface WebSocketServerOptions<E> {
+  readonly core: ConnectionsCore<E>;
+  readonly subprotocol: string;
+  readonly onEvent: (event: E) => void;
+  /** Longer messages close the connection with 1009. */
+  readonly maxMessageBytes: number;
+  /** Web pages of other origins are refused with 403 (RFC 6455 §10.2); programs, which send no Origin, are not. Default: any. */
+  readonly allowedOrigins?: readonly string[];
+  /** Interval of WebSocket pings; a connection silent from one to the next is cut. Default 25,000. */
+  readonly heartbeatMs?: number;
+  /** Unsent bytes of one connection at which it is cut. Default 1 MiB. */
+  readonly maxBufferedBytes?: number;
+  readonly platform?: Platform;
+}
+
+interface Connection {
+  readonly id: number;
+  readonly socket: WebSocket;
+  /** Heard since the last ping. */
+  alive: boolean;
+}
+
+/** Runs a server core on WebSocket connections (RFC 6455), on an HTTP server of its own or on the path of another one. */
+export class WebSocketServer<E> {
+  readonly driver: Driver<E, number>;
+  readonly #options: WebSocketServerOptions<E>;
+  readonly #core: ConnectionsCore<E>;
+  readonly #maxBufferedBytes: number;
+  readonly #upgrader: WsServer;
+  readonly #connections = new Map<number, Connection>();
+  /** Sockets that were told to close; close() waits for them. */
+  readonly #closing = new Set<WebSocket>();
+  readonly #detach: (() => void)[] = [];
+  #ownServer: HttpServer | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #nextId = 1;
+  #closed = false;
+
+  constructor(options: WebSocketServerOptions<E>) {
+    const platform = options.platform ?? nodePlatform;
+    this.#options = options;
+    this.#core = options.core;
+    this.#maxBufferedBytes = options.maxBufferedBytes ?? MAX_BUFFERED_BYTES;
+    const timer = new WakeTimer(platform, () => this.driver.wake());
+    const host = {
+      now: () => platform.now(),
+      send: (slot: TransmitSlot<number>) => this.#send(slot),
+      wakeAt: (at: Instant) => timer.arm(at),
+    };
+    this.driver = new Driver(options.core, host, options.onEvent);
+    this.#upgrader = new WsServer({
+      noServer: true,
+      clientTracking: false,
+      maxPayload: options.maxMessageBytes,
+      perMessageDeflate: false, // compression state costs memory per connection, and messages are short
+      handleProtocols: (offered) => (offered.has(options.subprotocol) ? options.subprotocol : false),
+    });
+  }
+
+  /**
+   * Listens on a port of its own; plain HTTP requests are answered with 426.
+   * @param address - port 0 asks for a free one.
+   * @returns what it is bound to.
+   * @throws rejects with the system's error (`EADDRINUSE`, `EACCES`).
+   */
+  async listen(address: { readonly host?: string; readonly port: number }): Promise<TransportAddress> {
+    if (this.#ownServer !== undefined || this.#closed) throw new UsageError('listen is called once');
+    const server = createServer((_request, response) => {
+      response.writeHead(426, { 'content-type': 'text/plain; charset=utf-8', upgrade: 'websocket' });
+      response.end(`This is a WebSocket server: connect with the subprotocol ${this.#options.subprotocol}.\n`);
+    });
+    this.#ownServer = server;
+    this.attach(server, undefined);
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(address.port, address.host, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+    return boundAddress(server);
+  }
+
+  /** Takes the upgrades of an existing HTTP server to `path` (all of them when undefined); others are left alone. */
+  attach(server: HttpServer, path: string | undefined): void {
+    const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (path === undefined || pathOf(request) === path) this.#upgrade(request, socket, head);
+    };
+    server.on('upgrade', onUpgrade);
+    this.#detach.push(() => server.off('upgrade', onUpgrade));
+    this.#heartbeat ??= setInterval(() => this.#beat(), this.#options.heartbeatMs ?? 25_000).unref();
+  }
+
+  /** Closes one connection after what was sent to it; the core hears no more of it. */
+  hangUp(id: number, code: number, reason: string): void {
+    const connection = this.#connections.get(id);
+    if (connection === undefined) return;
+    this.#connections.delete(id);
+    this.#closeSocket(connection.socket, code, reason);
+  }
+
+  /** Stops listening, closes every connection (1001), and resolves when they are gone. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#heartbeat);
+    for (const detach of this.#detach.splice(0)) detach();
+    for (const id of [...this.#connections.keys()]) this.hangUp(id, 1001, 'the server ends');
+    this.driver.close();
+    const gone = [...this.#closing].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    const server = this.#ownServer;
+    this.#ownServer = undefined;
+    if (server?.listening) {
+      gone.push(new Promise((resolve) => server.close(resolve)));
+      server.closeIdleConnections();
+      setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();
+    }
+    await Promise.all(gone);
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy()); // until `ws` takes over; a reset is nothing to report
+    const { origin } = request.headers;
+    const { allowedOrigins, subprotocol } = this.#options;
+    if (origin !== undefined && allowedOrigins !== undefined && !allowedOrigins.includes(origin)) {
+      refuse(socket, '403 Forbidden', 'pages of this origin are not allowed');
+      return;
+    }
+    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+    if (!offered.includes(subprotocol)) {
+      refuse(socket, '400 Bad Request', `the subprotocol ${subprotocol} is required`);
+      return;
+    }
+    this.#upgrader.handleUpgrade(request, socket, head, (accepted) => this.#accept(accepted));
+  }
+
+  #accept(socket: WebSocket): void {
+    const connection: Connection = { id: this.#nextId++, socket, alive: true };
+    const { id } = connection;
+    this.#connections.set(id, connection);
+    socket.on('pong', () => {
+      connection.alive = true;
+    });
+    socket.on('message', (data, isBinary) => {
+      connection.alive = true;
+      if (!this.#connections.has(id)) return; // hung up on: what still arrives is not wanted
+      if (isBinary) this.#end(connection, 1003, 'text only');
+      else this.driver.input(toBytes(data), id);
+    });
+    // Over maxPayload, or a bad frame: `ws` has sent the close code itself, and this sees to it that it ends.
+    socket.on('error', () => this.#closeSocket(socket, 1002, ''));
+    socket.on('close', () => {
+      this.#closing.delete(socket);
+      if (this.#connections.delete(id)) this.driver.mutate((now) => this.#core.handleClose(id, now));
+    });
+    this.driver.mutate((now) => this.#core.handleOpen(id, now));
+  }
+
+  /** Ends a connection from this side, and tells the core. */
+  #end(connection: Connection, code: number, reason: string): void {
+    this.hangUp(connection.id, code, reason);
+    this.driver.mutate((now) => this.#core.handleClose(connection.id, now));
+  }
+
+  #closeSocket(socket: WebSocket, code: number, reason: string): void {
+    if (socket.readyState === WebSocket.CLOSED) return;
+    this.#closing.add(socket);
+    closeSocket(socket, code, reason);
+  }
+
+  #send(slot: TransmitSlot<number>): void {
+    const connection = slot.path === undefined ? undefined : this.#connections.get(slot.path);
+    if (connection === undefined || connection.socket.readyState !== WebSocket.OPEN) return;
+    if (connection.socket.bufferedAmount > this.#maxBufferedBytes) {
+      connection.socket.terminate(); // a close event follows
+      return;
+    }
+    sendText(connection.socket, slot);
+  }
+
+  #beat(): void {
+    for (const connection of this.#connections.values()) {
+      if (!connection.alive) connection.socket.terminate();
+      else if (connection.socket.readyState === WebSocket.OPEN) {
+        connection.alive = false;
+        connection.socket.ping();
+      }
+    }
+  }
+}
+
+/** Answers an upgrade with an HTTP error, and ends the connection. */
+function refuse(socket: Duplex, status: string, text: string): void {
+  socket.end(
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+  );
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? '/').split('?', 1)[0] ?? '/';
+}
+
+/** What a listening server is bound to. */
+export function boundAddress(server: HttpServer): TransportAddress {
+  const bound: AddressInfo | string | null = server.address();
+  if (bound === null || typeof bound === 'string') throw new UsageError('the server does not listen on a port');
+  return { ip: canonicalIp(bound.address) ?? bound.address, port: bound.port };
+}

@@ -1,0 +1,109 @@
+import type { Server as HttpServer } from 'node:http';
+import type { DropCounters, Env, Platform, TransportAddress } from '../core/index.ts';
+import { platform as nodePlatform, WebSocketServer } from '../io/index.ts';
+import {
+  type PeerInfo,
+  type SignalingLimits,
+  SignalingServer as SignalingServerCore,
+  type SignalingServerEvent,
+  SUBPROTOCOL,
+} from '../signaling/index.ts';
+import { type Log, NO_LOG } from './log.ts';
+
+export interface SignalingServerOptions {
+  /** See docs/signaling.md for the defaults. */
+  readonly limits?: Partial<SignalingLimits>;
+  /** Origins of the web pages that may connect, such as `https://example.org`. Default: any. Programs send none. */
+  readonly allowedOrigins?: readonly string[];
+  /** Interval of WebSocket pings. Default 25,000. */
+  readonly heartbeatMs?: number;
+  readonly log?: Log;
+  readonly platform?: Platform;
+  readonly env?: Env;
+}
+
+/**
+ * A signaling server on WebSocket: the core of `purertc/signaling` with sockets.
+ *
+ * @example
+ * const server = new SignalingServer();
+ * const { port } = await server.listen({ port: 8080 });
+ * await server.close();
+ */
+export class SignalingServer {
+  readonly #core: SignalingServerCore;
+  readonly #shell: WebSocketServer<SignalingServerEvent>;
+  readonly #log: Log;
+  #closing: Promise<void> | undefined;
+
+  /** @throws {UsageError} when a limit is out of its range. */
+  constructor(options: SignalingServerOptions = {}) {
+    const platform = options.platform ?? nodePlatform;
+    this.#log = options.log ?? NO_LOG;
+    this.#core = new SignalingServerCore({ env: options.env ?? platform.env, limits: options.limits ?? {} });
+    this.#shell = new WebSocketServer({
+      core: this.#core,
+      subprotocol: SUBPROTOCOL,
+      maxMessageBytes: this.#core.limits.maxMessageBytes,
+      onEvent: (event) => this.#onEvent(event),
+      platform,
+      ...(options.allowedOrigins === undefined ? {} : { allowedOrigins: options.allowedOrigins }),
+      ...(options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }),
+    });
+  }
+
+  /** Input that was not acted on, by reason. */
+  get drops(): DropCounters {
+    return this.#core.drops;
+  }
+
+  get connectionCount(): number {
+    return this.#core.connectionCount;
+  }
+
+  /** The rooms that have somebody in them. */
+  rooms(): readonly { readonly name: string; readonly peers: readonly PeerInfo[] }[] {
+    return this.#core.rooms();
+  }
+
+  /**
+   * Listens on a port of its own.
+   * @param address - `host` defaults to 127.0.0.1, so that nothing is open to the network unless asked; port 0 asks for a free port.
+   * @returns what it is bound to.
+   * @throws rejects with the system's error, such as `EADDRINUSE`.
+   */
+  async listen(address: { readonly host?: string; readonly port: number }): Promise<TransportAddress> {
+    const bound = await this.#shell.listen({ host: address.host ?? '127.0.0.1', port: address.port });
+    this.#log({ level: 'info', event: 'listening', service: 'signaling', ip: bound.ip, port: bound.port });
+    return bound;
+  }
+
+  /** Serves `path` of an existing HTTP or HTTPS server (which makes it `wss:`) instead. */
+  attach(server: HttpServer, path: string): void {
+    this.#shell.attach(server, path);
+  }
+
+  /** Tells everybody, closes every connection and resolves when they are gone. Idempotent. */
+  close(): Promise<void> {
+    if (this.#closing === undefined) {
+      this.#shell.driver.mutate((now) => this.#core.close(now));
+      this.#closing = this.#shell.close();
+    }
+    return this.#closing;
+  }
+
+  #onEvent(event: SignalingServerEvent): void {
+    switch (event.type) {
+      case 'hang-up':
+        this.#log({ level: 'warn', event: 'hang-up', connection: event.connection, reason: event.reason });
+        this.#shell.hangUp(event.connection, event.closeCode, event.reason);
+        return;
+      case 'joined':
+      case 'left': {
+        const { type, connection, room, peer, peers } = event;
+        const reason = event.type === 'left' ? event.reason : undefined;
+        this.#log({ level: 'info', event: type, connection, room, peer: peer.id, name: peer.name, peers, reason });
+      }
+    }
+  }
+}
