@@ -1,0 +1,123 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import {
+  formatLogLine,
+  type LogEntry,
+  SignalingConnection,
+  type SignalingConnectionEvent,
+  SignalingServer,
+  type SignalingServerOptions,
+} from '../../src/server/index.ts';
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+async function start(options: SignalingServerOptions = {}) {
+  const log: LogEntry[] = [];
+  const server = new SignalingServer({ log: (entry) => log.push(entry), ...options });
+  closers.push(() => server.close());
+  const { port } = await server.listen({ port: 0 });
+  return { server, log, port, url: `ws://127.0.0.1:${port}` };
+}
+
+function client(url: string, options: { maxAttempts?: number; backoffMs?: number } = {}) {
+  const events: SignalingConnectionEvent[] = [];
+  const waiting: (() => void)[] = [];
+  const connection = new SignalingConnection({
+    url,
+    ...options,
+    onEvent: (event) => {
+      events.push(event);
+      for (const wake of waiting.splice(0)) wake();
+    },
+  });
+  closers.push(() => connection.close());
+  const until = async <T extends SignalingConnectionEvent['type']>(
+    type: T,
+    matches: (event: Extract<SignalingConnectionEvent, { type: T }>) => boolean = () => true,
+  ): Promise<Extract<SignalingConnectionEvent, { type: T }>> => {
+    for (;;) {
+      for (const event of events) if (isOf(event, type) && matches(event)) return event;
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    }
+  };
+  return { connection, events, until };
+}
+
+function isOf<T extends SignalingConnectionEvent['type']>(
+  event: SignalingConnectionEvent,
+  type: T,
+): event is Extract<SignalingConnectionEvent, { type: T }> {
+  return event.type === type;
+}
+
+describe('SignalingServer and SignalingConnection', () => {
+  it('two programs find each other and exchange a description and candidates', async () => {
+    const { server, url } = await start();
+    const [ada, bob] = [client(url), client(url)];
+    ada.connection.join('garden', 'Ada');
+    await ada.until('welcome');
+    bob.connection.join('garden', 'Bob');
+    const { peers } = await bob.until('welcome');
+    expect(peers).toEqual([{ id: ada.connection.id, name: 'Ada' }]);
+    const to = ada.connection.id!;
+    bob.connection.sendDescription(to, { type: 'offer', sdp: 'v=0\r\n' });
+    bob.connection.sendCandidate(to, { candidate: 'candidate:1', sdpMid: '0' });
+    bob.connection.sendCandidate(to, null);
+    await ada.until('candidate', (event) => event.candidate === null);
+    expect(ada.events.slice(-4)).toEqual([
+      { type: 'peer-joined', peer: { id: bob.connection.id, name: 'Bob' } },
+      { type: 'description', from: bob.connection.id, description: { type: 'offer', sdp: 'v=0\r\n' } },
+      { type: 'candidate', from: bob.connection.id, candidate: { candidate: 'candidate:1', sdpMid: '0' } },
+      { type: 'candidate', from: bob.connection.id, candidate: null },
+    ]);
+    expect(server.rooms()).toEqual([{ name: 'garden', peers: [peers[0], { id: bob.connection.id, name: 'Bob' }] }]);
+    bob.connection.close();
+    expect(await ada.until('peer-left')).toMatchObject({ reason: 'left' });
+    expect(server.drops.total).toBe(0);
+  });
+
+  it('a client comes back after the server was restarted, under a new id', async () => {
+    const first = await start();
+    const ada = client(first.url, { backoffMs: 20 });
+    ada.connection.join('garden', 'Ada');
+    const { id } = await ada.until('welcome');
+    await first.server.close();
+    await ada.until('state', (event) => event.state === 'waiting');
+    const second = new SignalingServer();
+    closers.push(() => second.close());
+    await second.listen({ port: first.port });
+    expect(await ada.until('welcome', (event) => event.id !== id)).toMatchObject({ room: 'garden' });
+  });
+
+  it('a client that gives up says why', async () => {
+    const ada = client('ws://127.0.0.1:9', { maxAttempts: 2, backoffMs: 1 });
+    const keepAlive = setInterval(() => undefined, 1000); // timers of the platform do not hold the process
+    ada.connection.join('garden', 'Ada');
+    const { reason } = await ada.until('state', (event) => event.state === 'closed');
+    clearInterval(keepAlive);
+    expect(reason).toMatch(/ECONNREFUSED.*; gave up after 2 attempts$/);
+  });
+
+  it('logs who comes and goes, and hang-ups as warnings', async () => {
+    const { log, port, url } = await start({ limits: { messageBurst: 2, messagesPerSecond: 1 } });
+    const ada = client(url, { backoffMs: 60_000 });
+    ada.connection.join('garden', 'Ada "the first"\u202e');
+    await ada.until('welcome');
+    for (let i = 0; i < 3; i++) ada.connection.sendCandidate('0'.repeat(16), null);
+    expect(await ada.until('error', (event) => event.code === 'rate-limited')).toBeDefined();
+    await ada.until('state', (event) => event.state === 'waiting');
+    expect(log.map(({ level, event }) => `${level} ${event}`)).toEqual([
+      'info listening',
+      'info joined',
+      'info left',
+      'warn hang-up',
+    ]);
+    expect(formatLogLine(log[0]!)).toBe(`listening service=signaling ip=127.0.0.1 port=${port}`);
+    expect(formatLogLine(log[1]!)).toMatch(
+      /^joined connection=1 room=garden peer=[0-9a-f]{16} name="Ada \\"the first\\"\\u\{202e\}" peers=1$/,
+    );
+    expect(formatLogLine(log[3]!)).toBe('warning: hang-up connection=1 reason=rate-limited');
+  });
+});
