@@ -170,11 +170,12 @@ export function matchesHostname(certificate: ParsedCertificate, hostname: string
   const ip = canonicalIp(hostname);
   if (ip !== undefined) return names.some((name) => name.type === 'ip' && name.value === ip);
   const wanted = normalizeDns(hostname);
+  if (wanted.includes('*')) return false; // a pattern is no host
   return names.some((name) => name.type === 'dns' && matchesDns(normalizeDns(name.value), wanted));
 }
 
 function matchesDns(pattern: string, hostname: string): boolean {
-  if (!pattern.startsWith('*.')) return pattern === hostname && !pattern.includes('*');
+  if (!pattern.startsWith('*.')) return pattern === hostname;
   const suffix = pattern.slice(1);
   const label = hostname.slice(0, -suffix.length);
   const enoughLabels = suffix.split('.').length >= 3;

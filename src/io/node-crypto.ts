@@ -165,16 +165,19 @@ function generateNodeKeyShare(group: GroupName): KeyShare {
  */
 export function importNodeKeyShare(group: GroupName, privateKey: Uint8Array): KeyShare {
   try {
-    if (group === 'x25519') {
+    if (group === 'x25519' && privateKey.length === X25519_BYTES) {
       const der = Buffer.concat([X25519_PKCS8_PREFIX, privateKey]);
       return new NodeX25519Share(createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }));
     }
-    const ecdh = createEcdh(group);
-    ecdh.setPrivateKey(privateKey);
-    return new NodeEcShare(group, ecdh);
+    if (group !== 'x25519') {
+      const ecdh = createEcdh(group);
+      ecdh.setPrivateKey(privateKey);
+      return new NodeEcShare(group, ecdh);
+    }
   } catch {
-    throw new CryptoError('invalid-key', `not a private key of ${group}`);
+    // what OpenSSL refuses is no private key either
   }
+  throw new CryptoError('invalid-key', `not a private key of ${group}`);
 }
 
 interface SchemeRule {
