@@ -29,6 +29,11 @@ export const CONSENT_EXPIRY_MS = 30_000;
 
 /** Silence of the selected pair (no authenticated STUN, no data) after which it counts as disconnected. */
 export const DISCONNECTED_MS = 8000;
+/**
+ * Part of that silence after which the pair is probed by a check with retransmissions, so that the loss of two or three
+ * single datagrams (a consent check is sent once) does not count as a lost path.
+ */
+export const PROBE_SHARE = 0.65;
 
 /**
  * How long nominating waits, after the first pair became valid, for pairs of higher priority that are still being
@@ -59,6 +64,9 @@ export const MAX_EARLY_CHECKS = 16;
  * server does not hold back end-of-candidates.
  */
 export const GATHERING_TIMEOUT_MS = 9500;
+
+/** Transaction IDs of authentic checks remembered with their path, so that a replay from elsewhere is noticed. */
+export const MAX_SEEN_REQUESTS = 1024;
 
 /** STUN servers, and Binding transactions to them at a time. */
 export const MAX_STUN_SERVERS = 16;

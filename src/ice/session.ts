@@ -1,4 +1,5 @@
 import {
+  type DropReason,
   type Env,
   type FiveTuple,
   formatFiveTuple,
@@ -7,7 +8,7 @@ import {
   sameAddress,
   type TransportAddress,
 } from '../core/index.ts';
-import { IntegrityKey, shortTermKey } from '../stun/index.ts';
+import { IntegrityKey, shortTermKey, transactionKey } from '../stun/index.ts';
 import {
   type CheckRequest,
   type CheckResponse,
@@ -26,8 +27,10 @@ import {
   MAX_EARLY_CHECKS,
   MAX_LOCAL_CANDIDATES,
   MAX_REMOTE_CANDIDATES,
+  MAX_SEEN_REQUESTS,
   MAX_WARM_PAIRS,
   MIN_RTO_MS,
+  PROBE_SHARE,
 } from './limits.ts';
 import { bestValid, isAlive, nominationDue, replacesNomination, silentAt } from './nomination.ts';
 import { CandidatePair } from './pair.ts';
@@ -49,7 +52,7 @@ export interface SessionHost {
   readonly gathering: boolean;
   nextId(): number;
   send(bytes: Uint8Array, path: FiveTuple): void;
-  drop(reason: 'limit' | 'missing' | 'bad-state' | 'unknown-path' | 'stale', detail: string): void;
+  drop(reason: DropReason, detail: string): void;
   /** RFC 8445 §7.3.1.1 and §7.2.5.1. False when the bound on switches is reached. */
   switchRole(role: IceRole, newTieBreaker: boolean): boolean;
 }
@@ -101,6 +104,8 @@ export class IceSession {
   failed = false;
   /** A nominated pair has ended the forming of pairs (RFC 8445 §8.1.2). */
   #concluded = false;
+  /** The selected pair is being probed, or all pairs checked again, because it is silent. */
+  #probing = false;
   #recovering = false;
   #nominating: CandidatePair | undefined;
   #firstValidAt: Instant = NEVER;
@@ -108,6 +113,8 @@ export class IceSession {
   /** When a held-back nomination is due; `pump` recomputes it. */
   #nominationAt: Instant = NEVER;
   #early: EarlyCheck[] = [];
+  /** Transactions of the peer and their paths, the latest ones. */
+  readonly #seen = new Map<string, string>();
   #taMs: number;
   readonly #host: SessionHost;
 
@@ -285,6 +292,10 @@ export class IceSession {
       host.drop('stale', 'check of another generation');
       return;
     }
+    if (this.#isReplay(request, path)) {
+      host.drop('replayed', 'check repeated from elsewhere');
+      return;
+    }
     if (!this.#settleRole(request)) {
       host.send(encodeBindingError(request.transactionId, this.localKey, ROLE_CONFLICT), path);
       return;
@@ -298,6 +309,25 @@ export class IceSession {
     }
     host.send(encodeBindingSuccess(request.transactionId, this.localKey, path.remote), path);
     if (known instanceof CandidatePair) this.#acceptRequest(known, request, now);
+  }
+
+  /**
+   * A request is authentic wherever it comes from: who captured one could make us believe in any address. A transaction
+   * belongs to one path, so its second path is the attacker's.
+   */
+  #isReplay(request: CheckRequest, path: FiveTuple): boolean {
+    const id = transactionKey(request.transactionId);
+    const key = formatFiveTuple(path);
+    const first = this.#seen.get(id);
+    if (first !== undefined) return first !== key;
+    if (this.#seen.size >= MAX_SEEN_REQUESTS) {
+      for (const oldest of this.#seen.keys()) {
+        this.#seen.delete(oldest);
+        break;
+      }
+    }
+    this.#seen.set(id, key);
+    return false;
   }
 
   /** RFC 8445 §7.3.1.1. False: the peer has to change its role, and is told so. */
@@ -608,7 +638,9 @@ export class IceSession {
     for (const other of this.requests.values()) {
       if (other.context.pair === pair && other.context.kind === 'check') return;
     }
-    if (pair.state === 'in-progress' || nominating) this.#fail(pair);
+    // A probe whose answers were all lost, while consent checks were answered.
+    if (pair.valid && !nominating && pair.answeredAt > request.startedAt) pair.state = 'succeeded';
+    else if (pair.state === 'in-progress' || nominating) this.#fail(pair);
   }
 
   /** RFC 7675 §5.1: each consent check has its own transaction and is sent once. */
@@ -641,6 +673,11 @@ export class IceSession {
   /** The selected pair is silent: all that could carry data is checked again, once per silence. */
   #noticeSilence(now: Instant): void {
     const { selected } = this;
+    const { disconnectedMs } = this.#host;
+    if (selected !== undefined && !this.#probing && !isAlive(selected, now, PROBE_SHARE * disconnectedMs)) {
+      this.#probing = true;
+      if (this.#active && selected.state === 'succeeded') this.checklist.trigger(selected);
+    }
     if (selected === undefined || this.#recovering || isAlive(selected, now, this.#host.disconnectedMs)) return;
     this.#recovering = true; // until `select` finds the pair alive
     if (!this.#active) return;
@@ -666,6 +703,7 @@ export class IceSession {
     if (choice !== undefined) {
       choice.wasSelected = true;
       if (alive(choice)) this.#recovering = false;
+      if (isAlive(choice, now, PROBE_SHARE * disconnectedMs)) this.#probing = false;
     }
     this.selected = choice;
   }
@@ -691,7 +729,8 @@ export class IceSession {
     let at = Math.min(this.requests.next(), this.#nominationAt);
     for (const pair of this.checklist.pairs) at = Math.min(at, pair.consentAt, pair.consentExpiresAt);
     if (this.selected !== undefined && !this.#recovering) {
-      at = Math.min(at, silentAt(this.selected, this.#host.disconnectedMs));
+      const share = this.#probing ? 1 : PROBE_SHARE;
+      at = Math.min(at, silentAt(this.selected, share * this.#host.disconnectedMs));
     }
     if (this.#active && this.checklist.hasNext) at = Math.min(at, this.#nextCheckAt);
     return at;

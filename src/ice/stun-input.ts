@@ -1,5 +1,12 @@
 import { DecodeError, type DropReason, type FiveTuple, type Instant } from '../core/index.ts';
-import { decodeStun, STUN_METHODS, type StunMessage, transactionKey, verifyIntegrity } from '../stun/index.ts';
+import {
+  decodeStun,
+  integrityAlgorithm,
+  STUN_METHODS,
+  type StunMessage,
+  transactionKey,
+  verifyIntegrity,
+} from '../stun/index.ts';
 import { encodeBindingError, readCheckRequest, readCheckResponse, readUsername, UNKNOWN_ATTRIBUTE } from './binding.ts';
 import type { Gatherer, GatheringTask } from './gathering.ts';
 import type { IceSession } from './session.ts';
@@ -44,7 +51,7 @@ function handleRequest(host: StunInputHost, message: StunMessage, path: FiveTupl
     host.drop('missing', 'FINGERPRINT');
     return;
   }
-  if (!message.has('MESSAGE-INTEGRITY')) {
+  if (integrityAlgorithm(message) === undefined) {
     host.drop('unauthenticated', 'check without MESSAGE-INTEGRITY');
     return;
   }
@@ -54,7 +61,7 @@ function handleRequest(host: StunInputHost, message: StunMessage, path: FiveTupl
     host.drop('unknown-peer', 'check for another ufrag');
     return;
   }
-  if (!verifyIntegrity(message, session.localKey, 'sha-1')) {
+  if (!verifyIntegrity(message, session.localKey)) {
     host.drop('bad-integrity', 'check');
     return;
   }
@@ -62,6 +69,7 @@ function handleRequest(host: StunInputHost, message: StunMessage, path: FiveTupl
   if (unknown.length > 0) {
     host.drop('unsupported', 'comprehension-required attribute');
     host.send(encodeBindingError(message.transactionId, session.localKey, UNKNOWN_ATTRIBUTE, unknown), path);
+    return;
   }
   session.handleRequest(readCheckRequest(message, theirs), path, now);
 }
@@ -73,15 +81,16 @@ function handleResponse(host: StunInputHost, message: StunMessage, path: FiveTup
     const pending = session.requests.get(id);
     if (pending === undefined) continue;
     const key = session.remoteKey;
-    if (!message.has('MESSAGE-INTEGRITY') || key === undefined) {
+    if (integrityAlgorithm(message) === undefined || key === undefined) {
       host.drop('unauthenticated', 'response');
       return;
     }
-    if (!verifyIntegrity(message, key, 'sha-1')) {
+    if (!verifyIntegrity(message, key)) {
       host.drop('bad-integrity', 'response');
       return;
     }
     session.handleResponse(readCheckResponse(message), pending, path, now);
+    return;
   }
   const request = host.gatherer.answered(id, path);
   if (request === undefined) {

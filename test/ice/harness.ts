@@ -1,4 +1,11 @@
-import type { Driver, Env, FiveTuple, Trace, TransportAddress } from '../../src/core/index.ts';
+import {
+  type Driver,
+  type Env,
+  type FiveTuple,
+  sameAddress,
+  type Trace,
+  type TransportAddress,
+} from '../../src/core/index.ts';
 import {
   IceAgent,
   type IceAgentOptions,
@@ -148,12 +155,12 @@ export function isConnected(peer: Peer): boolean {
   return peer.agent.connectionState === 'connected' || peer.agent.connectionState === 'completed';
 }
 
-/** The pair in use, nominated, and the same on both sides. */
+/** Both use a nominated pair, and it is the same one (on a network without NAT). */
 export function agreed({ a, b }: TwoPeers): boolean {
   const pathA = a.agent.selectedPath;
   const pathB = b.agent.selectedPath;
   if (pathA === undefined || pathB === undefined || !nominatedPair(a) || !nominatedPair(b)) return false;
-  return true;
+  return sameAddress(pathA.local, pathB.remote) && sameAddress(pathA.remote, pathB.local);
 }
 
 export function nominatedPair(peer: Peer): boolean {
