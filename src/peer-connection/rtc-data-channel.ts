@@ -126,6 +126,8 @@ interface ChannelControl {
   link(channel: RTCDataChannel, link: ChannelLink): void;
   setId(channel: RTCDataChannel, id: number): void;
   settings(channel: RTCDataChannel): ChannelSettings;
+  /** The peer's channel is open before its `open` event, so that a `datachannel` handler may send. */
+  allowSending(channel: RTCDataChannel): void;
   /** W3C "announce as open". */
   announceOpen(channel: RTCDataChannel): void;
   deliver(channel: RTCDataChannel, data: string | Uint8Array): void;
@@ -356,8 +358,11 @@ export class RTCDataChannel extends TypedEventTarget<RTCDataChannelEventMap> {
         channel.#id = id;
       },
       settings: (channel) => channel.#settings,
+      allowSending(channel) {
+        channel.#readyState = 'open';
+      },
       announceOpen(channel) {
-        if (channel.#readyState !== 'connecting') return;
+        if (channel.#readyState === 'closing' || channel.#readyState === 'closed') return;
         channel.#readyState = 'open';
         channel.dispatchEvent(new Event('open'));
       },

@@ -1,15 +1,8 @@
-import type { Env, FiveTuple } from '../core/index.ts';
+import type { Env } from '../core/index.ts';
 import type { Certificate } from '../crypto/index.ts';
 import type { DataChannelEvent, DataChannelsOptions, DtlsRole } from '../datachannel/index.ts';
 import type { DtlsOptions } from '../dtls/index.ts';
-import type {
-  IceAgentOptions,
-  IceCandidate,
-  IceConnectionState,
-  IceGatheringState,
-  IceRole,
-  SelectedPair,
-} from '../ice/index.ts';
+import type { IceAgentOptions, IceConnectionState, IceEvent, IceRole } from '../ice/index.ts';
 import type { SctpOptions } from '../sctp/index.ts';
 import type { Fingerprint } from './fingerprints.ts';
 
@@ -77,13 +70,10 @@ export interface DtlsFailure {
 
 /** Events of a {@link PeerTransport}: those of ICE, DTLS and SCTP by their own names, and those of the data channels. */
 export type PeerTransportEvent =
-  | { readonly type: 'candidate'; readonly candidate: IceCandidate }
-  | { readonly type: 'gathering-state'; readonly state: IceGatheringState }
+  /** `resolve` is to be answered with `ice.addResolved`. */
+  | Extract<IceEvent, { readonly type: 'candidate' | 'gathering-state' | 'selected-pair' | 'server-error' | 'resolve' }>
   | { readonly type: 'ice-state'; readonly state: IceConnectionState }
   | { readonly type: 'ice-role'; readonly role: IceRole }
-  | { readonly type: 'selected-pair'; readonly path: FiveTuple | undefined; readonly pair: SelectedPair | undefined }
-  /** A remote candidate is a name: answer with `ice.addResolved`. */
-  | { readonly type: 'resolve'; readonly hostname: string }
   | {
       readonly type: 'dtls-state';
       readonly state: 'connecting' | 'connected' | 'closed' | 'failed';

@@ -1,0 +1,124 @@
+import { formatAddress, type InterfaceAddress, ipFamily, type Platform, type TransportAddress } from '../core/index.ts';
+import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
+import type { IceServerUrl } from './ice-server-url.ts';
+import type { PeerTransport } from './peer-transport.ts';
+import type { SocketHost } from './socket-host.ts';
+import type { PeerTransportEvent } from './transport-types.ts';
+
+/** W3C RTCPeerConnectionIceErrorEvent: "no host candidate can reach the server". */
+export const SERVER_UNREACHABLE = 701;
+
+/** A server that could not be used, for `icecandidateerror`. */
+export interface GatheringError {
+  readonly url: string;
+  readonly code: number;
+  readonly text: string;
+  /** The local address it was asked from, where one was. */
+  readonly local: TransportAddress | undefined;
+}
+
+interface GathererOptions {
+  readonly platform: Platform;
+  readonly transport: PeerTransport;
+  readonly host: SocketHost<PeerTransportEvent>;
+  readonly options: PurertcOptions;
+  readonly onError: (error: GatheringError) => void;
+}
+
+/** Ports tried before a port range counts as used up. */
+const MAX_PORT_TRIES = 64;
+
+/**
+ * Finds what the ICE agent gathers from: binds a socket on each usable interface address and resolves the STUN servers.
+ * Everything else about candidates is the agent's.
+ */
+export class Gatherer {
+  readonly #given: GathererOptions;
+  #bases: TransportAddress[] | undefined;
+
+  constructor(options: GathererOptions) {
+    this.#given = options;
+  }
+
+  /** Gathers once for each ICE generation; the sockets are bound the first time and stay. */
+  async gather(configuration: ParsedConfiguration): Promise<void> {
+    const { host, transport } = this.#given;
+    if (this.#bases === undefined) {
+      this.#bases = [];
+      await this.#bindAll(this.#bases);
+    }
+    if (transport.isClosed) return;
+    const stun = configuration.iceServers.flatMap(({ urls }) => urls.filter(({ scheme }) => scheme === 'stun'));
+    await Promise.all(stun.map((url) => this.#addServer(url)));
+    if (!transport.isClosed) host.driver.mutate((now) => transport.ice.endOfLocalCandidates(now));
+  }
+
+  async #bindAll(bases: TransportAddress[]): Promise<void> {
+    const { platform, host, transport, options } = this.#given;
+    const addresses = usableAddresses(platform.interfaces(), options.interfaceFilter);
+    const bound = await Promise.all(addresses.map(({ ip }) => this.#bind(ip)));
+    for (const base of bound) {
+      if (base === undefined || transport.isClosed) continue;
+      bases.push(base);
+      host.driver.mutate((now) => transport.ice.addHostCandidate(base, now));
+    }
+  }
+
+  /** One socket on an address; undefined where it cannot be bound (an interface that is just going away). */
+  async #bind(ip: string): Promise<TransportAddress | undefined> {
+    const { host, platform, options } = this.#given;
+    const ports = portsToTry(options.portRange, platform);
+    for (const port of ports) {
+      try {
+        return await host.bind({ ip, port });
+      } catch (error) {
+        platform.env.trace.note('gatherer', `cannot bind ${formatAddress({ ip, port })}: ${String(error)}`);
+      }
+    }
+    return undefined;
+  }
+
+  async #addServer(server: IceServerUrl): Promise<void> {
+    const { platform, host, transport, onError } = this.#given;
+    let addresses: readonly string[];
+    try {
+      addresses = await platform.resolve(server.host);
+    } catch (error) {
+      onError({ url: server.url, code: SERVER_UNREACHABLE, text: `not resolved: ${String(error)}`, local: undefined });
+      return;
+    }
+    if (transport.isClosed) return;
+    // One address of each family that there is a socket for: asking a server twice finds nothing new.
+    for (const family of [4, 6] as const) {
+      const ip = addresses.find((address) => ipFamily(address) === family);
+      if (ip === undefined || !this.#bases?.some((base) => ipFamily(base.ip) === family)) continue;
+      host.driver.mutate((now) => transport.ice.addStunServer({ ip, port: server.port }, now, { url: server.url }));
+    }
+  }
+}
+
+/**
+ * The addresses that get a socket. IPv6 link-local ones need a zone, which candidates cannot say; loopback only serves
+ * where there is nothing else (RFC 8445 §5.1.1.1 leaves it out).
+ */
+export function usableAddresses(
+  all: readonly InterfaceAddress[],
+  filter: ((address: InterfaceAddress) => boolean) | undefined,
+): InterfaceAddress[] {
+  const unique = all.filter((address, i) => all.findIndex(({ ip }) => ip === address.ip) === i);
+  if (filter !== undefined) return unique.filter(filter);
+  const candidates = unique.filter(({ ip }) => !/^fe[89ab]/i.test(ip));
+  const outside = candidates.filter(({ internal }) => !internal);
+  return outside.length > 0 ? outside : candidates;
+}
+
+function portsToTry(range: PurertcOptions['portRange'], platform: Platform): number[] {
+  if (range === undefined) return [0];
+  const size = range.max - range.min + 1;
+  // From a random place on, so that many connections do not all knock at the same ports first.
+  const draw = new Uint8Array(4);
+  platform.env.random(draw);
+  const start = draw.reduce((value, byte) => value * 256 + byte, 0);
+  const count = Math.min(size, MAX_PORT_TRIES);
+  return Array.from({ length: count }, (_, i) => range.min + ((start + i) % size));
+}

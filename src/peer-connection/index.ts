@@ -1,0 +1,60 @@
+export * from './configuration.ts';
+export type {
+  RTCIceConnectionState,
+  RTCIceGatheringState,
+  RTCPeerConnectionState,
+  RTCSignalingState,
+} from './connection-state.ts';
+export * from './data-channel-event.ts';
+export { classifyPacket, type PacketKind } from './demux.ts';
+export * from './events.ts';
+export { type Fingerprint, matchFingerprint } from './fingerprints.ts';
+export { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
+export * from './peer-transport.ts';
+export {
+  type CertificateAlgorithm,
+  RTCCertificate,
+  type RTCDtlsFingerprint,
+  toRtcCertificate,
+} from './rtc-certificate.ts';
+export {
+  type BinaryType,
+  RTCDataChannel,
+  type RTCDataChannelEventMap,
+  type RTCDataChannelInit,
+  type RTCDataChannelState,
+} from './rtc-data-channel.ts';
+export {
+  RTCDtlsTransport,
+  type RTCDtlsTransportEventMap,
+  type RTCDtlsTransportState,
+} from './rtc-dtls-transport.ts';
+export * from './rtc-error.ts';
+export {
+  RTCIceCandidate,
+  type RTCIceCandidateInit,
+  type RTCIceCandidateType,
+  type RTCIceComponent,
+  type RTCIceProtocol,
+  type RTCIceServerTransportProtocol,
+  type RTCIceTcpCandidateType,
+  type RTCLocalIceCandidateInit,
+} from './rtc-ice-candidate.ts';
+export {
+  type RTCIceCandidatePair,
+  type RTCIceGathererState,
+  type RTCIceParameters,
+  type RTCIceRole,
+  RTCIceTransport,
+  type RTCIceTransportEventMap,
+  type RTCIceTransportState,
+} from './rtc-ice-transport.ts';
+export * from './rtc-peer-connection.ts';
+export { RTCSctpTransport, type RTCSctpTransportEventMap, type RTCSctpTransportState } from './rtc-sctp-transport.ts';
+export {
+  type RTCLocalSessionDescriptionInit,
+  type RTCSdpType,
+  RTCSessionDescription,
+  type RTCSessionDescriptionInit,
+} from './rtc-session-description.ts';
+export * from './transport-types.ts';

@@ -1,0 +1,290 @@
+import type { Platform } from '../core/index.ts';
+import type { Certificate } from '../crypto/index.ts';
+import type { IceCandidate, IceConnectionState, IceGatheringState, SelectedPair } from '../ice/index.ts';
+import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
+import { deriveConnectionState, type RTCPeerConnectionState } from './connection-state.ts';
+import { RTCErrorEvent, RTCPeerConnectionIceEvent } from './events.ts';
+import { Gatherer, type GatheringError } from './gatherer.ts';
+import { PeerTransport } from './peer-transport.ts';
+import type { RTCDataChannel } from './rtc-data-channel.ts';
+import { createRtcDtlsTransport, type DtlsTransportSlots, type RTCDtlsTransport } from './rtc-dtls-transport.ts';
+import { RTCError } from './rtc-error.ts';
+import { RTCIceCandidate, toRtcCandidate } from './rtc-ice-candidate.ts';
+import { createRtcIceTransport, type IceTransportSlots, type RTCIceTransport } from './rtc-ice-transport.ts';
+import { createRtcSctpTransport, type RTCSctpTransport, type SctpTransportSlots } from './rtc-sctp-transport.ts';
+import { SessionChannels } from './session-channels.ts';
+import { SocketHost } from './socket-host.ts';
+import type { TaskQueue } from './task-queue.ts';
+import type { PeerTransportEvent, RemoteTransport } from './transport-types.ts';
+
+/** What the session tells its connection; each is called in a task of its own. */
+export interface SessionHooks {
+  /** A local candidate is available: to be surfaced, or kept until there is a local description. */
+  candidate(candidate: IceCandidate): void;
+  /** All candidates of this generation have been. */
+  endOfCandidates(ufrag: string): void;
+  gatheringError(error: GatheringError): void;
+  dataChannel(channel: RTCDataChannel): void;
+  /** Fires an event at the connection. */
+  fire(event: Event): void;
+  /** Where in the description the transport's section is, for candidates. */
+  section(): { readonly mid: string; readonly index: number };
+}
+
+interface SessionOptions {
+  readonly platform: Platform;
+  readonly options: PurertcOptions;
+  readonly configuration: ParsedConfiguration;
+  readonly certificate: Certificate;
+  readonly tasks: TaskQueue;
+  readonly hooks: SessionHooks;
+}
+
+/**
+ * The running part of an RTCPeerConnection: one `PeerTransport` on its sockets, the three W3C transport objects that
+ * show its state, and its data channels. Turns transport events into tasks; the steps are those of W3C §5.5, §5.6 and
+ * §6.1.
+ */
+export class PeerSession {
+  readonly transport: PeerTransport;
+  readonly host: SocketHost<PeerTransportEvent>;
+  readonly certificate: Certificate;
+  readonly channels: SessionChannels;
+  readonly ice: IceTransportSlots = {
+    role: 'unknown',
+    state: 'new',
+    gatheringState: 'new',
+    localCandidates: [],
+    remoteCandidates: [],
+    selectedPair: null,
+    localParameters: null,
+    remoteParameters: null,
+  };
+  readonly sctp: SctpTransportSlots;
+  readonly rtcSctp: RTCSctpTransport;
+  readonly #rtcIce: RTCIceTransport;
+  readonly #rtcDtls: RTCDtlsTransport;
+  readonly #dtls: DtlsTransportSlots;
+  readonly #gatherer: Gatherer;
+  readonly #platform: Platform;
+  readonly #tasks: TaskQueue;
+  readonly #hooks: SessionHooks;
+  #connectionState: RTCPeerConnectionState = 'new';
+  #iceChange: { pair?: SelectedPair | undefined; state?: IceConnectionState } | undefined;
+  #closed = false;
+
+  constructor(given: SessionOptions) {
+    const { platform, options, configuration } = given;
+    this.#platform = platform;
+    this.certificate = given.certificate;
+    this.#tasks = given.tasks;
+    this.#hooks = given.hooks;
+    this.transport = new PeerTransport({
+      env: platform.env,
+      certificate: given.certificate,
+      iceRole: 'controlling', // until the first description says otherwise
+      ice: {
+        ...options.ice,
+        policy: configuration.iceTransportPolicy,
+        ...(options.iceUfrag !== undefined && { ufrag: options.iceUfrag }),
+        ...(options.icePwd !== undefined && { pwd: options.icePwd }),
+      },
+      ...(options.dtls !== undefined && { dtls: options.dtls }),
+      ...(options.sctp !== undefined && { sctp: options.sctp }),
+      channels: { onUnknownStream: 'drop', ...options.channels },
+      ...(options.maxMessageSize !== undefined && { maxMessageSize: options.maxMessageSize }),
+    });
+    this.host = new SocketHost(platform, this.transport, (event) => this.#onEvent(event), options.onDatagram);
+    this.channels = new SessionChannels(this.transport, this.host, this.#tasks, this.#hooks.dataChannel);
+    this.#rtcIce = createRtcIceTransport(this.ice);
+    this.#dtls = { iceTransport: this.#rtcIce, state: 'new', remoteCertificates: [] };
+    this.#rtcDtls = createRtcDtlsTransport(this.#dtls);
+    this.sctp = { transport: this.#rtcDtls, state: 'connecting', maxMessageSize: 65_536, maxChannels: null };
+    this.rtcSctp = createRtcSctpTransport(this.sctp);
+    this.#gatherer = new Gatherer({
+      platform,
+      transport: this.transport,
+      host: this.host,
+      options,
+      onError: (error) => this.#tasks.queue(() => this.#hooks.gatheringError(error)),
+    });
+  }
+
+  get connectionState(): RTCPeerConnectionState {
+    return this.#connectionState;
+  }
+
+  /** Starts gathering for the current ICE generation. Errors of single servers and sockets are told, never thrown. */
+  gather(configuration: ParsedConfiguration): void {
+    void this.#gatherer.gather(configuration);
+  }
+
+  /** An exchange is complete: the layers above ICE may begin, and all channels so far get their streams. */
+  connect(remote: RemoteTransport): void {
+    const first = !this.transport.isConnecting;
+    this.host.driver.mutate((now) => this.transport.connect(remote, now));
+    if (first) this.channels.openAll();
+  }
+
+  /** W3C "close the connection" steps 6 to 10: everything ends at once, the farewells still leave. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.channels.closeAbruptly();
+    this.sctp.state = 'closed';
+    this.#dtls.state = 'closed';
+    this.ice.state = 'closed';
+    this.#connectionState = 'closed';
+    // 'transport-closed' closes the sockets: within this call, or when the drain that we are inside of goes on.
+    this.host.driver.mutate((now) => this.transport.close(now));
+  }
+
+  #onEvent(event: PeerTransportEvent): void {
+    switch (event.type) {
+      case 'transport-closed':
+        this.host.close();
+        return;
+      case 'resolve':
+        void this.#resolve(event.hostname);
+        return;
+      case 'candidate':
+        this.#tasks.queue(() => this.#hooks.candidate(event.candidate));
+        return;
+      case 'gathering-state':
+        this.#onGathering(event.state);
+        return;
+      case 'server-error': {
+        const { base, url = '', code, reason } = event;
+        this.#tasks.queue(() => this.#hooks.gatheringError({ url, code, text: reason, local: base }));
+        return;
+      }
+      case 'ice-role':
+        this.#tasks.queue(() => {
+          this.ice.role = event.role;
+        });
+        return;
+      case 'selected-pair':
+        if (event.pair !== undefined) this.#changeIce({ pair: event.pair });
+        return;
+      case 'ice-state':
+        this.#changeIce({ state: event.state });
+        return;
+      case 'dtls-state':
+        this.#onDtls(event);
+        return;
+      case 'sctp-state':
+        this.#onSctp(event);
+        return;
+      default:
+        if (!this.#closed) this.channels.handle(event);
+    }
+  }
+
+  /** A candidate's name, usually a `.local` one (mDNS): resolved by the system, or not at all. */
+  async #resolve(hostname: string): Promise<void> {
+    let addresses: readonly string[] = [];
+    try {
+      addresses = await this.#platform.resolve(hostname);
+    } catch (error) {
+      this.#platform.env.trace.note('peer-connection', `a candidate's name does not resolve: ${String(error)}`);
+    }
+    if (!this.transport.isClosed)
+      this.host.driver.mutate((now) => this.transport.ice.addResolved(hostname, addresses, now));
+  }
+
+  /** W3C §5.6, the three tasks about gathering. */
+  #onGathering(state: IceGatheringState): void {
+    const { ufrag } = this.transport.ice.localParameters;
+    if (state === 'complete') this.#tasks.queue(() => this.#hooks.endOfCandidates(ufrag));
+    this.#tasks.queue(() => {
+      if (this.ice.gatheringState === state) return;
+      this.ice.gatheringState = state;
+      this.#rtcIce.dispatchEvent(new Event('gatheringstatechange'));
+      this.#hooks.fire(new Event('icegatheringstatechange'));
+      if (state === 'complete') this.#hooks.fire(new RTCPeerConnectionIceEvent('icecandidate', { candidate: null }));
+    });
+  }
+
+  /** W3C §5.6 "change the selected candidate pair and state": both in one task where they come together. */
+  #changeIce(change: { readonly pair?: SelectedPair; readonly state?: IceConnectionState }): void {
+    const open = this.#iceChange;
+    const fits =
+      open !== undefined && (change.state === undefined || open.state === undefined) && !(change.pair && open.pair);
+    if (fits) {
+      Object.assign(open, change);
+      return;
+    }
+    const task = { ...change };
+    this.#iceChange = task;
+    this.#tasks.queue(() => {
+      if (this.#iceChange === task) this.#iceChange = undefined;
+      this.#applyIce(task.pair, task.state);
+    });
+  }
+
+  #applyIce(pair: SelectedPair | undefined, state: IceConnectionState | undefined): void {
+    if (pair !== undefined) {
+      const { mid, index } = this.#hooks.section();
+      this.ice.selectedPair = {
+        local: toRtcCandidate(pair.local, mid, index),
+        remote: toRtcCandidate(pair.remote, mid, index),
+      };
+    }
+    const changed = state !== undefined && state !== this.ice.state;
+    if (changed) this.ice.state = state;
+    const connectionChanged = changed && this.#deriveConnectionState();
+    if (pair !== undefined) this.#rtcIce.dispatchEvent(new Event('selectedcandidatepairchange'));
+    if (changed) {
+      this.#rtcIce.dispatchEvent(new Event('statechange'));
+      this.#hooks.fire(new Event('iceconnectionstatechange'));
+    }
+    if (connectionChanged) this.#hooks.fire(new Event('connectionstatechange'));
+  }
+
+  /** @returns whether it changed. */
+  #deriveConnectionState(): boolean {
+    const state = deriveConnectionState(this.ice.state, this.#dtls.state);
+    if (state === this.#connectionState || this.#closed) return false;
+    this.#connectionState = state;
+    return true;
+  }
+
+  /** W3C §5.5: the transport's own event, then "update the connection state" in a second task. */
+  #onDtls(event: PeerTransportEvent & { readonly type: 'dtls-state' }): void {
+    const { state, failure } = event;
+    this.#tasks.queue(() => {
+      if (state === 'connected') this.#dtls.remoteCertificates = this.transport.dtls?.peerCertificates ?? [];
+      this.#dtls.state = state;
+      if (failure !== undefined) {
+        const error = new RTCError(
+          {
+            errorDetail: failure.detail,
+            ...(failure.receivedAlert !== undefined && { receivedAlert: failure.receivedAlert }),
+            ...(failure.sentAlert !== undefined && { sentAlert: failure.sentAlert }),
+          },
+          failure.message,
+        );
+        this.#rtcDtls.dispatchEvent(new RTCErrorEvent('error', { error }));
+      }
+      this.#rtcDtls.dispatchEvent(new Event('statechange'));
+    });
+    this.#tasks.queue(() => {
+      if (this.#deriveConnectionState()) this.#hooks.fire(new Event('connectionstatechange'));
+    });
+  }
+
+  /** W3C §6.1.1.3 "RTCSctpTransport connected"; the `open` events of the channels come in tasks behind it. */
+  #onSctp(event: PeerTransportEvent & { readonly type: 'sctp-state' }): void {
+    this.#tasks.queue(() => {
+      if (event.maxChannels !== undefined) this.sctp.maxChannels = event.maxChannels;
+      if (this.sctp.state === event.state) return;
+      this.sctp.state = event.state;
+      this.rtcSctp.dispatchEvent(new Event('statechange'));
+    });
+  }
+}
+
+/** W3C: what `icecandidate` carries when a generation is complete. */
+export function endOfGatheringCandidate(mid: string, index: number, ufrag: string): RTCIceCandidate {
+  return new RTCIceCandidate({ candidate: '', sdpMid: mid, sdpMLineIndex: index, usernameFragment: ufrag });
+}

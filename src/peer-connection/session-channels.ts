@@ -1,0 +1,222 @@
+import {
+  type ChannelHandle,
+  type ChannelParameters,
+  DataChannelError,
+  type DataChannelEvent,
+} from '../datachannel/index.ts';
+import type { PeerTransport } from './peer-transport.ts';
+import {
+  type ChannelLink,
+  type ChannelSettings,
+  channelControl,
+  createRtcDataChannel,
+  type RTCDataChannel,
+  toChannelOptions,
+} from './rtc-data-channel.ts';
+import { RTCError } from './rtc-error.ts';
+import type { SocketHost } from './socket-host.ts';
+import type { TaskQueue } from './task-queue.ts';
+import type { PeerTransportEvent } from './transport-types.ts';
+import { domError } from './web-idl.ts';
+
+/** The RTCDataChannels of one connection and the handles that its transport knows them by. */
+export class SessionChannels {
+  readonly #transport: PeerTransport;
+  readonly #host: SocketHost<PeerTransportEvent>;
+  readonly #tasks: TaskQueue;
+  /** W3C [[DataChannels]], in order of creation. */
+  readonly #channels = new Set<RTCDataChannel>();
+  readonly #byHandle = new Map<ChannelHandle, RTCDataChannel>();
+  /** Errors that were reported for a channel whose end is still to come. */
+  readonly #errors = new Map<ChannelHandle, RTCError>();
+  readonly #onDataChannel: (channel: RTCDataChannel) => void;
+  #everCreated = false;
+
+  constructor(
+    transport: PeerTransport,
+    host: SocketHost<PeerTransportEvent>,
+    tasks: TaskQueue,
+    onDataChannel: (channel: RTCDataChannel) => void,
+  ) {
+    this.#transport = transport;
+    this.#host = host;
+    this.#tasks = tasks;
+    this.#onDataChannel = onDataChannel;
+  }
+
+  /** W3C "connection has created any RTCDataChannels". */
+  get everCreated(): boolean {
+    return this.#everCreated;
+  }
+
+  /** Channels that the transport knows, with their handles. */
+  entries(): Iterable<[ChannelHandle, RTCDataChannel]> {
+    return this.#byHandle;
+  }
+
+  /**
+   * W3C `createDataChannel` from step 15 on.
+   * @throws {DOMException} `OperationError` when the id is in use or none is free.
+   */
+  create(settings: ChannelSettings): RTCDataChannel {
+    const taken = settings.id !== null && Array.from(this.#channels).some((channel) => channel.id === settings.id);
+    if (taken) throw domError('OperationError', `id ${settings.id} is in use`);
+    const channel = this.#make(settings);
+    if (this.#transport.isConnecting) {
+      try {
+        this.#open(channel);
+      } catch (error) {
+        if (error instanceof DataChannelError) throw domError('OperationError', error.message);
+        throw error;
+      }
+    }
+    this.#channels.add(channel);
+    this.#everCreated = true;
+    return channel;
+  }
+
+  #make(settings: ChannelSettings): RTCDataChannel {
+    return createRtcDataChannel({
+      settings,
+      queueTask: (task) => this.#tasks.queue(task),
+      forget: (channel) => this.#channels.delete(channel),
+    });
+  }
+
+  /** The transport is about to exist for the peer: all channels so far get their streams. */
+  openAll(): void {
+    for (const channel of this.#channels) {
+      try {
+        this.#open(channel);
+      } catch (error) {
+        if (!(error instanceof DataChannelError)) throw error;
+        // W3C §4.4.1.5 "set a session description", errorList: no id was left for it.
+        this.#channels.delete(channel);
+        const failure = new RTCError({ errorDetail: 'data-channel-failure' }, error.message);
+        this.#tasks.queue(() => channelControl.announceClosed(channel, failure));
+      }
+    }
+  }
+
+  #open(channel: RTCDataChannel): void {
+    const { driver } = this.#host;
+    const options = toChannelOptions(channelControl.settings(channel));
+    const handle = driver.mutate((now) => this.#transport.channels.open(options, now));
+    this.#bind(handle, channel);
+    const id = this.#transport.channels.info(handle)?.id;
+    if (id !== undefined) channelControl.setId(channel, id);
+  }
+
+  #bind(handle: ChannelHandle, channel: RTCDataChannel): void {
+    this.#byHandle.set(handle, channel);
+    channelControl.link(channel, new HandleLink(handle, this.#transport, this.#host));
+  }
+
+  /** Messages are the hot path: told at once where nothing is queued before them. */
+  handle(event: DataChannelEvent): void {
+    if (event.type === 'message' && this.#tasks.isIdle) this.#apply(event);
+    else this.#tasks.queue(() => this.#apply(event));
+  }
+
+  #apply(event: DataChannelEvent): void {
+    if (event.type === 'channel') {
+      this.#announce(event.handle, event.parameters);
+      return;
+    }
+    const channel = this.#byHandle.get(event.handle);
+    if (channel === undefined) return;
+    switch (event.type) {
+      case 'message':
+        channelControl.deliver(channel, event.data);
+        break;
+      case 'id':
+        channelControl.setId(channel, event.id);
+        break;
+      case 'open':
+        channelControl.announceOpen(channel);
+        break;
+      case 'buffered-amount-low':
+        channelControl.bufferedAmountLow(channel);
+        break;
+      case 'closing':
+        this.#channels.delete(channel);
+        channelControl.announceClosing(channel);
+        break;
+      case 'error':
+        this.#errors.set(event.handle, toRtcError(event));
+        break;
+      case 'closed':
+        this.#channels.delete(channel);
+        this.#byHandle.delete(event.handle);
+        channelControl.announceClosed(channel, this.#errors.get(event.handle));
+        this.#errors.delete(event.handle);
+        break;
+    }
+  }
+
+  /** W3C §6.2.3 "announcing a data channel instance". */
+  #announce(handle: ChannelHandle, parameters: ChannelParameters): void {
+    const channel = this.#make({
+      label: parameters.label,
+      protocol: parameters.protocol,
+      ordered: parameters.ordered,
+      maxPacketLifeTime: parameters.maxPacketLifeTime ?? null,
+      maxRetransmits: parameters.maxRetransmits ?? null,
+      negotiated: false,
+      id: parameters.id ?? null,
+    });
+    this.#channels.add(channel);
+    this.#everCreated = true;
+    this.#bind(handle, channel);
+    channelControl.allowSending(channel); // step 8: open, the event comes later
+    this.#onDataChannel(channel);
+  }
+
+  /** W3C "close the connection" step 6: no events. */
+  closeAbruptly(): void {
+    for (const channel of [...this.#channels, ...this.#byHandle.values()]) channelControl.closeAbruptly(channel);
+    this.#channels.clear();
+    this.#byHandle.clear();
+  }
+}
+
+/** One channel of the transport, as its object uses it. */
+class HandleLink implements ChannelLink {
+  readonly #handle: ChannelHandle;
+  readonly #transport: PeerTransport;
+  readonly #host: SocketHost<PeerTransportEvent>;
+
+  constructor(handle: ChannelHandle, transport: PeerTransport, host: SocketHost<PeerTransportEvent>) {
+    this.#handle = handle;
+    this.#transport = transport;
+    this.#host = host;
+  }
+
+  send(data: string | Uint8Array): number {
+    const { channels } = this.#transport;
+    const before = channels.bufferedAmount(this.#handle);
+    try {
+      channels.send(this.#handle, data, this.#host.now());
+      return channels.bufferedAmount(this.#handle) - before;
+    } finally {
+      this.#host.driver.drain();
+    }
+  }
+
+  close(): void {
+    this.#host.driver.mutate((now) => this.#transport.channels.close(this.#handle, now));
+  }
+
+  bufferedAmount(): number {
+    return this.#transport.channels.bufferedAmount(this.#handle);
+  }
+
+  setLowThreshold(bytes: number): void {
+    this.#transport.channels.setBufferedAmountLowThreshold(this.#handle, bytes);
+  }
+}
+
+function toRtcError(event: DataChannelEvent & { readonly type: 'error' }): RTCError {
+  const { detail, sctpCauseCode, message } = event;
+  return new RTCError({ errorDetail: detail, ...(sctpCauseCode !== undefined && { sctpCauseCode }) }, message);
+}

@@ -1,0 +1,149 @@
+import {
+  createTransmitSlot,
+  Driver,
+  type FiveTuple,
+  formatAddress,
+  type Host,
+  type Instant,
+  NEVER,
+  type Platform,
+  type SansIo,
+  type TransmitSlot,
+  type TransportAddress,
+  type UdpSocket,
+} from '../core/index.ts';
+
+/** Called with every datagram, as it is on the wire. Bytes are borrowed. */
+export type DatagramObserver = (
+  direction: 'in' | 'out',
+  bytes: Uint8Array,
+  local: string,
+  remote: string,
+  at: Instant,
+) => void;
+
+let slot: TransmitSlot<FiveTuple> | undefined;
+
+/** One buffer for all connections: a slot is in use only within one `pollTransmit` and the `send` behind it. */
+function sharedSlot(): TransmitSlot<FiveTuple> {
+  slot ??= createTransmitSlot<FiveTuple>(MAX_DATAGRAM_BYTES);
+  return slot;
+}
+
+/** The largest UDP payload over IPv4. */
+const MAX_DATAGRAM_BYTES = 65_507;
+
+/**
+ * The sockets and the one timer of a core whose path is a five-tuple, over a {@link Platform}: what the UDP shell of
+ * `purertc/io` is, for code that may not name Node. After `close` nothing is left: no socket, no timer, no callback.
+ */
+export class SocketHost<E> implements Host<FiveTuple> {
+  readonly driver: Driver<E, FiveTuple>;
+  readonly #platform: Platform;
+  readonly #observer: DatagramObserver | undefined;
+  readonly #sockets = new Map<string, UdpSocket>();
+  /** By identity of the path: the shells hand out one object for each. */
+  readonly #socketOfPath = new WeakMap<FiveTuple, UdpSocket>();
+  #cancelTimer: () => void = () => undefined;
+  #armedAt: Instant = NEVER;
+  #closed = false;
+
+  constructor(
+    platform: Platform,
+    core: SansIo<E, FiveTuple>,
+    onEvent: (event: E) => void,
+    observer?: DatagramObserver | undefined,
+  ) {
+    this.#platform = platform;
+    this.#observer = observer;
+    this.driver = new Driver(core, this, onEvent, sharedSlot());
+  }
+
+  now(): Instant {
+    return this.#platform.now();
+  }
+
+  send(slot: TransmitSlot<FiveTuple>): void {
+    const path = slot.path;
+    const socket = path && this.#socketFor(path);
+    // A socket that is gone (its interface went away) loses what it is given, as the network would.
+    if (path === undefined || socket === undefined) return;
+    if (this.#observer !== undefined) {
+      const bytes = slot.buffer.subarray(slot.offset, slot.offset + slot.length);
+      this.#observer('out', bytes, formatAddress(path.local), formatAddress(path.remote), this.now());
+    }
+    socket.send(slot.buffer, slot.offset, slot.length, path.remote);
+  }
+
+  #socketFor(path: FiveTuple): UdpSocket | undefined {
+    let socket = this.#socketOfPath.get(path);
+    if (socket === undefined) {
+      socket = this.#sockets.get(formatAddress(path.local));
+      if (socket !== undefined) this.#socketOfPath.set(path, socket);
+    }
+    return socket;
+  }
+
+  /** A timer that is due too early costs one harmless wake; to re-arm it at each datagram would cost more. */
+  wakeAt(at: Instant): void {
+    if (at >= this.#armedAt && at !== NEVER) return;
+    this.#cancelTimer();
+    this.#cancelTimer = () => undefined;
+    this.#armedAt = at;
+    if (at === NEVER) return;
+    this.#cancelTimer = this.#platform.setTimer(at, () => {
+      this.#armedAt = NEVER;
+      this.driver.wake();
+    });
+  }
+
+  /**
+   * Binds one socket; its datagrams go to the core from now on.
+   * @returns what it is bound to, or undefined when the host was closed meanwhile.
+   * @throws with the system's reason (the promise rejects).
+   */
+  async bind(address: TransportAddress): Promise<TransportAddress | undefined> {
+    let local: TransportAddress | undefined;
+    // The socket hands out one object for each sender, so this gives one path for each.
+    const paths = new WeakMap<TransportAddress, FiveTuple>();
+    const socket = await this.#platform.bindUdp(address, {
+      onDatagram: (bytes, remote) => {
+        if (local !== undefined) this.#input(bytes, local, remote, paths);
+      },
+      // Single sends that fail (no route to one of many candidates) are what connectivity checks are there to find out.
+      onError: (error) => this.#platform.env.trace.note('socket', error.message),
+    });
+    if (this.#closed) {
+      socket.close();
+      return undefined;
+    }
+    local = socket.local;
+    this.#sockets.set(formatAddress(socket.local), socket);
+    return socket.local;
+  }
+
+  #input(
+    bytes: Uint8Array,
+    local: TransportAddress,
+    remote: TransportAddress,
+    paths: WeakMap<TransportAddress, FiveTuple>,
+  ): void {
+    let path = paths.get(remote);
+    if (path === undefined) {
+      path = { protocol: 'udp', local, remote };
+      paths.set(remote, path);
+    }
+    this.#observer?.('in', bytes, formatAddress(local), formatAddress(remote), this.now());
+    this.driver.input(bytes, path);
+  }
+
+  /** Idempotent. What was given to `send` before still leaves. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.driver.close();
+    this.wakeAt(NEVER);
+    for (const socket of this.#sockets.values()) socket.close();
+    this.#sockets.clear();
+  }
+}
