@@ -1,0 +1,510 @@
+import {
+  ByteReader,
+  ByteWriter,
+  DecodeError,
+  DropCounters,
+  type DropReason,
+  type Env,
+  type Instant,
+  Ring,
+  type TransmitSlot,
+  UsageError,
+} from '../core/index.ts';
+import {
+  ALERT_CODES,
+  type Alert,
+  type AlertDescription,
+  alertForDecodeError,
+  alertName,
+  HandshakeFault,
+  readAlert,
+  writeAlert,
+} from './alert.ts';
+import { Flight } from './flight.ts';
+import type { Handshake, HandshakeHost, HandshakeResult, Role } from './handshake.ts';
+import { type HandshakeFragment, readHandshakeFragment } from './handshake-fragment.ts';
+import { exportKeyingMaterial, RESERVED_LABELS } from './key-schedule.ts';
+import type { ResolvedOptions } from './options.ts';
+import { HandshakeReassembler } from './reassembly.ts';
+import { MAX_PLAINTEXT_BYTES, RecordHeader, readRecordHeader } from './record.ts';
+import { RecordReader } from './record-reader.ts';
+import { RecordWriter } from './record-writer.ts';
+import {
+  CLIENT_HELLO,
+  CONTENT_ALERT,
+  CONTENT_APPLICATION_DATA,
+  CONTENT_CHANGE_CIPHER_SPEC,
+  CONTENT_HANDSHAKE,
+  DTLS_1_2,
+  FINISHED,
+  HELLO_REQUEST,
+} from './registry.ts';
+import type { DtlsEndpoint, DtlsEvent, DtlsState, Negotiated } from './types.ts';
+
+/** Records of the next epoch that came before its keys, and data that came before Finished, held per connection. */
+export const MAX_HELD_RECORDS = 16;
+export const MAX_HELD_BYTES = 32_768;
+/** Records waiting in `send` between two drains. */
+export const MAX_QUEUED_RECORDS = 1024;
+
+const MODULE = 'dtls';
+
+/** Legal moves; anything else is a bug here, not of the peer. */
+const MOVES: Readonly<Record<DtlsState, readonly DtlsState[]>> = {
+  new: ['connecting', 'closed', 'failed'],
+  connecting: ['connected', 'closed', 'failed'],
+  connected: ['closed', 'failed'],
+  closed: [],
+  failed: [],
+};
+
+/** A bounded queue of copied byte strings. */
+class HeldBytes {
+  readonly #ring = new Ring<Uint8Array>(MAX_HELD_RECORDS);
+  #bytes = 0;
+
+  /** Copies `bytes`; false when a bound is reached. */
+  push(bytes: Uint8Array): boolean {
+    if (this.#bytes + bytes.length > MAX_HELD_BYTES || !this.#ring.push(bytes.slice())) return false;
+    this.#bytes += bytes.length;
+    return true;
+  }
+
+  shift(): Uint8Array | undefined {
+    const bytes = this.#ring.shift();
+    if (bytes !== undefined) this.#bytes -= bytes.length;
+    return bytes;
+  }
+
+  get length(): number {
+    return this.#ring.length;
+  }
+
+  clear(): void {
+    this.#ring.clear();
+    this.#bytes = 0;
+  }
+}
+
+/**
+ * One DTLS 1.2 connection without its role: records in and out, epochs, flights and their timer, alerts, data. The
+ * role's state machine (`ClientHandshake`, `ServerHandshake`) is called for each handshake message in order.
+ *
+ * ```text
+ * datagram → records → epoch 0: plaintext      ┐→ handshake fragments → reassembly → role
+ *                    → epoch 1: open in place  ┘→ alert, application data
+ * ```
+ */
+export abstract class Connection implements DtlsEndpoint {
+  readonly role: Role;
+  readonly drops: DropCounters = new DropCounters();
+  readonly #env: Env;
+  readonly #options: ResolvedOptions;
+  readonly #handshake: Handshake;
+  readonly #flight: Flight;
+  readonly #reassembler = new HandshakeReassembler();
+  readonly #header = new RecordHeader();
+  readonly #plainWriter = new RecordWriter(0, undefined);
+  readonly #events = new Ring<DtlsEvent>();
+  readonly #outgoing = new Ring<{ readonly type: number; readonly bytes: Uint8Array }>(MAX_QUEUED_RECORDS);
+  readonly #heldRecords = new HeldBytes();
+  readonly #heldData = new HeldBytes();
+  /** Epoch 1, once its keys are known; `#writer` changes to it behind our ChangeCipherSpec. */
+  #protectedWriter: RecordWriter | undefined;
+  #reader: RecordReader | undefined;
+  #writer: RecordWriter = this.#plainWriter;
+  /** A record of epoch 1 was authentic: from here on nothing in the clear is the peer's. */
+  #peerProtected = false;
+  #nextMessageSeq = 0;
+  #peerFinishedSeq = -1;
+  #state: DtlsState = 'new';
+  #result: HandshakeResult | undefined;
+  #peerCertificates: readonly Uint8Array[] = [];
+
+  protected constructor(role: Role, options: ResolvedOptions, makeHandshake: (host: HandshakeHost) => Handshake) {
+    this.role = role;
+    this.#env = options.env;
+    this.#options = options;
+    this.#flight = new Flight(options.flight);
+    this.#handshake = makeHandshake(this.#makeHost());
+  }
+
+  get state(): DtlsState {
+    return this.#state;
+  }
+
+  get negotiated(): Negotiated | undefined {
+    return this.#result?.negotiated;
+  }
+
+  get peerCertificates(): readonly Uint8Array[] {
+    return this.#peerCertificates;
+  }
+
+  get recordHeadroom(): number {
+    return this.#writer.headroom;
+  }
+
+  get recordOverhead(): number {
+    return this.#writer.overhead;
+  }
+
+  // Commands.
+
+  /** Client only. */
+  protected begin(now: Instant): void {
+    if (this.#state !== 'new') throw new UsageError('the handshake has been started already');
+    this.#move('connecting', 'start');
+    this.#handshake.start(now);
+  }
+
+  send(bytes: Uint8Array, _now: Instant): void {
+    this.#checkSendable(bytes.length);
+    if (!this.#outgoing.push({ type: CONTENT_APPLICATION_DATA, bytes: bytes.slice() })) {
+      throw new UsageError('too many records are waiting: poll the transmits');
+    }
+  }
+
+  sealInPlace(slot: TransmitSlot<unknown>): void {
+    this.#checkSendable(slot.length);
+    const length = this.#writer.write(CONTENT_APPLICATION_DATA, slot.buffer, slot.offset, slot.length);
+    slot.offset -= this.#writer.headroom;
+    slot.length = length;
+  }
+
+  exportKeyingMaterial(label: string, context: Uint8Array | undefined, lengthBytes: number): Uint8Array {
+    const result = this.#result;
+    if (result === undefined) throw new UsageError('not connected');
+    if (RESERVED_LABELS.has(label)) throw new UsageError(`the label ${JSON.stringify(label)} is reserved`);
+    const randoms = { client: result.clientRandom, server: result.serverRandom };
+    return exportKeyingMaterial(
+      this.#env.crypto,
+      result.suite.hash,
+      result.masterSecret,
+      randoms,
+      label,
+      context,
+      lengthBytes,
+    );
+  }
+
+  close(_now: Instant): void {
+    if (this.#state === 'closed' || this.#state === 'failed') return;
+    if (this.#state !== 'new') this.#queueAlert('warning', 'close_notify');
+    this.#finish('closed', 'close()');
+    this.#events.push({ type: 'closed' });
+  }
+
+  #checkSendable(length: number): void {
+    const negotiated = this.#result?.negotiated;
+    if (this.#state !== 'connected' || negotiated === undefined) throw new UsageError(`cannot send: ${this.#state}`);
+    if (length > negotiated.maxSendRecordBytes) {
+      throw new UsageError(`a record holds ${negotiated.maxSendRecordBytes} bytes, not ${length}`);
+    }
+    if (this.#writer.exhausted) {
+      this.#fail('internal_error', 'local', 'limit', 'the key has reached its bound of use');
+      throw new UsageError('the key has reached its bound of use: the connection is closed');
+    }
+  }
+
+  // Sans-IO.
+
+  handleInput(bytes: Uint8Array, _path: undefined, now: Instant): void {
+    this.#handleDatagram(bytes, now);
+    this.#replayHeld(now);
+  }
+
+  handleTimeout(now: Instant): void {
+    if (this.#state !== 'connecting') return;
+    if (this.#flight.handleTimeout(now) === 'exhausted') {
+      this.#finish('failed', 'time-out');
+      const error = { by: 'timeout', message: 'the peer does not answer the handshake' } as const;
+      this.#events.push({ type: 'failed', error });
+    }
+  }
+
+  pollTransmit(slot: TransmitSlot<void>, _now: Instant): boolean {
+    if (this.#flight.pending) return this.#flight.fill(slot);
+    const next = this.#outgoing.shift();
+    if (next === undefined) return false;
+    const at = slot.offset + this.#writer.headroom;
+    slot.buffer.set(next.bytes, at);
+    slot.length = this.#writer.write(next.type, slot.buffer, at, next.bytes.length);
+    return true;
+  }
+
+  pollEvent(): DtlsEvent | undefined {
+    return this.#events.shift();
+  }
+
+  nextTimeout(): Instant {
+    return this.#flight.deadline;
+  }
+
+  // Records.
+
+  #handleDatagram(bytes: Uint8Array, now: Instant) {
+    const header = this.#header;
+    for (let at = 0; at < bytes.length; at = header.end) {
+      const bad = readRecordHeader(bytes, at, this.#options.connectionId?.length ?? 0, header);
+      if (bad !== undefined) return this.#drop(bad, 'record header'); // where the next record begins is lost
+      if (this.#state === 'closed' || this.#state === 'failed') return this.#drop('closed', 'record');
+      this.#handleRecord(header, bytes, now);
+    }
+  }
+
+  #handleRecord(header: RecordHeader, bytes: Uint8Array, now: Instant) {
+    if (header.epoch === 0) return this.#handlePlainRecord(header, bytes, now);
+    if (header.epoch !== 1) return this.#drop('stale', `record of epoch ${header.epoch}`);
+    if (header.version !== DTLS_1_2) return this.#drop('bad-version', 'record');
+    const reader = this.#reader;
+    if (reader === undefined) {
+      // RFC 6347 §4.1: records of the next epoch may overtake the handshake; held within bounds.
+      if (this.#state === 'new') return this.#drop('bad-state', 'record of epoch 1');
+      if (!this.#heldRecords.push(bytes.subarray(header.start, header.end))) this.#drop('limit', 'record of epoch 1');
+      return;
+    }
+    const bad = reader.open(header, bytes);
+    if (bad !== undefined) {
+      this.#drop(bad, 'record');
+      if (reader.exhausted) this.#fail('bad_record_mac', 'local', 'limit', 'too many forged records');
+      return;
+    }
+    this.#peerProtected = true;
+    switch (reader.type) {
+      case CONTENT_APPLICATION_DATA:
+        return this.#handleData(bytes.subarray(reader.start, reader.end));
+      case CONTENT_HANDSHAKE:
+        return this.#handleHandshakeRecord(1, header.sequence, bytes, reader.start, reader.end, now);
+      case CONTENT_ALERT:
+        return this.#handleAlert(bytes, reader.start, reader.end);
+      default:
+        return this.#drop('bad-type', `record type ${reader.type}`);
+    }
+  }
+
+  #handlePlainRecord(header: RecordHeader, bytes: Uint8Array, now: Instant) {
+    // RFC 6347 §4.2.8: after the handshake nothing in the clear may change an association, a ClientHello neither.
+    if (this.#state === 'connected') return this.#drop('unauthenticated', `plaintext record of type ${header.type}`);
+    const { type, sequence, bodyStart, end } = header;
+    switch (type) {
+      case CONTENT_HANDSHAKE:
+        return this.#handleHandshakeRecord(0, sequence, bytes, bodyStart, end, now);
+      case CONTENT_CHANGE_CIPHER_SPEC:
+        // The epoch in each record says what a ChangeCipherSpec would: it may be lost or overtaken without harm.
+        if (end - bodyStart !== 1 || bytes[bodyStart] !== 1) this.#drop('bad-value', 'ChangeCipherSpec');
+        return;
+      case CONTENT_ALERT:
+        if (this.#state === 'new') return this.#drop('bad-state', 'alert');
+        // A peer whose Finished we have opened does not speak in the clear any more.
+        if (this.#peerProtected) return this.#drop('unauthenticated', 'plaintext alert');
+        return this.#handleAlert(bytes, bodyStart, end);
+      default:
+        return this.#drop('bad-type', `plaintext record of type ${type}`);
+    }
+  }
+
+  #replayHeld(now: Instant): void {
+    if (this.#reader === undefined) return;
+    for (let n = this.#heldRecords.length; n > 0; n--) {
+      const record = this.#heldRecords.shift();
+      if (record !== undefined) this.#handleDatagram(record, now);
+    }
+  }
+
+  #handleData(bytes: Uint8Array): void {
+    if (this.#state === 'connected') {
+      if (bytes.length > 0) this.#events.push({ type: 'data', bytes });
+    } else if (!this.#heldData.push(bytes)) {
+      // Authentic, but Finished has not come yet: it may tell that the handshake was tampered with.
+      this.#drop('limit', 'early data');
+    }
+  }
+
+  // Handshake.
+
+  #handleHandshakeRecord(
+    epoch: number,
+    sequence: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    now: Instant,
+  ): void {
+    try {
+      const r = new ByteReader(bytes, start, end);
+      if (r.remaining === 0) throw new DecodeError('too-short', 'handshake record', start);
+      while (r.remaining > 0) this.#handleFragment(readHandshakeFragment(r), epoch, sequence, now);
+    } catch (error) {
+      // A fragment that is no fragment tells nothing about the peer's state: dropped, as bad records are.
+      if (!(error instanceof DecodeError)) throw error;
+      this.#drop(error.reason, error.message);
+    }
+  }
+
+  #handleFragment(fragment: HandshakeFragment, epoch: number, recordSequence: number, now: Instant) {
+    if (this.#state === 'connected') return this.#handleLateFragment(fragment, now);
+    if (this.#state === 'closed' || this.#state === 'failed') return this.#drop('closed', 'handshake fragment');
+    // Finished is the one message under the new keys; anything else there, or a Finished in the clear, is out of place.
+    if ((fragment.type === FINISHED) !== (epoch === 1))
+      return this.#drop('unauthenticated', 'handshake message in the wrong epoch');
+    if (this.#state === 'new' && fragment.type !== CLIENT_HELLO) return this.#drop('bad-state', 'handshake fragment');
+    const refused = this.#reassembler.add(fragment, recordSequence);
+    if (refused === 'stale' && fragment.messageSeq === this.#reassembler.next - 1) {
+      this.#flight.handlePeerRetransmission(now, epoch === 1);
+    }
+    if (refused !== undefined) return this.#drop(refused, 'handshake fragment');
+    this.#handleMessages(now);
+  }
+
+  #handleMessages(now: Instant) {
+    for (;;) {
+      const message = this.#handshake.awaitsFirstHello ? this.#reassembler.takeAny() : this.#reassembler.take();
+      if (message === undefined) return;
+      if (message.type === FINISHED) this.#peerFinishedSeq = message.messageSeq;
+      try {
+        this.#handshake.handleMessage(message, now);
+      } catch (error) {
+        return this.#handleFault(error);
+      }
+      if (this.#state !== 'connecting' && this.#state !== 'new') return;
+    }
+  }
+
+  #handleFault(error: unknown) {
+    if (error instanceof HandshakeFault) {
+      if (this.#handshake.stateless) return this.#drop(error.reason, error.message);
+      return this.#fail(error.alert, 'local', error.reason, error.message);
+    }
+    if (error instanceof DecodeError) {
+      if (this.#handshake.stateless) return this.#drop(error.reason, error.message);
+      return this.#fail(alertForDecodeError(error), 'local', error.reason, error.message);
+    }
+    // The backend cannot do what was negotiated, or a bug: the connection ends, and whoever drives it learns why.
+    this.#fail('internal_error', 'local', 'bad-state', String(error));
+  }
+
+  /** After the handshake, under its keys. */
+  #handleLateFragment(fragment: HandshakeFragment, now: Instant): void {
+    if (fragment.type === FINISHED && fragment.messageSeq === this.#peerFinishedSeq) {
+      // RFC 6347 §4.2.4: a retransmitted Finished means that our last flight was lost.
+      this.#flight.handlePeerRetransmission(now, true);
+    } else if (fragment.type === HELLO_REQUEST || fragment.type === CLIENT_HELLO) {
+      // RFC 5746 §4: renegotiation is refused, with a warning (RFC 5246 §7.2.2).
+      this.#queueAlert('warning', 'no_renegotiation');
+      this.#drop('unsupported', 'renegotiation');
+    } else {
+      this.#drop('bad-state', 'handshake message after the handshake');
+    }
+  }
+
+  // Alerts and ends.
+
+  #handleAlert(bytes: Uint8Array, start: number, end: number) {
+    let alert: Alert;
+    try {
+      alert = readAlert(new ByteReader(bytes, start, end));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      return this.#drop(error.reason, error.message);
+    }
+    const description = alertName(alert.code) ?? alert.code;
+    this.#events.push({ type: 'alert', direction: 'received', level: alert.level, description });
+    if (description === 'close_notify') {
+      // RFC 5246 §7.2.1: "MUST respond with a close_notify alert of its own and close down the connection immediately".
+      this.#queueAlert('warning', 'close_notify');
+      this.#finish('closed', 'close_notify');
+      this.#events.push({ type: 'closed' });
+    } else if (alert.level === 'fatal') {
+      this.#finish('failed', `alert ${description}`);
+      this.#events.push({
+        type: 'failed',
+        error: { alert: description, by: 'remote', message: `the peer sent ${description}` },
+      });
+    }
+  }
+
+  #fail(alert: AlertDescription, by: 'local', reason: DropReason, message: string): void {
+    this.#drop(reason, message);
+    this.#flight.clear();
+    this.#outgoing.clear();
+    this.#queueAlert('fatal', alert);
+    this.#finish('failed', message);
+    this.#events.push({ type: 'failed', error: { alert, by, message } });
+  }
+
+  #queueAlert(level: Alert['level'], description: AlertDescription) {
+    const w = new ByteWriter(new Uint8Array(2));
+    writeAlert(w, { level, code: ALERT_CODES[description] });
+    if (!this.#outgoing.push({ type: CONTENT_ALERT, bytes: w.buf })) return this.#drop('limit', 'alert to send');
+    this.#events.push({ type: 'alert', direction: 'sent', level, description });
+  }
+
+  /** Everything ends here; what is queued (data before close_notify, an alert) still leaves. */
+  #finish(state: 'closed' | 'failed', why: string): void {
+    if (state === 'failed') this.#handshake.abandon();
+    this.#flight.clear();
+    this.#reassembler.clear();
+    this.#heldRecords.clear();
+    this.#heldData.clear();
+    this.#move(state, why);
+  }
+
+  #move(next: DtlsState, why: string): void {
+    if (!MOVES[this.#state].includes(next)) throw new Error(`illegal ${this.#state} -> ${next} (${why})`);
+    this.#env.trace.state(MODULE, this.#state, next, why);
+    this.#state = next;
+    this.#events.push({ type: 'state', state: next, reason: why });
+  }
+
+  #drop(reason: DropReason, detail: string): void {
+    this.drops.count(reason);
+    this.#env.trace.drop(MODULE, reason, detail);
+  }
+
+  // What the role's state machine may do.
+
+  #makeHost(): HandshakeHost {
+    return {
+      beginFlight: () => this.#flight.begin(),
+      addMessage: (type, body) => {
+        const messageSeq = this.#nextMessageSeq++;
+        this.#flight.addMessage(this.#writer, type, messageSeq, body);
+        return messageSeq;
+      },
+      addChangeCipherSpec: () => {
+        if (this.#protectedWriter === undefined) throw new Error('ChangeCipherSpec without keys');
+        this.#flight.addChangeCipherSpec(this.#plainWriter);
+        this.#writer = this.#protectedWriter;
+      },
+      launchFlight: (now, awaitsReply) => this.#flight.launch(now, awaitsReply),
+      continueFrom: (hello, accepted) => {
+        this.#plainWriter.continueFrom(hello.recordSequence);
+        this.#nextMessageSeq = hello.messageSeq;
+        if (!accepted) return;
+        this.#reassembler.continueAfter(hello.messageSeq);
+        this.#move('connecting', 'ClientHello');
+      },
+      installKeys: (write, read) => {
+        this.#protectedWriter = new RecordWriter(1, write);
+        this.#reader = new RecordReader(1, read, this.#options.recordSizeLimitBytes ?? MAX_PLAINTEXT_BYTES);
+      },
+      setPeerCertificates: (chain) => {
+        this.#peerCertificates = chain;
+      },
+      emit: (event) => void this.#events.push(event),
+      complete: (result) => this.#complete(result),
+    };
+  }
+
+  #complete(result: HandshakeResult): void {
+    this.#result = result;
+    this.#flight.acknowledge();
+    this.#reassembler.clear();
+    this.#move('connected', 'Finished');
+    this.#events.push({ type: 'connected', ...result.negotiated });
+    for (let early = this.#heldData.shift(); early !== undefined; early = this.#heldData.shift()) {
+      this.#events.push({ type: 'data', bytes: early });
+    }
+  }
+}
