@@ -2,6 +2,7 @@ import {
   bytesToHex,
   type CryptoBackend,
   type Env,
+  equalBytes,
   type HashName,
   type KeyType,
   type SigningKey,
@@ -18,6 +19,8 @@ import { writeTime } from './x509-time.ts';
 export interface Certificate {
   readonly der: Uint8Array;
   readonly key: SigningKey;
+  /** Intermediate CAs behind it, nearest first (RFC 5246 §7.4.2); the root is left out. Absent when there are none. */
+  readonly chain?: readonly Uint8Array[];
   /** Milliseconds since 1970. */
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
@@ -63,8 +66,8 @@ export function generateCertificate(env: Env, options: CertificateOptions = {}):
   const notBeforeMs = wholeSeconds(nowMs - (options.backdateMs ?? DEFAULT_BACKDATE_MS));
   const notAfterMs = wholeSeconds(nowMs + lifetimeMs);
   const subject = commonNameOnly(options.commonName ?? bytesToHex(randomBytes(env, 8)));
-  const issuer =
-    options.issuer === undefined ? subject : decodeDer(parseCertificate(options.issuer.der).subject.der, 'issuer');
+  const issuedBy = options.issuer === undefined ? undefined : parseCertificate(options.issuer.der);
+  const issuer = issuedBy === undefined ? subject : decodeDer(issuedBy.subject.der, 'issuer');
   const extensions = writeExtensions(options);
   const tbs = encodeDer(
     sequence(
@@ -82,7 +85,11 @@ export function generateCertificate(env: Env, options: CertificateOptions = {}):
   const der = encodeDer(
     sequence(decodeDer(tbs, 'tbsCertificate'), writeSignatureAlgorithm(signer.type), bitString(signature)),
   );
-  return { der, key, notBeforeMs, notAfterMs };
+  const certificate = { der, key, notBeforeMs, notAfterMs };
+  if (options.issuer === undefined || issuedBy === undefined) return certificate;
+  const issuedByRoot = equalBytes(issuedBy.issuer.der, issuedBy.subject.der);
+  const chain = [...(issuedByRoot ? [] : [options.issuer.der]), ...(options.issuer.chain ?? [])];
+  return chain.length === 0 ? certificate : { ...certificate, chain };
 }
 
 function wholeSeconds(ms: number): number {

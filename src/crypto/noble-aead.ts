@@ -81,6 +81,10 @@ const CCM_MAX_PLAINTEXT = 2 ** (8 * CCM_LENGTH_BYTES) - 1;
 /** RFC 3610 §2.2: longer associated data needs another length encoding, which no record has. */
 const CCM_MAX_AAD = 0xfeff;
 
+function checkCcmLengths(length: number, aad: Uint8Array): void {
+  if (length > CCM_MAX_PLAINTEXT || aad.length > CCM_MAX_AAD) throw new UsageError('too long for AES-CCM');
+}
+
 /** AES-CCM (RFC 3610) over noble's block cipher; noble itself has no CCM. */
 class NobleCcm implements AeadContext {
   readonly tagLength: number;
@@ -97,8 +101,9 @@ class NobleCcm implements AeadContext {
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
-    const end = offset + length;
     checkRange(nonce, buffer, offset, length, this.tagLength);
+    checkCcmLengths(length, aad);
+    const end = offset + length;
     this.#authenticate(nonce, aad, buffer, offset, length);
     this.#crypt(nonce, buffer, offset, length);
     this.#maskTag(nonce);
@@ -107,6 +112,7 @@ class NobleCcm implements AeadContext {
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
     checkRange(nonce, buffer, offset, length, 0);
+    checkCcmLengths(length, aad);
     const plainLength = length - this.tagLength;
     if (plainLength < 0) return -1;
     const end = offset + plainLength;
@@ -123,7 +129,6 @@ class NobleCcm implements AeadContext {
 
   /** RFC 3610 §2.2: CBC-MAC over B_0, the associated data and the message, each padded with zeros. */
   #authenticate(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
-    if (length > CCM_MAX_PLAINTEXT || aad.length > CCM_MAX_AAD) throw new UsageError('too long for AES-CCM');
     const mac = this.#mac;
     mac[0] = (aad.length > 0 ? 0x40 : 0) | (((this.tagLength - 2) / 2) << 3) | (CCM_LENGTH_BYTES - 1);
     mac.set(nonce, 1);

@@ -64,20 +64,22 @@ export function privateKeyFromPem(backend: CryptoBackend, text: string): Signing
   throw new CryptoError('invalid-key', 'no private key in the PEM text');
 }
 
-/** A certificate and its private key as one text, the order that `openssl` and web servers read. */
+/** A certificate, its chain and its private key as one text, in the order that `openssl` and web servers read. */
 export function certificateToPem(certificate: Certificate): string {
-  return encodePem('CERTIFICATE', certificate.der) + encodePem('PRIVATE KEY', certificate.key.exportPkcs8());
+  const list = [certificate.der, ...(certificate.chain ?? [])].map((der) => encodePem('CERTIFICATE', der));
+  return list.join('') + encodePem('PRIVATE KEY', certificate.key.exportPkcs8());
 }
 
 /**
- * A certificate with its private key, from one text or two put together.
+ * A certificate with its private key, from one text or two put together. Further certificates are its chain.
  * @throws {DecodeError} when there is no certificate or it is malformed.
  * @throws {CryptoError} `invalid-key` also when the key is not the certificate's.
  */
 export function certificateFromPem(backend: CryptoBackend, text: string): Certificate {
-  const [der] = certificatesFromPem(text);
+  const [der, ...chain] = certificatesFromPem(text);
   if (der === undefined) throw new DecodeError('missing', 'certificate', 0);
-  return certificateFromDer(backend, der, privateKeyFromPem(backend, text));
+  const certificate = certificateFromDer(backend, der, privateKeyFromPem(backend, text));
+  return chain.length === 0 ? certificate : { ...certificate, chain };
 }
 
 /** Joins a certificate and its key. @throws like {@link certificateFromPem} */

@@ -67,6 +67,15 @@ class NodeStreamAead implements AeadContext {
   }
 }
 
+/** RFC 3610 §2.2: the length field has three bytes with a nonce of twelve. */
+const CCM_MAX_PLAINTEXT = 2 ** 24 - 1;
+/** RFC 3610 §2.2: longer associated data needs another length encoding, which no record has. */
+const CCM_MAX_AAD = 0xfeff;
+
+function checkCcmLengths(length: number, aad: Uint8Array): void {
+  if (length > CCM_MAX_PLAINTEXT || aad.length > CCM_MAX_AAD) throw new UsageError('too long for AES-CCM');
+}
+
 /** AES-CCM (RFC 3610) with the 12-byte nonce and the 3-byte length field of RFC 6655 §3. */
 class NodeCcm implements AeadContext {
   readonly tagLength: number;
@@ -83,6 +92,7 @@ class NodeCcm implements AeadContext {
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
     const end = offset + length;
     checkRange(nonce, buffer, offset, length, this.tagLength);
+    checkCcmLengths(length, aad);
     const cipher = createCipheriv(this.#cipher, this.#key, nonce, this.#options);
     cipher.setAAD(aad, { plaintextLength: length });
     buffer.set(cipher.update(buffer.subarray(offset, end)), offset);
@@ -92,6 +102,7 @@ class NodeCcm implements AeadContext {
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
     checkRange(nonce, buffer, offset, length, 0);
+    checkCcmLengths(length, aad);
     const plainLength = length - this.tagLength;
     if (plainLength < 0) return -1;
     const end = offset + plainLength;

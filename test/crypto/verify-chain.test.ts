@@ -4,6 +4,8 @@ import {
   type Certificate,
   type CertificateOptions,
   type ChainOptions,
+  certificateFromPem,
+  certificateToPem,
   generateCertificate,
   MAX_CHAIN_CERTIFICATES,
   matchesHostname,
@@ -57,6 +59,17 @@ describe.each(BACKENDS)('verifyChain on the $name backend', ({ backend }) => {
     expect(verify([leaf, make('stray'), middle])).toBeUndefined();
     expect(verify([leaf], { trusted: trust(middle) })).toBeUndefined();
     expect(verify([leaf, middle], { hostname: '192.0.2.1' })).toBeUndefined();
+  });
+
+  it('certificates carry the intermediates that are to be sent with them', () => {
+    expect(leaf.chain).toEqual([middle.der]);
+    expect(middle).not.toHaveProperty('chain');
+    expect(root).not.toHaveProperty('chain');
+    const below = make('below', { ...ca, issuer: middle });
+    expect(make('z', { issuer: below }).chain).toEqual([below.der, middle.der]);
+    const back = certificateFromPem(backend, certificateToPem(leaf));
+    expect(back.chain).toEqual([middle.der]);
+    expect(verifyChain(backend, [back.der, ...(back.chain ?? [])], options)).toBeUndefined();
   });
 
   it('accepts a self-signed certificate that is itself trusted', () => {
