@@ -82,7 +82,7 @@ export function readTransportDescription(media: MediaDescription, session: Sessi
   const prints = scopes.find((s) => hasAttribute(s, 'fingerprint'));
   const candidates = scopes.find((s) => s !== session && hasAttribute(s, 'candidate'));
   const setup = first('setup');
-  const options = scopes.flatMap((scope) => attributeValues(scope, 'ice-options').flatMap(fields));
+  const options = scopes.flatMap((scope) => attributeValues(scope, 'ice-options').flatMap(iceOptionTags));
   return {
     mid: readMid(media),
     rejected: isRejected(media),
@@ -100,6 +100,11 @@ export function readTransportDescription(media: MediaDescription, session: Sessi
     sctpPort: readSctpPort(media),
     maxMessageSize: parseMaxMessageSize(attributeValue(media, 'max-message-size') ?? '') ?? DEFAULT_MAX_MESSAGE_SIZE,
   };
+}
+
+/** ice-option-tag *(SP ice-option-tag) (RFC 8839 §5.6); libdatachannel puts commas between them. */
+function iceOptionTags(value: string): string[] {
+  return fields(value.replaceAll(',', ' '));
 }
 
 /** `a=sctp-port` (RFC 8841 §5.2), or what its drafts had: `DTLS/SCTP <port>` with `a=sctpmap:<port> …`. */
