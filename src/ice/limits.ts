@@ -31,9 +31,9 @@ export const CONSENT_EXPIRY_MS = 30_000;
 export const DISCONNECTED_MS = 8000;
 /**
  * Part of that silence after which the pair is probed by a check with retransmissions, so that the loss of two or three
- * single datagrams (a consent check is sent once) does not count as a lost path.
+ * single datagrams (a consent check is sent once) does not count as a lost path. Above the 6 s that may lie between two of them.
  */
-export const PROBE_SHARE = 0.65;
+export const PROBE_SHARE = 0.8;
 
 /**
  * How long nominating waits, after the first pair became valid, for pairs of higher priority that are still being
