@@ -2,6 +2,7 @@ import type { Driver, FiveTuple, TransportAddress } from '../../src/core/index.t
 import { type Certificate, certificateFingerprint, generateCertificate } from '../../src/crypto/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import {
+  type Fingerprint,
   PeerTransport,
   type PeerTransportEvent,
   type PeerTransportOptions,
@@ -18,9 +19,14 @@ function makeCertificate(): Certificate {
     trace: { state: () => undefined, drop: () => undefined, note: () => undefined },
   });
 }
-export const CERTIFICATES: readonly [Certificate, Certificate] = [makeCertificate(), makeCertificate()];
+const first: Certificate = makeCertificate();
+const second: Certificate = makeCertificate();
+export const CERTIFICATES: readonly [Certificate, Certificate] = [first, second];
 
-export function fingerprintOf(certificate: Certificate, hash: 'sha-256' | 'sha-1' | 'sha-512' = 'sha-256') {
+export function fingerprintOf(
+  certificate: Certificate,
+  hash: 'sha-256' | 'sha-1' | 'sha-512' = 'sha-256',
+): Fingerprint {
   return { algorithm: hash, value: certificateFingerprint(nodeCrypto, hash, certificate.der) };
 }
 
