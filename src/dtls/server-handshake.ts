@@ -1,4 +1,4 @@
-import { EMPTY, type GroupName, type Instant, type KeyShare, type VerifyingKey } from '../core/index.ts';
+import { EMPTY, type GroupName, type Instant, type KeyShare, type KeyType, type VerifyingKey } from '../core/index.ts';
 import { HandshakeFault } from './alert.ts';
 import { CookieJar } from './cookie.ts';
 import { type Handshake, HandshakeContext, type HandshakeHost } from './handshake.ts';
@@ -200,11 +200,8 @@ export class ServerHandshake implements Handshake {
       if (suite.keyExchange !== 'psk' && group === undefined) continue;
       const usedGroup = suite.keyExchange === 'psk' ? undefined : group;
       if (suite.authentication === 'psk') return { suite, group: usedGroup, own: undefined };
-      const own = chooseCertificate(
-        this.#options.certificates,
-        wishes.signatureSchemes,
-        (a) => a === suite.authentication,
-      );
+      const usable = this.#options.certificates.filter((c) => curveOffered(c.key.type, wishes.groups));
+      const own = chooseCertificate(usable, wishes.signatureSchemes, (a) => a === suite.authentication);
       if (own !== undefined) return { suite, group: usedGroup, own };
     }
     throw new HandshakeFault('handshake_failure', 'unsupported', 'no common suite, group and signature scheme');
@@ -408,6 +405,12 @@ export class ServerHandshake implements Handshake {
     context.host.launchFlight(now, true);
     this.#step = 'wait-finished';
   }
+}
+
+/** RFC 8422 §5.3: the key of an ECDSA certificate must lie on a curve that the client lists among its groups. */
+function curveOffered(keyType: KeyType, groups: readonly GroupName[] | undefined): boolean {
+  if (keyType !== 'ecdsa-p256' && keyType !== 'ecdsa-p384') return true;
+  return groups === undefined || groups.includes(keyType === 'ecdsa-p256' ? 'secp256r1' : 'secp384r1');
 }
 
 /** RFC 6347 §4.2.1 with RFC 5246 appendix E.1: the client's highest version; ours is 1.2, and nothing below is spoken. */
