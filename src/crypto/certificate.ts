@@ -69,22 +69,19 @@ export function generateCertificate(env: Env, options: CertificateOptions = {}):
   const issuedBy = options.issuer === undefined ? undefined : parseCertificate(options.issuer.der);
   const issuer = issuedBy === undefined ? subject : decodeDer(issuedBy.subject.der, 'issuer');
   const extensions = writeExtensions(options);
-  const tbs = encodeDer(
-    sequence(
-      explicit(0, smallInteger(V3)),
-      unsigned(randomSerial(env)),
-      writeSignatureAlgorithm(signer.type),
-      issuer,
-      sequence(writeTime(notBeforeMs), writeTime(notAfterMs)),
-      subject,
-      decodeDer(key.publicKeySpki, 'spki'),
-      ...(extensions === undefined ? [] : [explicit(3, extensions)]),
-    ),
+  const algorithm = writeSignatureAlgorithm(signer.type);
+  const tbs = sequence(
+    explicit(0, smallInteger(V3)),
+    unsigned(randomSerial(env)),
+    algorithm,
+    issuer,
+    sequence(writeTime(notBeforeMs), writeTime(notAfterMs)),
+    subject,
+    decodeDer(key.publicKeySpki, 'spki'),
+    ...(extensions === undefined ? [] : [explicit(3, extensions)]),
   );
-  const signature = signer.sign(certificateScheme(signer.type), tbs);
-  const der = encodeDer(
-    sequence(decodeDer(tbs, 'tbsCertificate'), writeSignatureAlgorithm(signer.type), bitString(signature)),
-  );
+  const signature = signer.sign(certificateScheme(signer.type), encodeDer(tbs));
+  const der = encodeDer(sequence(tbs, algorithm, bitString(signature)));
   const certificate = { der, key, notBeforeMs, notAfterMs };
   if (options.issuer === undefined || issuedBy === undefined) return certificate;
   const issuedByRoot = equalBytes(issuedBy.issuer.der, issuedBy.subject.der);

@@ -13,23 +13,17 @@ import {
   Sequence,
 } from 'asn1js';
 import { DecodeError } from '../core/index.ts';
+import { checkFraming, DER_MAX_BYTES, DER_MAX_DEPTH, DER_MAX_ELEMENTS } from './der-framing.ts';
 
 /**
  * DER (ITU-T X.690 §10) over asn1js: the only file that knows how that library spells things. Reading is by a cursor
  * that ends with "nothing left", like `ByteReader`; it throws `DecodeError` and nothing else.
  */
 
-/** Deepest nesting accepted. A certificate needs about 12. */
-export const DER_MAX_DEPTH = 32;
-/** Most elements accepted in one structure. */
-export const DER_MAX_NODES = 4096;
-/** Longest structure accepted: DTLS itself allows certificates of 2^24 bytes (RFC 5246 §7.4.2), which nobody sends. */
-export const DER_MAX_BYTES = 65_536;
-
 const CONTEXT_SPECIFIC = 3;
 const LIMITS = {
   maxDepth: DER_MAX_DEPTH,
-  maxNodes: DER_MAX_NODES,
+  maxNodes: DER_MAX_ELEMENTS,
   maxContentLength: DER_MAX_BYTES,
   parseEmbedded: false, // octet and bit strings are read by whoever knows what is inside
 };
@@ -42,25 +36,15 @@ export type DerElement = BaseBlock;
  * @throws {DecodeError} `too-short`, `trailing-bytes`, `limit` or `bad-value`.
  */
 export function decodeDer(bytes: Uint8Array, field: string): DerElement {
-  if (bytes.length === 0) throw new DecodeError('too-short', field, 0);
-  if (bytes.length > DER_MAX_BYTES) throw new DecodeError('limit', field, 0);
+  checkFraming(bytes, field);
   let decoded: ReturnType<typeof fromBER>;
   try {
     decoded = fromBER(bytes, LIMITS);
   } catch {
     throw new DecodeError('bad-value', field, 0);
   }
-  if (decoded.offset < 0 || decoded.result.error !== '') throw new DecodeError('bad-value', field, 0);
-  if (decoded.offset !== bytes.length) throw new DecodeError('trailing-bytes', field, decoded.offset);
-  requireDer(decoded.result, field);
+  if (decoded.offset !== bytes.length || decoded.result.error !== '') throw new DecodeError('bad-value', field, 0);
   return decoded.result;
-}
-
-/** X.690 §10.1: definite lengths in the fewest octets. BER spellings would let one key have many fingerprints. */
-function requireDer(element: DerElement, field: string): void {
-  const { isIndefiniteForm, longFormUsed, length } = element.lenBlock;
-  if (isIndefiniteForm || (longFormUsed && length < 0x80)) throw new DecodeError('bad-length', field, 0);
-  if (element instanceof Constructed) for (const child of element.valueBlock.value) requireDer(child, field);
 }
 
 /** The element's own encoding, tag and length included. */

@@ -17,10 +17,16 @@ const SHORT_NAMES: Readonly<Record<string, string>> = {
   '0.9.2342.19200300.100.1.25': 'DC',
 };
 
+/** Longest `DistinguishedName.text`. */
+export const MAX_NAME_TEXT = 256;
+
 export interface DistinguishedName {
   /** The encoding, by which names are compared: RFC 5280 §7.1 lets an issuer repeat its subject octet for octet. */
   readonly der: Uint8Array;
-  /** For logs, in the order of the certificate: `C=DE, O=Example, CN=host`. */
+  /**
+   * For logs, in the order of the certificate: `C=DE, O=Example, CN=host`. The peer chose it: it proves nothing, control
+   * characters are shown as `?`, and at most {@link MAX_NAME_TEXT} characters are kept.
+   */
   readonly text: string;
   /** The last common name, if there is one. */
   readonly commonName?: string;
@@ -42,7 +48,11 @@ export function readName(element: DerElement, field: string): DistinguishedName 
       parts.push(`${SHORT_NAMES[type] ?? type}=${value ?? '?'}`);
     }
   }
-  const name = { der: elementBytes(element), text: parts.join(', ') };
+  const text = parts
+    .join(', ')
+    .replace(/\p{Cc}/gu, '?')
+    .slice(0, MAX_NAME_TEXT);
+  const name = { der: elementBytes(element), text };
   return commonName === undefined ? name : { ...name, commonName };
 }
 

@@ -243,8 +243,9 @@ class NodeSigningKey implements SigningKey {
   readonly publicKeySpki: Uint8Array;
   readonly #key: KeyObject;
 
-  constructor(key: KeyObject) {
-    this.type = keyTypeOf(key);
+  /** @param type - saves asking OpenSSL when the key was made here. */
+  constructor(key: KeyObject, type: KeyType = keyTypeOf(key)) {
+    this.type = type;
     this.#key = key;
     this.publicKeySpki = plain(createPublicKey(key).export({ format: 'der', type: 'spki' }));
   }
@@ -338,7 +339,7 @@ export const nodeCrypto: CryptoBackend = {
   createMac: (hash, key) => new NodeMac(hash, key),
   createAead: createNodeAead,
   generateKeyShare: generateNodeKeyShare,
-  generateSigningKey: (type) => new NodeSigningKey(generatePrivateKey(type)),
+  generateSigningKey: (type) => new NodeSigningKey(generatePrivateKey(type), type),
   importPkcs8: (der) => new NodeSigningKey(importKey(der, 'pkcs8')),
   importSpki: (der) => new NodeVerifyingKey(importKey(der, 'spki')),
 };

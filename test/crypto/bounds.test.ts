@@ -1,9 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { hexToBytes, UsageError } from '../../src/core/index.ts';
 import {
-  DER_MAX_BYTES,
-  DER_MAX_DEPTH,
-  DER_MAX_NODES,
   type DerElement,
   decodeDer,
   encodeDer,
@@ -11,9 +8,11 @@ import {
   nil,
   octetString,
   oid,
+  readOid,
   readSequence,
   sequence,
 } from '../../src/crypto/der.ts';
+import { DER_MAX_BYTES, DER_MAX_DEPTH, DER_MAX_ELEMENTS, DER_MAX_OID_BYTES } from '../../src/crypto/der-framing.ts';
 import { generateCertificate, parseCertificate } from '../../src/crypto/index.ts';
 import { decodeSpki, encodeSpki, RSA_MAX_BITS, RSA_MIN_BITS } from '../../src/crypto/keys.ts';
 import { MAX_EXTENSIONS } from '../../src/crypto/x509-extensions.ts';
@@ -40,13 +39,44 @@ describe('DER', () => {
       return encodeDer(element);
     };
     expect(() => decodeDer(ofDepth(DER_MAX_DEPTH - 1), 'x')).not.toThrow();
-    expect(() => decodeDer(ofDepth(DER_MAX_DEPTH + 1), 'x')).toThrow(expect.objectContaining({ name: 'DecodeError' }));
+    expect(() => decodeDer(ofDepth(DER_MAX_DEPTH), 'x')).toThrow(expect.objectContaining({ reason: 'limit' }));
   });
 
-  it(`has at most ${DER_MAX_NODES} elements`, () => {
+  it(`has at most ${DER_MAX_ELEMENTS} elements`, () => {
     const ofCount = (count: number) => encodeDer(sequence(...Array.from({ length: count - 1 }, nil)));
-    expect(() => decodeDer(ofCount(DER_MAX_NODES), 'x')).not.toThrow();
-    expect(() => decodeDer(ofCount(DER_MAX_NODES + 1), 'x')).toThrow(expect.objectContaining({ name: 'DecodeError' }));
+    expect(() => decodeDer(ofCount(DER_MAX_ELEMENTS), 'x')).not.toThrow();
+    expect(() => decodeDer(ofCount(DER_MAX_ELEMENTS + 1), 'x')).toThrow(
+      expect.objectContaining({ reason: 'too-many' }),
+    );
+  });
+
+  it(`has object identifiers of at most ${DER_MAX_OID_BYTES} bytes`, () => {
+    const ofLength = (length: number) => Uint8Array.of(6, length, ...new Uint8Array(length).fill(1));
+    expect(readOid(decodeDer(ofLength(DER_MAX_OID_BYTES), 'x'), 'x')).toMatch(/^0\.1(\.1)+$/);
+    expect(() => decodeDer(ofLength(DER_MAX_OID_BYTES + 1), 'x')).toThrow(expect.objectContaining({ reason: 'limit' }));
+  });
+
+  it.each([
+    ['nothing', '', 'too-short'],
+    ['a tag alone', '30', 'too-short'],
+    ['a tag above 30', '1f2000', 'unsupported'],
+    ['an indefinite length', '30800000', 'bad-length'],
+    ['a length of four octets', '308400000000', 'bad-length'],
+    ['a length cut short', '3082 01', 'too-short'],
+    ['the length 127 in two octets', `30817f${'0500'.repeat(63)}00`, 'bad-length'],
+    ['a length with a leading zero', `308200 82${'0500'.repeat(65)}`, 'bad-length'],
+    ['a child longer than its parent', '3003 0402 00', 'too-short'],
+    ['half a child', '3001 05', 'too-short'],
+    ['a byte behind', '0500 00', 'trailing-bytes'],
+    ['a constructed octet string', '2403 0401 00', 'bad-type'],
+    ['a primitive sequence', '1000', 'bad-type'],
+    ['TRUE that is not 0xff', '0101 01', 'bad-value'],
+    ['a boolean of two bytes', '0102 ffff', 'bad-value'],
+    ['an empty object identifier', '0600', 'bad-value'],
+    ['an object identifier that ends within an arc', '0602 2a86', 'bad-value'],
+    ['an arc with a leading zero group', '0603 2a8001', 'bad-value'],
+  ])('%s is refused', (_name, hex, reason) => {
+    expect(() => decodeDer(hexToBytes(hex), 'x')).toThrow(expect.objectContaining({ name: 'DecodeError', reason }));
   });
 });
 
