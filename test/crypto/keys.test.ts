@@ -12,7 +12,7 @@ const spki = encodeSpki({ type: 'ecdsa-p256', point });
 /** Malformed on purpose, written out by hand. `spki` is 3059 3013 0607 2a8648ce3d0201 0608 2a8648ce3d030107 0342 00 04… */
 const BAD_SPKI: readonly (readonly [string, string, string])[] = [
   ['empty', '', 'too-short'],
-  ['only a tag', '30', 'bad-value'],
+  ['only a tag', '30', 'too-short'],
   ['not a sequence', '0500', 'bad-type'],
   ['empty sequence', '3000', 'missing'],
   ['an algorithm and nothing else', '300730050603 2b6570', 'missing'],

@@ -198,9 +198,9 @@ describe('malformed certificates', () => {
     ['a key usage that stands twice', () => patch(P256, OID('551d25'), OID('551d0f')), 'duplicate'],
     ['a malformed basicConstraints', () => patch(P256, '30030101ff', '30030100ff'), 'bad-value'],
     [
-      'an IP address of 3 bytes in the alternative names',
-      () => patch(P256, '8704c0000201', '8703c0000287'),
-      'bad-value',
+      'an IP address of 12 bytes',
+      () => patch(P256, `820c${hexOf('peer.example')}`, `870c${hexOf('peer.example')}`),
+      'bad-length',
     ],
     ['a NUL in a DNS name', () => patch(P256, hexOf('peer.example'), hexOf('peer\0example')), 'bad-value'],
     ['month 13', () => patchTime(P256, (time) => `${time.slice(0, 2)}13${time.slice(4)}`), 'bad-value'],
