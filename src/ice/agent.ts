@@ -180,7 +180,10 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   /** True for a path over which the peer has proved itself: data from elsewhere is to be dropped (RFC 8445 §12.2). */
   acceptsData(path: FiveTuple): boolean {
-    return this.#pairOf(path)?.authenticated === true;
+    const pair = this.#pairOf(path);
+    if (pair !== undefined) return pair.authenticated;
+    // Before its credentials are known a peer may send already: it has our answer to its check.
+    return this.#session.knowsPath(formatFiveTuple(path));
   }
 
   stats(): IceStats {
@@ -476,7 +479,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     const { host, server } = task;
     this.#gatherer.keepAlive(task, now);
     // RFC 8445 §5.1.3: redundant with its base, or with what another server has found.
-    if (this.#session.knowsLocal(host.base, mapped)) return;
+    if (this.#session.book.knowsLocal(host.base, mapped)) return;
     this.#addLocal(this.#factory.serverReflexive(host, mapped, formatAddress(server.address), server.url));
   }
 
@@ -551,7 +554,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       alive: selected !== undefined && isAlive(selected, now, this.#host.disconnectedMs),
       nominated: session.nominated !== undefined && session.nominated === selected,
       pending: session.pending,
-      hasRemote: session.remotes.length > 0,
+      hasRemote: session.book.remotes.length > 0,
       hasPairs: session.checklist.pairs.length > 0,
       gathered: this.#gatheringState === 'complete',
       remoteEnded: session.remoteEnded,

@@ -8,7 +8,7 @@ import {
   sameAddress,
   type TransportAddress,
 } from '../core/index.ts';
-import { IntegrityKey, shortTermKey, transactionKey } from '../stun/index.ts';
+import { IntegrityKey, shortTermKey } from '../stun/index.ts';
 import {
   type CheckRequest,
   type CheckResponse,
@@ -19,21 +19,13 @@ import {
   ROLE_CONFLICT,
 } from './binding.ts';
 import { canPair, type IceCandidate, type LocalCandidate, type RemoteCandidate } from './candidate.ts';
+import { CandidateBook } from './candidate-book.ts';
 import { Checklist } from './checklist.ts';
-import {
-  CONSENT_EXPIRY_MS,
-  CONSENT_INTERVAL_MS,
-  MAX_CHECK_TRANSACTIONS,
-  MAX_EARLY_CHECKS,
-  MAX_LOCAL_CANDIDATES,
-  MAX_REMOTE_CANDIDATES,
-  MAX_SEEN_REQUESTS,
-  MAX_WARM_PAIRS,
-  MIN_RTO_MS,
-  PROBE_SHARE,
-} from './limits.ts';
+import { isKeptWarm, renewConsent, renewConsentOfLite, scheduleNextConsent } from './consent.ts';
+import { MAX_CHECK_TRANSACTIONS, MIN_RTO_MS, PROBE_SHARE } from './limits.ts';
 import { bestValid, isAlive, nominationDue, replacesNomination, silentAt } from './nomination.ts';
 import { CandidatePair } from './pair.ts';
+import { EarlyChecks, ReplayFilter } from './peer-requests.ts';
 import { type PendingRequest, RequestTable } from './requests.ts';
 import type { IceParameters, IceRole } from './types.ts';
 
@@ -69,13 +61,6 @@ interface CheckContext {
   readonly priority: number;
 }
 
-/** An authenticated check that came before the peer's credentials (RFC 8445 §7.3). */
-interface EarlyCheck {
-  readonly request: CheckRequest;
-  readonly path: FiveTuple;
-  readonly key: string;
-}
-
 /**
  * One generation of ICE: one pair of credentials on each side, their candidates, checklist and outcome. A restart makes a
  * new one (RFC 8445 §9); the old one then only keeps its selected pair going.
@@ -89,8 +74,7 @@ export class IceSession {
   readonly localKey: IntegrityKey;
   readonly checklist: Checklist;
   readonly requests: RequestTable<CheckContext> = new RequestTable(MAX_CHECK_TRANSACTIONS);
-  readonly locals: LocalCandidate[] = [];
-  readonly remotes: RemoteCandidate[] = [];
+  readonly book: CandidateBook;
   remote: IceParameters | undefined;
   remoteKey: IntegrityKey | undefined;
   /** Where data goes. Set by `select`. */
@@ -112,9 +96,8 @@ export class IceSession {
   #nextCheckAt: Instant = -NEVER;
   /** When a held-back nomination is due; `pump` recomputes it. */
   #nominationAt: Instant = NEVER;
-  #early: EarlyCheck[] = [];
-  /** Transactions of the peer and their paths, the latest ones. */
-  readonly #seen = new Map<string, string>();
+  readonly #early: EarlyChecks = new EarlyChecks();
+  readonly #replays: ReplayFilter = new ReplayFilter();
   #taMs: number;
   readonly #host: SessionHost;
 
@@ -123,6 +106,7 @@ export class IceSession {
     this.local = local;
     this.localKey = new IntegrityKey(host.env.crypto, shortTermKey(local.pwd));
     this.checklist = new Checklist(host.maxPairs);
+    this.book = new CandidateBook(() => host.nextId());
     this.#taMs = host.taMs;
   }
 
@@ -134,14 +118,12 @@ export class IceSession {
     this.remoteKey = new IntegrityKey(this.#host.env.crypto, shortTermKey(remote.pwd));
     this.pacDeadline = now + this.#host.pacTimeoutMs;
     this.#taMs = Math.max(this.#host.taMs, remote.pacingMs ?? 0); // RFC 8445 §14.2: both use the higher
-    for (const stale of this.remotes.filter((r) => !this.#ofGeneration(r.candidate))) {
-      this.remotes.splice(this.remotes.indexOf(stale), 1);
+    for (const stale of this.book.remotes.filter((r) => !this.#ofGeneration(r.candidate))) {
+      this.book.removeRemote(stale);
       for (const pair of this.checklist.pairs.filter((p) => p.remote === stale)) this.checklist.remove(pair);
     }
-    const early = this.#early;
-    this.#early = [];
-    for (const { request, path } of early) {
-      const base = request.remoteUfrag === remote.ufrag ? this.#findBase(path) : undefined;
+    for (const { request, path } of this.#early.take()) {
+      const base = request.remoteUfrag === remote.ufrag ? this.book.findBase(path) : undefined;
       const pair = base === undefined ? undefined : this.#pairOfRequest(request, path, base);
       if (pair !== undefined) this.#acceptRequest(pair, request, now);
     }
@@ -149,9 +131,8 @@ export class IceSession {
 
   /** False: the bound on candidates is reached. */
   addLocal(local: LocalCandidate): boolean {
-    if (this.locals.length >= MAX_LOCAL_CANDIDATES) return false;
-    this.locals.push(local);
-    if (!this.#concluded) for (const remote of this.remotes) this.#formPair(local, remote);
+    if (!this.book.addLocal(local)) return false;
+    if (!this.#concluded) for (const remote of this.book.remotes) this.#formPair(local, remote);
     return true;
   }
 
@@ -161,8 +142,7 @@ export class IceSession {
       this.#host.drop('stale', 'candidate of another generation');
       return;
     }
-    const address = { ip: candidate.address, port: candidate.port };
-    const known = this.#findRemote(address, candidate.protocol);
+    const known = this.book.findRemote({ ip: candidate.address, port: candidate.port }, candidate.protocol);
     if (known !== undefined) {
       if (known.candidate.type === 'prflx') {
         // RFC 8445 §7.2.5.3.2: the priority is what the peer signals, and the PRIORITY attribute only until it does.
@@ -171,21 +151,9 @@ export class IceSession {
       }
       return;
     }
-    if (this.remotes.length >= MAX_REMOTE_CANDIDATES) {
-      this.#host.drop('limit', 'remote candidates');
-      return;
-    }
-    const remote: RemoteCandidate = { candidate, address, id: this.#host.nextId() };
-    this.remotes.push(remote);
-    if (!this.#concluded) for (const local of this.locals) this.#formPair(local, remote);
-  }
-
-  /** Whether a local candidate with this base and this address exists (RFC 8445 §5.1.3). */
-  knowsLocal(base: TransportAddress, address: TransportAddress): boolean {
-    if (sameAddress(base, address)) return true;
-    return this.locals.some(
-      ({ base: b, candidate: c }) => sameAddress(b, base) && c.address === address.ip && c.port === address.port,
-    );
+    const remote = this.book.addRemote(candidate);
+    if (remote === undefined) this.#host.drop('limit', 'remote candidates');
+    else if (!this.#concluded) for (const local of this.book.locals) this.#formPair(local, remote);
   }
 
   /** The socket is gone: no check can leave it. */
@@ -194,21 +162,12 @@ export class IceSession {
       this.#fail(pair);
       this.checklist.remove(pair);
     }
-    this.locals.splice(0, this.locals.length, ...this.locals.filter((l) => !sameAddress(l.base, base)));
+    this.book.removeBase(base);
   }
 
   #ofGeneration(candidate: IceCandidate): boolean {
     const ufrag = candidate.usernameFragment;
     return this.remote === undefined || ufrag === undefined || ufrag === this.remote.ufrag;
-  }
-
-  #findRemote(address: TransportAddress, protocol: string): RemoteCandidate | undefined {
-    return this.remotes.find((r) => sameAddress(r.address, address) && r.candidate.protocol === protocol);
-  }
-
-  /** The host or relayed candidate with this base: what a pair's local candidate is (RFC 8445 §6.1.2.4). */
-  #findBase(path: FiveTuple): LocalCandidate | undefined {
-    return this.locals.find((l) => l.protocol === path.protocol && sameAddress(l.base, path.local));
   }
 
   #formPair(local: LocalCandidate, remote: RemoteCandidate): void {
@@ -283,7 +242,7 @@ export class IceSession {
       host.drop('bad-state', 'check after failure');
       return;
     }
-    const local = this.#findBase(path);
+    const local = this.book.findBase(path);
     if (local === undefined) {
       host.drop('unknown-path', 'check to no candidate of ours');
       return;
@@ -292,7 +251,7 @@ export class IceSession {
       host.drop('stale', 'check of another generation');
       return;
     }
-    if (this.#isReplay(request, path)) {
+    if (this.#replays.isReplay(request, path)) {
       host.drop('replayed', 'check repeated from elsewhere');
       return;
     }
@@ -301,33 +260,14 @@ export class IceSession {
       return;
     }
     // Room is made before the answer: a check that is answered makes the peer believe in the pair.
-    const known =
-      this.remote === undefined ? this.#keepEarly(request, path) : this.#pairOfRequest(request, path, local);
-    if (known === undefined) {
+    const pair = this.remote === undefined ? undefined : this.#pairOfRequest(request, path, local);
+    const hasRoom = this.remote === undefined ? this.#early.keep(request, path) : pair !== undefined;
+    if (!hasRoom) {
       host.drop('limit', 'check from one more address');
       return;
     }
     host.send(encodeBindingSuccess(request.transactionId, this.localKey, path.remote), path);
-    if (known instanceof CandidatePair) this.#acceptRequest(known, request, now);
-  }
-
-  /**
-   * A request is authentic wherever it comes from: who captured one could make us believe in any address. A transaction
-   * belongs to one path, so its second path is the attacker's.
-   */
-  #isReplay(request: CheckRequest, path: FiveTuple): boolean {
-    const id = transactionKey(request.transactionId);
-    const key = formatFiveTuple(path);
-    const first = this.#seen.get(id);
-    if (first !== undefined) return first !== key;
-    if (this.#seen.size >= MAX_SEEN_REQUESTS) {
-      for (const oldest of this.#seen.keys()) {
-        this.#seen.delete(oldest);
-        break;
-      }
-    }
-    this.#seen.set(id, key);
-    return false;
+    if (pair !== undefined) this.#acceptRequest(pair, request, now);
   }
 
   /** RFC 8445 §7.3.1.1. False: the peer has to change its role, and is told so. */
@@ -353,18 +293,6 @@ export class IceSession {
     this.checklist.reorder(this.#host.role);
   }
 
-  /** Kept until `setRemote`, one per path: the newest, with the nomination of any of them. */
-  #keepEarly(request: CheckRequest, path: FiveTuple): EarlyCheck | undefined {
-    const key = formatFiveTuple(path);
-    const at = this.#early.findIndex((early) => early.key === key);
-    if (at < 0 && this.#early.length >= MAX_EARLY_CHECKS) return undefined;
-    const useCandidate = request.useCandidate || this.#early[at]?.request.useCandidate === true;
-    const early: EarlyCheck = { request: { ...request, useCandidate }, path, key };
-    if (at < 0) this.#early.push(early);
-    else this.#early[at] = early;
-    return early;
-  }
-
   /** RFC 8445 §7.3.1.3 to §7.3.1.5. */
   #acceptRequest(pair: CandidatePair, request: CheckRequest, now: Instant): void {
     pair.requestsReceived++;
@@ -388,24 +316,8 @@ export class IceSession {
   #pairOfRequest(request: CheckRequest, path: FiveTuple, local: LocalCandidate): CandidatePair | undefined {
     const existing = this.checklist.get(formatFiveTuple(path));
     if (existing !== undefined) return existing;
-    const protocol = local.candidate.protocol;
-    let remote = this.#findRemote(path.remote, protocol);
-    if (remote === undefined) {
-      if (this.remotes.length >= MAX_REMOTE_CANDIDATES) return undefined;
-      const id = this.#host.nextId();
-      const { ip: address, port } = path.remote;
-      // "an arbitrary value, different from the foundations of all other remote candidates": ~ is no ice-char.
-      const prflx = {
-        foundation: `~${id}`,
-        component: 1,
-        protocol,
-        priority: request.priority,
-        address,
-        port,
-      } as const;
-      remote = { candidate: { ...prflx, type: 'prflx' }, address: path.remote, id };
-      this.remotes.push(remote);
-    }
+    const remote = this.book.senderOf(path.remote, local.candidate.protocol, request.priority);
+    if (remote === undefined) return undefined;
     const pair = new CandidatePair(this.#host.nextId(), local, remote, this.#host.role);
     return this.checklist.add(pair) ? pair : undefined;
   }
@@ -422,8 +334,7 @@ export class IceSession {
   #acceptLite(pair: CandidatePair, request: CheckRequest, now: Instant): void {
     pair.state = 'succeeded';
     pair.validLocal = pair.local;
-    pair.answeredAt = now;
-    pair.consentExpiresAt = now + CONSENT_EXPIRY_MS; // the peer's consent checks are the only sign of life
+    renewConsentOfLite(pair, now);
     if (!request.useCandidate) return;
     pair.nominatedAt = now;
     this.#setNominated(pair, now);
@@ -457,24 +368,14 @@ export class IceSession {
       return;
     }
     pair.authenticated = true;
-    this.#noteAnswer(pair, pending, now);
+    renewConsent(pair, this.#host.env, now);
+    if (pending.sends === 1) noteRoundTrip(pair, now - pending.startedAt);
     if (kind === 'check') this.#succeed(pair, response.mapped, pending.context, now);
-  }
-
-  /** RFC 7675 §5.1: consent for 30 s more. */
-  #noteAnswer(pair: CandidatePair, pending: PendingRequest<CheckContext>, now: Instant): void {
-    pair.heardAt = now;
-    pair.answeredAt = now;
-    pair.consentExpiresAt = now + CONSENT_EXPIRY_MS;
-    if (pair.consentAt === NEVER) pair.consentAt = now + this.#consentInterval();
-    if (pending.sends > 1) return; // which transmission was answered is unknown (Karn's algorithm, RFC 8489 §6.2.1)
-    pair.rttMs = now - pending.startedAt;
-    pair.totalRttMs += pair.rttMs;
   }
 
   /** RFC 8445 §7.2.5.3. */
   #succeed(pair: CandidatePair, mapped: TransportAddress, context: CheckContext, now: Instant): void {
-    pair.validLocal = this.#localOfMapped(pair, mapped, context.priority);
+    pair.validLocal = this.book.mappedOf(pair.local, mapped, context.priority, this.local.ufrag);
     pair.state = 'succeeded';
     this.#firstValidAt = Math.min(this.#firstValidAt, now);
     this.checklist.reorder(this.#host.role);
@@ -483,42 +384,6 @@ export class IceSession {
     const ours = context.nominating && this.#host.role === 'controlling';
     const theirs = pair.nominateOnSuccess && this.#host.role === 'controlled';
     if (ours || theirs) this.#setNominated(pair, now);
-  }
-
-  /** RFC 8445 §7.2.5.3.1: the local candidate with the mapped address, peer-reflexive where it is new. */
-  #localOfMapped(pair: CandidatePair, mapped: TransportAddress, priority: number): LocalCandidate {
-    const { protocol, base } = pair.local;
-    const known = this.locals.find(
-      (l) =>
-        l.protocol === protocol &&
-        sameAddress(l.base, base) &&
-        sameAddress({ ip: l.candidate.address, port: l.candidate.port }, mapped),
-    );
-    // A host candidate behind an mDNS name has another `address` than its base.
-    if (known !== undefined || sameAddress(base, mapped)) return known ?? pair.local;
-    const { component, protocol: transport, tcpType } = pair.local.candidate;
-    const local: LocalCandidate = {
-      candidate: {
-        foundation: `~${base.ip}`,
-        component,
-        protocol: transport,
-        priority,
-        address: mapped.ip,
-        port: mapped.port,
-        type: 'prflx',
-        relatedAddress: base.ip,
-        relatedPort: base.port,
-        tcpType,
-        usernameFragment: this.local.ufrag,
-      },
-      base,
-      protocol,
-      prflxPriority: priority,
-      id: this.#host.nextId(),
-    };
-    // A peer that answers each check with another address makes no list grow: the candidate is the pair's alone then.
-    if (this.locals.length < MAX_LOCAL_CANDIDATES) this.locals.push(local);
-    return local;
   }
 
   #handleError(code: number, pending: PendingRequest<CheckContext>, now: Instant): void {
@@ -645,29 +510,14 @@ export class IceSession {
 
   /** RFC 7675 §5.1: each consent check has its own transaction and is sent once. */
   #consentDue(pair: CandidatePair, now: Instant): void {
-    pair.consentAt += this.#consentInterval();
-    if (pair.consentAt <= now) pair.consentAt = now + this.#consentInterval(); // the driver slept
-    if (this.#keptWarm(pair))
+    scheduleNextConsent(pair, this.#host.env, now);
+    if (isKeptWarm(pair, this.checklist, this.selected, this.nominated))
       this.#request(pair, 'consent', this.#repeatsNomination(pair), { rtoMs: MIN_RTO_MS, maxSends: 1 }, now);
-  }
-
-  /** The selected pair, and the best of the others. */
-  #keptWarm(pair: CandidatePair): boolean {
-    if (pair === this.selected || pair === this.nominated) return true;
-    const others = this.checklist.pairs.filter((p) => p.valid && p !== this.selected && p !== this.nominated);
-    return others.indexOf(pair) < MAX_WARM_PAIRS;
   }
 
   /** Like libwebrtc: a peer that lost the nomination, or weighs two, learns it again from each consent check. */
   #repeatsNomination(pair: CandidatePair): boolean {
     return pair === this.nominated && this.#host.role === 'controlling';
-  }
-
-  /** Between 0.8 and 1.2 times the basic period (RFC 7675 §5.1). */
-  #consentInterval(): number {
-    const random = new Uint8Array(2);
-    this.#host.env.random(random);
-    return CONSENT_INTERVAL_MS * (0.8 + (0.4 * ((random[0]! << 8) | random[1]!)) / 0xffff);
   }
 
   /** The selected pair is silent: all that could carry data is checked again, once per silence. */
@@ -682,7 +532,7 @@ export class IceSession {
     this.#recovering = true; // until `select` finds the pair alive
     if (!this.#active) return;
     this.#concluded = false;
-    for (const local of this.locals) for (const remote of this.remotes) this.#formPair(local, remote);
+    for (const local of this.book.locals) for (const remote of this.book.remotes) this.#formPair(local, remote);
     this.checklist.trigger(selected);
     for (const pair of this.checklist.pairs) {
       if (pair !== selected && !pair.consentLost && (pair.valid || pair.state === 'failed'))
@@ -712,6 +562,11 @@ export class IceSession {
     return this.selected?.valid ? this.selected : undefined;
   }
 
+  /** The peer has proved itself over this path, by `formatFiveTuple`. Also before its credentials are known. */
+  knowsPath(key: string): boolean {
+    return this.checklist.get(key)?.authenticated ?? this.#early.has(key);
+  }
+
   /** A check is under way or still to be sent. */
   get pending(): boolean {
     return this.checklist.pairs.some((pair) => pair.pending);
@@ -735,4 +590,10 @@ export class IceSession {
     if (this.#active && this.checklist.hasNext) at = Math.min(at, this.#nextCheckAt);
     return at;
   }
+}
+
+/** Only of requests sent once: which transmission an answer belongs to is unknown else (RFC 8489 §6.2.1, Karn). */
+function noteRoundTrip(pair: CandidatePair, rttMs: number): void {
+  pair.rttMs = rttMs;
+  pair.totalRttMs += rttMs;
 }

@@ -34,8 +34,8 @@ export function collectStats(
   const locals = new Map<number, LocalCandidate>();
   const remotes = new Map<number, RemoteCandidate>();
   for (const session of sessions) {
-    for (const local of session.locals) locals.set(local.id, local);
-    for (const remote of session.remotes) remotes.set(remote.id, remote);
+    for (const local of session.book.locals) locals.set(local.id, local);
+    for (const remote of session.book.remotes) remotes.set(remote.id, remote);
     for (const pair of session.checklist.pairs)
       locals.set((pair.validLocal ?? pair.local).id, pair.validLocal ?? pair.local);
   }
