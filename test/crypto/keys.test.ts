@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bytesToHex, CryptoError, concatBytes, hexToBytes } from '../../src/core/index.ts';
 import { nobleCrypto } from '../../src/crypto/index.ts';
-import { decodePkcs8, decodeSpki, encodeSpki } from '../../src/crypto/keys.ts';
+import { decodePkcs8, decodeSpki, ecScalarBytes, encodePkcs8, encodeSpki } from '../../src/crypto/keys.ts';
 import certificates from '../vectors/openssl/certificates.json' with { type: 'json' };
 import { BACKENDS, GENERATED_KEYS } from './backends.ts';
 
@@ -113,7 +113,67 @@ describe.each(BACKENDS)('import by the $name backend', ({ backend }) => {
   });
 });
 
-describe('key decoders', () => {
+describe('key codecs', () => {
+  const nonZeroFirst = (bytes: Uint8Array) => Uint8Array.from(bytes, (byte, i) => (i === 0 ? byte | 0x80 : byte));
+  const odd = (bytes: Uint8Array) => Uint8Array.from(bytes, (byte, i) => (i === bytes.length - 1 ? byte | 3 : byte));
+  const number = (length: number) => fc.uint8Array({ minLength: length, maxLength: length }).map(nonZeroFirst);
+  const rsaPublic = fc.record({
+    type: fc.constant('rsa' as const),
+    modulus: fc.integer({ min: 256, max: 1024 }).chain(number).map(odd),
+    exponent: fc.integer({ min: 1, max: 4 }).chain(number).map(odd),
+  });
+  const ecTypes = fc.constantFrom('ecdsa-p256' as const, 'ecdsa-p384' as const);
+
+  it('write what they read and read what they wrote: SPKI (seed 13)', () => {
+    const keys = fc.oneof(
+      fc.record({ type: ecTypes, point: fc.uint8Array({ maxLength: 100 }) }),
+      fc.record({ type: fc.constant('ed25519' as const), key: fc.uint8Array({ minLength: 32, maxLength: 32 }) }),
+      rsaPublic,
+    );
+    fc.assert(
+      fc.property(keys, (key) => {
+        const der = encodeSpki(key);
+        expect(decodeSpki(der)).toEqual(key);
+        expect(encodeSpki(decodeSpki(der))).toEqual(der);
+      }),
+      { seed: 13, numRuns: 200 },
+    );
+  });
+
+  it('write what they read and read what they wrote: PKCS #8 (seed 14)', () => {
+    const part = fc.integer({ min: 1, max: 300 }).chain(number);
+    const keys = fc.oneof(
+      ecTypes.chain((type) =>
+        fc.record({
+          type: fc.constant(type),
+          secret: fc.uint8Array({ minLength: ecScalarBytes(type), maxLength: ecScalarBytes(type) }),
+        }),
+      ),
+      fc.record({ type: fc.constant('ed25519' as const), secret: fc.uint8Array({ minLength: 32, maxLength: 32 }) }),
+      fc
+        .tuple(
+          rsaPublic,
+          fc.record({
+            privateExponent: part,
+            prime1: part,
+            prime2: part,
+            exponent1: part,
+            exponent2: part,
+            coefficient: part,
+          }),
+        )
+        .map(([a, b]) => ({ ...a, ...b })),
+    );
+    fc.assert(
+      fc.property(keys, (key) => {
+        const der = encodePkcs8(key);
+        expect(decodePkcs8(der)).toEqual(key);
+        expect(encodePkcs8(decodePkcs8(der))).toEqual(der);
+      }),
+      { seed: 14, numRuns: 200 },
+    );
+  });
+
   it('throw DecodeError and nothing else for any bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {

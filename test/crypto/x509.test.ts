@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { concatBytes, DecodeError, hexToBytes } from '../../src/core/index.ts';
+import { decodeDer, encodeDer } from '../../src/crypto/der.ts';
 import {
   certificateFingerprint,
   generateCertificate,
@@ -9,6 +10,7 @@ import {
   parseCertificate,
   verifyCertificateSignature,
 } from '../../src/crypto/index.ts';
+import { readTime, writeTime } from '../../src/crypto/x509-time.ts';
 import certificates from '../vectors/openssl/certificates.json' with { type: 'json' };
 import { BACKENDS, GENERATED_KEYS, NOW_MS, testEnv } from './backends.ts';
 
@@ -163,6 +165,23 @@ describe.each(BACKENDS)('generateCertificate on the $name backend', ({ backend }
 
   it.each([0, -1, Number.NaN])('a lifetime of %d is the caller misusing it', (lifetimeMs) => {
     expect(() => generateCertificate(env, { lifetimeMs })).toThrow(expect.objectContaining({ name: 'UsageError' }));
+  });
+});
+
+describe('certificate times', () => {
+  it('are written and read as the calendar has them, any second from 1900 to 9999 (seed 23)', () => {
+    const seconds = fc.integer({ min: Date.UTC(1900, 0, 1) / 1000, max: Date.UTC(9999, 11, 31, 23, 59, 59) / 1000 });
+    fc.assert(
+      fc.property(seconds, (at) => {
+        const element = writeTime(at * 1000);
+        const text = new TextDecoder().decode(encodeDer(element).subarray(2));
+        const digits = new Date(at * 1000).toISOString().replace(/\.000Z|\D/g, '');
+        const year = Number(digits.slice(0, 4));
+        expect(text).toBe(`${year >= 1950 && year < 2050 ? digits.slice(2) : digits}Z`);
+        expect(readTime(decodeDer(encodeDer(element), 'time'), 'time')).toBe(at * 1000);
+      }),
+      { seed: 23, numRuns: 1000 },
+    );
   });
 });
 
