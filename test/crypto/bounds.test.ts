@@ -16,6 +16,7 @@ import { DER_MAX_BYTES, DER_MAX_DEPTH, DER_MAX_ELEMENTS, DER_MAX_OID_BYTES } fro
 import { generateCertificate, parseCertificate } from '../../src/crypto/index.ts';
 import { decodeSpki, encodeSpki, RSA_MAX_BITS, RSA_MIN_BITS } from '../../src/crypto/keys.ts';
 import { MAX_EXTENSIONS } from '../../src/crypto/x509-extensions.ts';
+import { MAX_NAME_TEXT } from '../../src/crypto/x509-names.ts';
 import { BACKENDS, testEnv } from './backends.ts';
 
 /** Every bound of the room, reached from both sides. */
@@ -99,6 +100,13 @@ function withExtensions(count: number): Uint8Array {
 }
 
 describe('a certificate', () => {
+  it(`shows at most ${MAX_NAME_TEXT} characters of a name, and no control characters`, () => {
+    const named = (commonName: string) =>
+      parseCertificate(generateCertificate(testEnv(backend), { commonName }).der).subject;
+    expect(named('x'.repeat(5000)).text).toBe(`CN=${'x'.repeat(MAX_NAME_TEXT - 3)}`);
+    expect(named('a\r\nb\u001b[31m').text).toBe('CN=a??b?[31m');
+  });
+
   it(`has at most ${MAX_EXTENSIONS} extensions`, () => {
     expect(() => parseCertificate(withExtensions(MAX_EXTENSIONS))).not.toThrow();
     expect(() => parseCertificate(withExtensions(MAX_EXTENSIONS + 1))).toThrow(
