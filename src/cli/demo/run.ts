@@ -1,0 +1,189 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { formatAddress, type TransportAddress } from '../../core/index.ts';
+import { SignalingServer, StunServer } from '../../server/index.ts';
+import { CliError, untilSignal } from '../exit.ts';
+import { type FromPeer, STEPS } from './messages.ts';
+import { PageServer } from './page-server.ts';
+import { PeerProcess } from './peer-process-handle.ts';
+import { Printer, processTerminal } from './printer.ts';
+
+export interface DemoOptions {
+  /** Stay up after the run, for browsers. */
+  readonly serve: boolean;
+  /** Where the page, signaling and STUN listen. */
+  readonly host: string;
+  readonly port: number;
+  readonly room: string;
+  readonly fileMiB: number;
+  /** The run must be over by then. */
+  readonly timeoutS: number;
+}
+
+const MIB = 1024 * 1024;
+
+/**
+ * The demo: signaling, STUN and the page in this process, Ada and Bob in one each.
+ * @throws {CliError} with the reason when a step fails or the time is over.
+ */
+export async function runDemo(options: DemoOptions): Promise<void> {
+  const demo = new Demo(options);
+  await untilSignal(demo.run(), () => demo.close());
+}
+
+class Demo {
+  readonly #options: DemoOptions;
+  readonly #printer = new Printer(processTerminal(), Date.now());
+  readonly #stun = new StunServer();
+  readonly #processes: PeerProcess[] = [];
+  /** What ends the run before its time: a peer that fails, or the watchdog. */
+  readonly #failure: Promise<never>;
+  #fail: (reason: string) => void = () => undefined;
+  #signaling: SignalingServer | undefined;
+  #page: PageServer | undefined;
+  #folder: string | undefined;
+  #closed = false;
+
+  constructor(options: DemoOptions) {
+    this.#options = options;
+    this.#failure = new Promise((_resolve, reject) => {
+      this.#fail = (reason) => reject(new CliError(reason));
+    });
+    this.#failure.catch(() => undefined); // run() races against it; before that nobody listens
+  }
+
+  async run(): Promise<void> {
+    const { timeoutS } = this.#options;
+    const watchdog = setTimeout(() => {
+      const next = STEPS.find((step) => !this.#printer.done.has(step)) ?? 'the end';
+      this.#fail(`not done within ${timeoutS} s; still waiting for: ${next}`);
+    }, timeoutS * 1000);
+    try {
+      await Promise.race([this.#converse(), this.#failure]);
+    } finally {
+      clearTimeout(watchdog);
+    }
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#printer.endProgress();
+    await Promise.all(this.#processes.map((peer) => peer.stop()));
+    this.#stun.close();
+    await this.#signaling?.close();
+    await this.#page?.close();
+    if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #converse(): Promise<void> {
+    const { serve, room } = this.#options;
+    const printer = this.#printer;
+    printer.title('purertc demo: signaling and STUN in this process, two peers in two others');
+    const addresses = await this.#startServers();
+    this.#folder = await mkdtemp(join(tmpdir(), 'purertc-demo-'));
+    const file = await this.#makeFile(this.#folder);
+    printer.line(`  signaling  ${addresses.signalingUrl}`);
+    printer.line(`  STUN       ${addresses.stunUrl}`);
+    printer.line(`  page       ${addresses.pageUrl}`);
+    printer.line();
+
+    const common = { room, signalingUrl: addresses.signalingUrl, stunUrl: addresses.stunUrl, folder: this.#folder };
+    const ada = this.#startPeer('Ada');
+    const bob = this.#startPeer('Bob');
+    ada.process.start({ ...common, name: 'Ada', sendFile: undefined, greet: serve });
+    await ada.ready;
+    bob.process.start({ ...common, name: 'Bob', sendFile: file, greet: false });
+    await bob.finished;
+    await bob.process.stop();
+    printer.summary();
+    printer.line();
+    printer.line(`All four steps work. The STUN server answered ${this.#stun.counters.successes} requests.`);
+    if (!serve) return;
+
+    printer.line();
+    printer.title(`Open ${addresses.pageUrl} in a browser: Ada is in the room.`);
+    printer.line('What you type here goes to everybody who is connected; /send PATH sends a file; Ctrl-C ends it.');
+    this.#readTerminal(ada.process);
+    await new Promise(() => undefined); // until a signal comes or Ada fails
+  }
+
+  async #startServers(): Promise<{ signalingUrl: string; stunUrl: string; pageUrl: string }> {
+    const { host, port, room } = this.#options;
+    const stun = await this.#stun.listen({ host, port: 0 });
+    if (stun.ip === '127.0.0.1') {
+      // `localhost` may mean ::1 to the browser; a machine without IPv6 is no reason to fail.
+      await this.#stun.listen({ host: '::1', port: stun.port }).catch(() => undefined);
+    }
+    this.#page = await PageServer.create({ room, stunPort: stun.port });
+    const page = await this.#page.listen(host, port);
+    this.#signaling = new SignalingServer({ allowedOrigins: this.#page.origins() });
+    this.#signaling.attach(this.#page.http, '/signaling');
+    return {
+      signalingUrl: `ws://${formatAddress(reachable(page))}/signaling`,
+      stunUrl: `stun:${formatAddress(reachable(stun))}`,
+      pageUrl: `http://${formatAddress(reachable(page))}/`,
+    };
+  }
+
+  /** Random bytes: nothing on the way can compress them or guess them. */
+  async #makeFile(folder: string): Promise<string> {
+    const { fileMiB } = this.#options;
+    const path = join(folder, `${fileMiB}-MiB.bin`);
+    const file = await open(path, 'w');
+    try {
+      for (let i = 0; i < fileMiB; i++) await file.write(randomBytes(MIB));
+    } finally {
+      await file.close();
+    }
+    return path;
+  }
+
+  #startPeer(name: string): { process: PeerProcess; ready: Promise<void>; finished: Promise<void> } {
+    let onReady: () => void = () => undefined;
+    let onFinished: () => void = () => undefined;
+    const ready = new Promise<void>((resolve) => {
+      onReady = resolve;
+    });
+    const finished = new Promise<void>((resolve) => {
+      onFinished = resolve;
+    });
+    const onMessage = (message: FromPeer) => {
+      if (this.#closed) return;
+      switch (message.type) {
+        case 'step':
+          return this.#printer.step(message.step, name, message.text, message.done, message.atMs);
+        case 'progress':
+          return this.#printer.progress(message.file, message.bytes, message.total);
+        case 'ready':
+          return onReady();
+        case 'finished':
+          return onFinished();
+        case 'failed':
+          return this.#fail(`${name}: ${message.reason}`);
+      }
+    };
+    const process = new PeerProcess(name, onMessage, (reason) => this.#fail(`${name}: ${reason}`));
+    this.#processes.push(process);
+    return { process, ready, finished };
+  }
+
+  #readTerminal(ada: PeerProcess): void {
+    const lines = createInterface({ input: process.stdin });
+    lines.on('line', (line) => {
+      const file = /^\/send\s+(.+)$/.exec(line);
+      if (file?.[1] !== undefined) ada.send({ type: 'send-file', path: file[1].trim() });
+      else if (line.trim() !== '') ada.send({ type: 'say', text: line });
+    });
+  }
+}
+
+/** Where to reach a server that listens on everything. */
+function reachable(bound: TransportAddress): TransportAddress {
+  if (bound.ip === '0.0.0.0') return { ip: '127.0.0.1', port: bound.port };
+  return bound.ip === '::' ? { ip: '::1', port: bound.port } : bound;
+}

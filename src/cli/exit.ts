@@ -1,0 +1,52 @@
+/** Exit codes of `purertc`: 0 done, 1 failed (the reason is on standard error), 2 wrong usage, 128 + n ended by signal n. */
+export const EXIT_FAILURE = 1;
+export const EXIT_USAGE = 2;
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** An error whose message is meant for the person at the terminal, without a stack. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+}
+
+/** One line for a person: what failed, and what to do about the usual causes. */
+export function describeError(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(describeError).join('; ');
+  if (!(error instanceof Error)) return String(error);
+  const code = 'code' in error ? error.code : undefined;
+  switch (code) {
+    case 'EADDRINUSE':
+      return `${error.message}: another program uses that port; choose one with --port, or 0 for any free one`;
+    case 'EACCES':
+      return `${error.message}: ports below 1024 need the right to bind them`;
+    case 'EADDRNOTAVAIL':
+      return `${error.message}: this machine does not have that address`;
+    default:
+      return error.message || error.name;
+  }
+}
+
+/**
+ * Runs `work` until it ends or SIGINT or SIGTERM comes; then `close`, then sets the exit code. A second signal ends the
+ * process at once.
+ */
+export async function untilSignal(work: Promise<void>, close: () => Promise<void>): Promise<void> {
+  let signalled: (code: number) => void = () => undefined;
+  const signal = new Promise<number>((resolve) => {
+    signalled = resolve;
+  });
+  const handlers = Object.entries(SIGNALS).map(([name, code]) => {
+    const handler = () => {
+      process.once(name, () => process.exit(code));
+      signalled(code);
+    };
+    process.once(name, handler);
+    return { name, handler };
+  });
+  try {
+    const code = await Promise.race([work.then(() => undefined), signal]);
+    if (code !== undefined) process.exitCode = code;
+  } finally {
+    await close();
+    for (const { name, handler } of handlers) process.off(name, handler);
+  }
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { demoCommand } from './commands/demo.ts';
+import { signalingServerCommand } from './commands/signaling-server.ts';
+import { stunServerCommand } from './commands/stun-server.ts';
+import { describeError, EXIT_FAILURE, EXIT_USAGE } from './exit.ts';
+
+const packageJson: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+const version =
+  typeof packageJson === 'object' && packageJson !== null && 'version' in packageJson ? packageJson.version : '';
+
+const program = new Command('purertc')
+  .description('WebRTC from the bytes up in TypeScript: a demo and servers')
+  .version(String(version), '-v, --version')
+  .showHelpAfterError('(purertc --help lists the commands)')
+  .exitOverride();
+for (const command of [demoCommand(), signalingServerCommand(), stunServerCommand()]) {
+  program.addCommand(command.copyInheritedSettings(program));
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has printed the reason; help and version are no failure.
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+  } else {
+    console.error(`purertc: ${describeError(error)}`);
+    process.exitCode = EXIT_FAILURE;
+  }
+}
