@@ -51,6 +51,8 @@ export class Connection {
   #credentialsToReplace = new Set<string>();
   #remoteIce: IceCredentials | undefined;
   #gathered = false;
+  /** The local offer that is pending has restarted ICE: a rollback takes that back. */
+  #restartPending = false;
   /** Whether [[SctpTransport]] is not null, and [[LastStableStateSctpTransport]]. */
   #hasSctp = false;
   #hadStableSctp = false;
@@ -258,8 +260,13 @@ export class Connection {
   #rollback(): void {
     this.negotiation.rollback();
     this.#hasSctp = this.#hadStableSctp;
+    const session = this.#session;
+    if (this.#restartPending && session !== undefined) {
+      this.#restartPending = false;
+      session.host.driver.mutate((now) => session.transport.ice.rollbackRestart(now));
+    }
     // Nothing was ever agreed on: who offers first decides about the role again.
-    if (this.negotiation.currentLocal === null && this.#session !== undefined) this.#session.ice.role = 'unknown';
+    if (this.negotiation.currentLocal === null && session !== undefined) session.ice.role = 'unknown';
   }
 
   #apply(description: AppliedDescription, remote: boolean, next: ReturnType<typeof nextSignalingState> & string): void {
@@ -273,7 +280,9 @@ export class Connection {
       if (section !== undefined) this.#hasSctp = true;
       this.#decideRole(session, remote && section?.transport.iceLite !== true);
     }
-    if (!remote && section !== undefined) this.#applyLocalIce(session, section);
+    if (!remote && section !== undefined)
+      this.#restartPending = this.#applyLocalIce(session, section) && type === 'offer';
+    else if (type !== 'offer') this.#restartPending = false;
     if (remote && section !== undefined && this.#remoteIce === undefined) this.#applyRemoteIce(session, section);
     if (type !== 'offer') this.#connect(session, type, remote);
   }
@@ -286,8 +295,11 @@ export class Connection {
     session.host.driver.mutate(() => session.transport.ice.setRole(role));
   }
 
-  /** Gathers for a new generation: the first, or one that new credentials begin (RFC 9429 §5.9). */
-  #applyLocalIce(session: PeerSession, { transport: { ufrag = '', pwd = '' } }: DataSection): void {
+  /**
+   * Gathers for a new generation: the first, or one that new credentials begin (RFC 9429 §5.9).
+   * @returns whether ICE was restarted.
+   */
+  #applyLocalIce(session: PeerSession, { transport: { ufrag = '', pwd = '' } }: DataSection): boolean {
     const { ice } = session.transport;
     session.ice.localParameters = { usernameFragment: ufrag, password: pwd };
     const restart = ice.localParameters.ufrag !== ufrag || ice.localParameters.pwd !== pwd;
@@ -299,6 +311,7 @@ export class Connection {
       this.#gathered = true;
       session.gather(this.configuration);
     }
+    return restart;
   }
 
   #applyRemoteIce(session: PeerSession, { index, mid, transport }: DataSection): void {
@@ -306,7 +319,13 @@ export class Connection {
     if (this.#remoteIce?.ufrag === ufrag && this.#remoteIce.pwd === pwd) return;
     this.#remoteIce = { ufrag, pwd };
     session.ice.remoteParameters = { usernameFragment: ufrag, password: pwd };
-    session.host.driver.mutate((now) => session.transport.ice.setRemoteParameters({ ufrag, pwd, lite, pacingMs }, now));
+    const { ice } = session.transport;
+    if (ice.remoteParameters !== undefined) {
+      // Another peer answers than the one whose provisional answer came (a forking call): its checks start anew.
+      session.host.driver.mutate((now) => ice.restart(now, ice.localParameters));
+      session.gather(this.configuration);
+    }
+    session.host.driver.mutate((now) => ice.setRemoteParameters({ ufrag, pwd, lite, pacingMs }, now));
     for (const text of transport.candidates) {
       const candidate = parseRemoteCandidate(text);
       // RFC 8839 §5.1: what is not understood is ignored.

@@ -35,6 +35,8 @@ const MAX_PORT_TRIES = 64;
 export class Gatherer {
   readonly #given: GathererOptions;
   #bases: TransportAddress[] | undefined;
+  /** Servers that the agent has: it asks them again itself after a restart. */
+  readonly #asked = new Set<string>();
 
   constructor(options: GathererOptions) {
     this.#given = options;
@@ -92,7 +94,10 @@ export class Gatherer {
     for (const family of [4, 6] as const) {
       const ip = addresses.find((address) => ipFamily(address) === family);
       if (ip === undefined || !this.#bases?.some((base) => ipFamily(base.ip) === family)) continue;
-      host.driver.mutate((now) => transport.ice.addStunServer({ ip, port: server.port }, now, { url: server.url }));
+      const address = { ip, port: server.port };
+      if (this.#asked.has(formatAddress(address))) continue;
+      this.#asked.add(formatAddress(address));
+      host.driver.mutate((now) => transport.ice.addStunServer(address, now, { url: server.url }));
     }
   }
 }

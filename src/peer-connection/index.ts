@@ -57,4 +57,5 @@ export {
   RTCSessionDescription,
   type RTCSessionDescriptionInit,
 } from './rtc-session-description.ts';
+export { type RTCStats, RTCStatsReport, type RTCStatsType } from './stats.ts';
 export * from './transport-types.ts';

@@ -46,6 +46,7 @@ interface SessionOptions {
  * §6.1.
  */
 export class PeerSession {
+  readonly platform: Platform;
   readonly transport: PeerTransport;
   readonly host: SocketHost<PeerTransportEvent>;
   readonly certificate: Certificate;
@@ -66,7 +67,6 @@ export class PeerSession {
   readonly #rtcDtls: RTCDtlsTransport;
   readonly #dtls: DtlsTransportSlots;
   readonly #gatherer: Gatherer;
-  readonly #platform: Platform;
   readonly #tasks: TaskQueue;
   readonly #hooks: SessionHooks;
   #connectionState: RTCPeerConnectionState = 'new';
@@ -75,7 +75,7 @@ export class PeerSession {
 
   constructor(given: SessionOptions) {
     const { platform, options, configuration } = given;
-    this.#platform = platform;
+    this.platform = platform;
     this.certificate = given.certificate;
     this.#tasks = given.tasks;
     this.#hooks = given.hooks;
@@ -184,9 +184,9 @@ export class PeerSession {
   async #resolve(hostname: string): Promise<void> {
     let addresses: readonly string[] = [];
     try {
-      addresses = await this.#platform.resolve(hostname);
+      addresses = await this.platform.resolve(hostname);
     } catch (error) {
-      this.#platform.env.trace.note('peer-connection', `a candidate's name does not resolve: ${String(error)}`);
+      this.platform.env.trace.note('peer-connection', `a candidate's name does not resolve: ${String(error)}`);
     }
     if (!this.transport.isClosed)
       this.host.driver.mutate((now) => this.transport.ice.addResolved(hostname, addresses, now));

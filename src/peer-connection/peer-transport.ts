@@ -182,8 +182,11 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     if (this.#dtls === undefined) {
       this.#keepEarly(bytes, path);
     } else if (this.ice.acceptsData(path)) {
-      this.ice.noteDataReceived(path, bytes.length);
+      const droppedBefore = this.#dtls.drops.total;
+      const { length } = bytes;
       this.#dtls.handleInput(bytes, undefined, now);
+      // A sign of life only if DTLS took it: anybody can write the peer's address into a datagram.
+      if (this.#dtls.drops.total === droppedBefore) this.ice.noteDataReceived(path, length, now);
     } else {
       // Only a path whose other end has shown that it knows our password carries data.
       this.#drop('unknown-path');
@@ -229,7 +232,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     slot.offset = inner.offset;
     slot.length = inner.length;
     slot.path = path;
-    this.ice.noteDataSent(path, inner.length);
+    this.ice.noteDataSent(path, inner.length, now);
     return true;
   }
 

@@ -20,6 +20,7 @@ import {
   readDescriptionInit,
   readLocalDescriptionInit,
 } from './rtc-session-description.ts';
+import { collectStats, type RTCStatsReport } from './stats.ts';
 import { defineInterface, dictionary, domError, type EventHandler, TypedEventTarget } from './web-idl.ts';
 
 /** W3C RTCOfferOptions. */
@@ -258,6 +259,12 @@ export class RTCPeerConnection extends TypedEventTarget<RTCPeerConnectionEventMa
   createDataChannel(label: string, dataChannelDict: RTCDataChannelInit = {}): RTCDataChannel {
     if (this.#connection.isClosed) throw domError('InvalidStateError', 'the connection is closed');
     return this.#connection.createDataChannel(readChannelSettings(label, dataChannelDict));
+  }
+
+  /** W3C webrtc-stats dictionaries, and `sctp-transport`. There are no tracks to select. */
+  getStats(_selector?: null): Promise<RTCStatsReport> {
+    const { session, platform } = this.#connection;
+    return promised(async () => collectStats(session, platform.env.wallClockMs()));
   }
 
   /** Ends everything at once; the peer is told. Nothing is left running, and no event comes after it. */

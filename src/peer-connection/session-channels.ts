@@ -160,8 +160,8 @@ export class SessionChannels {
       label: parameters.label,
       protocol: parameters.protocol,
       ordered: parameters.ordered,
-      maxPacketLifeTime: parameters.maxPacketLifeTime ?? null,
-      maxRetransmits: parameters.maxRetransmits ?? null,
+      maxPacketLifeTime: unsignedShort(parameters.maxPacketLifeTime),
+      maxRetransmits: unsignedShort(parameters.maxRetransmits),
       negotiated: false,
       id: parameters.id ?? null,
     });
@@ -214,6 +214,11 @@ class HandleLink implements ChannelLink {
   setLowThreshold(bytes: number): void {
     this.#transport.channels.setBufferedAmountLowThreshold(this.#handle, bytes);
   }
+}
+
+/** RFC 8832 §5.1 has 32 bits for what the W3C's attributes have 16. */
+function unsignedShort(value: number | undefined): number | null {
+  return value === undefined ? null : Math.min(value, 0xffff);
 }
 
 function toRtcError(event: DataChannelEvent & { readonly type: 'error' }): RTCError {
