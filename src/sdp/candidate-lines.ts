@@ -1,0 +1,59 @@
+import { UsageError } from '../core/index.ts';
+import { isText } from './grammar.ts';
+import type { Attribute, MediaDescription, SessionDescription } from './model.ts';
+
+/**
+ * The description with one more candidate in section `index` (W3C: "surface a candidate"), behind those that are there.
+ * One that is there already changes nothing.
+ * @param candidate - RFC 8839 §5.1 text: `candidate:…`, with or without `a=`.
+ * @throws {UsageError} no such section, or not a candidate.
+ */
+export function withCandidate(model: SessionDescription, index: number, candidate: string): SessionDescription {
+  const value = /^(?:a=)?candidate:(.+)$/.exec(candidate)?.[1];
+  if (value === undefined || !isText(value)) throw new UsageError('not a candidate');
+  return withAttribute(model, index, { name: 'candidate', value });
+}
+
+/** The description with `a=end-of-candidates` in section `index` (RFC 8840 §4.1.1). @throws {UsageError} no such section. */
+export function withEndOfCandidates(model: SessionDescription, index: number): SessionDescription {
+  return withAttribute(model, index, { name: 'end-of-candidates', value: undefined });
+}
+
+/**
+ * The description with the default candidate in the `m=` and `c=` lines of section `index` (RFC 8839 §4.2.1.2), which
+ * once gathering has ended replaces port 9 and 0.0.0.0.
+ * @throws {UsageError} no such section, or one that is rejected.
+ */
+export function withDefaultCandidate(
+  model: SessionDescription,
+  index: number,
+  address: { readonly ip: string; readonly port: number },
+): SessionDescription {
+  const connection = { netType: 'IN', addrType: address.ip.includes(':') ? 'IP6' : 'IP4', address: address.ip };
+  return withSection(model, index, (media) => {
+    if (media.port === 0) throw new UsageError('a rejected section has no address');
+    return { ...media, port: address.port, connections: [connection] };
+  });
+}
+
+/** Candidates stand in front of the other attributes, as browsers write them. */
+function withAttribute(model: SessionDescription, index: number, attribute: Attribute): SessionDescription {
+  return withSection(model, index, (media) => {
+    const { attributes } = media;
+    if (attributes.some(({ name, value }) => name === attribute.name && value === attribute.value)) return media;
+    let at = 0;
+    attributes.forEach(({ name }, i) => {
+      if (name === 'candidate') at = i + 1;
+    });
+    return { ...media, attributes: [...attributes.slice(0, at), attribute, ...attributes.slice(at)] };
+  });
+}
+
+function withSection(
+  model: SessionDescription,
+  index: number,
+  change: (media: MediaDescription) => MediaDescription,
+): SessionDescription {
+  if (model.media[index] === undefined) throw new UsageError(`there is no section ${index}`);
+  return { ...model, media: model.media.map((media, i) => (i === index ? change(media) : media)) };
+}
