@@ -1,4 +1,4 @@
-export type { AlertDescription, AlertLevel } from './alert.ts';
+export { ALERT_CODES, type AlertDescription, type AlertLevel } from './alert.ts';
 export { DtlsClient } from './client.ts';
 export { COOKIE_ROTATION_MS, CookieJar } from './cookie.ts';
 export { CIPHER_SUITES, type CipherSuite, type CipherSuiteName } from './registry.ts';
