@@ -1,0 +1,110 @@
+import type { Instant } from '../core/index.ts';
+import type { CongestionControlName } from './types.ts';
+
+/** What a congestion controller learns of one SACK. Reused: do not keep it. */
+export interface AckReport {
+  now: Instant;
+  /** Bytes newly acknowledged. */
+  ackedBytes: number;
+  /** In flight before this SACK. */
+  flightBefore: number;
+  /** A sample of this SACK; -1 for none. */
+  rttMs: number;
+  smoothedRttMs: number;
+  minRttMs: number;
+  /** Bytes a millisecond over the last round trip; 0 when unknown. */
+  deliveryRate: number;
+  /** The window, not the application or the peer, was what held us back. */
+  windowLimited: boolean;
+  inRecovery: boolean;
+  /** A round trip has passed since this was last true: everything in flight then is acknowledged. */
+  newRound: boolean;
+}
+
+/** An empty report. */
+export function createAckReport(): AckReport {
+  return {
+    now: 0,
+    ackedBytes: 0,
+    flightBefore: 0,
+    rttMs: -1,
+    smoothedRttMs: 0,
+    minRttMs: Number.POSITIVE_INFINITY,
+    deliveryRate: 0,
+    windowLimited: false,
+    inRecovery: false,
+    newRound: false,
+  };
+}
+
+/** Decides how much may be in flight (RFC 9260 §7). All sizes are bytes of user data. */
+export interface CongestionControl {
+  readonly name: CongestionControlName;
+  readonly windowBytes: number;
+  readonly slowStartThresholdBytes: number;
+  onAck(report: AckReport): void;
+  /** A loss begins a recovery: at most once a round trip. */
+  onLoss(report: AckReport): void;
+  /** T3-rtx expired. */
+  onTimeout(flightBytes: number, now: Instant): void;
+  /** Nothing was sent for a retransmission timeout (RFC 9260 §7.2.1). */
+  onIdle(): void;
+  /** The packet size changed. */
+  setMtu(mtuBytes: number): void;
+}
+
+/** RFC 9260 §7.2.1: the first window. */
+export function rfcInitialWindow(mtuBytes: number): number {
+  return Math.min(4 * mtuBytes, Math.max(2 * mtuBytes, 4404));
+}
+
+/**
+ * RFC 9260 §7.2: slow start with appropriate byte counting, congestion avoidance by `partial_bytes_acked`, halving on
+ * loss. The plain reference beside `cubic`.
+ */
+export class Reno implements CongestionControl {
+  readonly name = 'reno';
+  windowBytes: number;
+  slowStartThresholdBytes: number = Number.POSITIVE_INFINITY;
+  #mtu: number;
+  #partialBytesAcked = 0;
+
+  constructor(mtuBytes: number) {
+    this.#mtu = mtuBytes;
+    this.windowBytes = rfcInitialWindow(mtuBytes);
+  }
+
+  onAck(report: AckReport): void {
+    if (report.inRecovery || !report.windowLimited) return;
+    if (this.windowBytes <= this.slowStartThresholdBytes) {
+      // RFC 9260 §7.2.1 with the L = 2 of RFC 3465 §2.3: a delayed SACK covers two packets.
+      this.windowBytes += Math.min(report.ackedBytes, 2 * this.#mtu);
+      return;
+    }
+    this.#partialBytesAcked += report.ackedBytes;
+    if (this.#partialBytesAcked < this.windowBytes) return;
+    this.#partialBytesAcked -= this.windowBytes;
+    this.windowBytes += this.#mtu;
+  }
+
+  onLoss(): void {
+    this.slowStartThresholdBytes = Math.max(this.windowBytes / 2, 4 * this.#mtu);
+    this.windowBytes = this.slowStartThresholdBytes;
+    this.#partialBytesAcked = 0;
+  }
+
+  onTimeout(): void {
+    this.slowStartThresholdBytes = Math.max(this.windowBytes / 2, 4 * this.#mtu);
+    this.windowBytes = this.#mtu;
+    this.#partialBytesAcked = 0;
+  }
+
+  onIdle(): void {
+    this.windowBytes = Math.max(this.windowBytes / 2, 4 * this.#mtu);
+  }
+
+  setMtu(mtuBytes: number): void {
+    this.#mtu = mtuBytes;
+    this.windowBytes = Math.max(this.windowBytes, mtuBytes);
+  }
+}

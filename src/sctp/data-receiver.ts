@@ -1,0 +1,178 @@
+import { type Instant, NEVER, type Ring } from '../core/index.ts';
+import { InboundStreams } from './inbound-streams.ts';
+import { RECEIVE_OVERCOMMIT, SACK_DELAY_MS, SACK_EVERY_PACKETS } from './limits.ts';
+import { DataReassembly, type Reassembly, type ReassemblyResult } from './reassembly.ts';
+import { IDataReassembly } from './reassembly-idata.ts';
+import { ReceivedTsns, type TsnVerdict } from './received-tsns.ts';
+import type { Tcb } from './tcb.ts';
+import type { SctpEvent } from './types.ts';
+import { DATA_FLAG, type DataFields } from './wire/data.ts';
+import type { ForwardTsnChunk } from './wire/forward-tsn.ts';
+
+/** What came of a DATA chunk. */
+export type DataVerdict = ReassemblyResult | Exclude<TsnVerdict, 'new'> | 'invalid-stream';
+
+/**
+ * The receiving half of an association: which TSNs came, reassembly, ordering, the receive window, and when to
+ * acknowledge (RFC 9260 §6.2).
+ */
+export class DataReceiver {
+  readonly tsns: ReceivedTsns;
+  readonly #streams: InboundStreams;
+  readonly #reassembly: Reassembly;
+  readonly #windowBytes: number;
+  /** Bytes and chunks above which a window update is worth a packet. */
+  readonly #updateStep: number;
+  #inboundStreams: number;
+  #packetsSinceSack = 0;
+  #dataInPacket = false;
+  #sackNow = false;
+  #sackAt: Instant = NEVER;
+  #advertised: number;
+
+  constructor(tcb: Tcb, windowBytes: number, maxMessageSize: number, events: Ring<SctpEvent>) {
+    this.tsns = new ReceivedTsns(tcb.peerInitialTsn);
+    this.#inboundStreams = tcb.inboundStreams;
+    this.#streams = new InboundStreams(events, tcb.extensions.interleaving);
+    this.#reassembly = tcb.extensions.interleaving
+      ? new IDataReassembly(this.#streams, maxMessageSize)
+      : new DataReassembly(this.#streams, maxMessageSize, tcb.extensions.forwardTsn);
+    this.#windowBytes = windowBytes;
+    this.#updateStep = windowBytes >> 2;
+    this.#advertised = windowBytes;
+  }
+
+  get inboundStreams(): number {
+    return this.#inboundStreams;
+  }
+
+  /** The peer was granted more streams (RFC 6525 §5.2.5). */
+  addStreams(count: number): void {
+    this.#inboundStreams += count;
+  }
+
+  /** `a_rwnd` as it would be sent now (RFC 9260 §6.2). */
+  get windowBytes(): number {
+    return Math.max(0, this.#windowBytes - this.#streams.heldBytes);
+  }
+
+  /** Bytes held for reassembly, ordering or `consume`. */
+  get heldBytes(): number {
+    return this.#streams.heldBytes;
+  }
+
+  /** When the delayed acknowledgement is due. */
+  get sackAt(): Instant {
+    return this.#sackNow ? 0 : this.#sackAt;
+  }
+
+  /** A SACK must go out now, even alone. */
+  get sackIsDue(): boolean {
+    return this.#sackNow;
+  }
+
+  /** A SACK should ride along with whatever is sent next (RFC 9260 §6.2). */
+  get sackIsPending(): boolean {
+    return this.#sackNow || this.#packetsSinceSack > 0;
+  }
+
+  /** One DATA or I-DATA chunk; the user data is borrowed and not empty. */
+  handleData(chunk: DataFields, bytes: Uint8Array): DataVerdict {
+    this.#dataInPacket = true;
+    if ((chunk.flags & DATA_FLAG.IMMEDIATE) !== 0) this.#sackNow = true; // RFC 7053 §5.2
+    const tsn = this.tsns.unwrap(chunk.tsn);
+    const verdict = this.tsns.check(tsn);
+    if (verdict === 'duplicate') {
+      this.tsns.noteDuplicate(chunk.tsn);
+      this.#sackNow = true; // RFC 9260 §6.2: our SACK was lost, or the peer is too eager; either way it should know
+      return verdict;
+    }
+    if (verdict !== 'new') return verdict;
+    if (!this.#hasRoom(tsn, chunk.userEnd - chunk.userStart)) {
+      this.#sackNow = true; // RFC 9260 §6.2: answer a zero-window probe with the window as it is
+      return 'limit';
+    }
+    this.tsns.record(tsn);
+    if (chunk.streamId >= this.#inboundStreams) return 'invalid-stream'; // acknowledged, not delivered (§6.5)
+    return this.#reassembly.add(chunk, bytes, tsn);
+  }
+
+  /** RFC 9260 §6.2: what the window does not cover is dropped, unless it closes a gap, which is what gives room again. */
+  #hasRoom(tsn: number, length: number): boolean {
+    const held = this.#streams.heldBytes + length;
+    if (held <= this.#windowBytes) return true;
+    const closesGap = tsn === this.tsns.cumulative + 1 || tsn < this.tsns.highest;
+    return closesGap && held <= this.#windowBytes * RECEIVE_OVERCOMMIT;
+  }
+
+  /** The last chunk of a packet was handled: decides about the acknowledgement (RFC 9260 §6.2). */
+  endOfPacket(now: Instant): void {
+    if (!this.#dataInPacket) return;
+    this.#dataInPacket = false;
+    this.#packetsSinceSack++;
+    if (this.#packetsSinceSack >= SACK_EVERY_PACKETS || this.tsns.hasGaps) this.#sackNow = true;
+    else if (this.#sackAt === NEVER) this.#sackAt = now + SACK_DELAY_MS;
+  }
+
+  /** FORWARD TSN (RFC 3758 §3.6). @returns false when it is an old one. */
+  handleForwardTsn(chunk: ForwardTsnChunk): boolean {
+    const cumulative = this.tsns.unwrap(chunk.newCumulativeTsn);
+    this.#dataInPacket = true; // acknowledged like DATA; an old one at once, because our SACK was lost
+    if (cumulative <= this.tsns.cumulative) {
+      this.#sackNow = true;
+      return false;
+    }
+    this.tsns.advance(cumulative);
+    this.#reassembly.forward(this.tsns.cumulative, chunk.skipped);
+    return true;
+  }
+
+  /** RFC 6525 §5.2.2: the peer's outgoing streams begin anew. */
+  resetStreams(streamIds: readonly number[]): void {
+    this.#reassembly.reset(streamIds);
+    this.#streams.reset(streamIds);
+  }
+
+  hold(streamId: number, hold: boolean): void {
+    this.#streams.hold(streamId, hold);
+    this.#considerUpdate();
+  }
+
+  consume(streamId: number, bytes: number): void {
+    this.#streams.consume(streamId, bytes);
+    this.#considerUpdate();
+  }
+
+  /**
+   * A window update is worth a packet when the window was nearly closed and has opened by a quarter: smaller steps would
+   * be the silly window syndrome (RFC 9260 §6.2, RFC 1122 §4.2.3.3).
+   */
+  #considerUpdate(): void {
+    if (this.#advertised < this.#updateStep && this.windowBytes >= this.#advertised + this.#updateStep) {
+      this.#sackNow = true;
+    }
+  }
+
+  handleTimeout(now: Instant): void {
+    if (now < this.#sackAt) return;
+    this.#sackAt = NEVER;
+    this.#sackNow = true;
+  }
+
+  /** Asks for a SACK in the next packet. */
+  requestSack(): void {
+    this.#sackNow = true;
+  }
+
+  /** Writes the pending SACK. @returns the position behind it; `at` when it does not fit. */
+  writeSack(bytes: Uint8Array, at: number, end: number): number {
+    const window = this.windowBytes;
+    const pos = this.tsns.writeSack(bytes, at, end, window);
+    if (pos === at) return at;
+    this.#advertised = window;
+    this.#packetsSinceSack = 0;
+    this.#sackNow = false;
+    this.#sackAt = NEVER;
+    return pos;
+  }
+}

@@ -1,0 +1,458 @@
+import { type Instant, NEVER, type Ring } from '../core/index.ts';
+import { AbandonedMessages } from './abandoned.ts';
+import { type CongestionControl, createAckReport } from './congestion.ts';
+import { createCongestionControl } from './congestion-choice.ts';
+import { SACK_DELAY_MS } from './limits.ts';
+import { LossDetection } from './loss-detection.ts';
+import { type OutboundMessage, OutboundStreams } from './outbound-streams.ts';
+import { CHUNK_STATE, Outstanding } from './outstanding.ts';
+import { Pacer } from './pacer.ts';
+import type { RttEstimator } from './rtt.ts';
+import type { Tcb } from './tcb.ts';
+import type { SctpEvent, SctpOptions } from './types.ts';
+import { DATA_FLAG, DATA_HEADER_BYTES, I_DATA_HEADER_BYTES, writeDataHeader, writeIDataHeader } from './wire/data.ts';
+import { duplicateTsn, gapEnd, gapStart, type SackFields } from './wire/sack.ts';
+import { padded } from './wire/tlv.ts';
+
+/** A message that does not fit is split only where at least this much of it fits: headers cost something too. */
+const MIN_FRAGMENT_BYTES = 64;
+
+/** RFC 8985 §7.2: the probe timeout in round trips. */
+const PROBE_RTTS = 2;
+
+/** What came of a SACK. */
+export type SackVerdict = 'ok' | 'stale' | 'out-of-window';
+
+/**
+ * The sending half of an association: fragmentation, transmission under the congestion window and the peer's window
+ * (RFC 9260 §6.1), acknowledgements (§6.2.1), T3-rtx (§6.3), loss recovery, partial reliability.
+ */
+export class DataSender {
+  readonly streams: OutboundStreams;
+  readonly outstanding: Outstanding = new Outstanding();
+  readonly rtt: RttEstimator;
+  readonly congestion: CongestionControl;
+  /** Everything of fixed size in front of user data in one packet. */
+  readonly #headerBytes: number;
+  readonly #interleaved: boolean;
+  readonly #partialReliability: boolean;
+  readonly #initialTsn: number;
+  readonly #maxFragmentBytes: number;
+  readonly #loss: LossDetection = new LossDetection();
+  readonly #pacer: Pacer;
+  readonly #abandoned: AbandonedMessages;
+  readonly #report = createAckReport();
+  #mtuBytes: number;
+  /** The peer's a_rwnd as of its last SACK. */
+  #peerWindow: number;
+  /** TSN that ends the current recovery; -1 outside. */
+  #recoveryEnd = -1;
+  #retransmitNow = false;
+  #roundEnd = 0;
+  #flightPeak = 0;
+  #windowLimited = false;
+  #t3At: Instant = NEVER;
+  #probeAt: Instant = NEVER;
+  /** One packet may leave regardless of the windows: a tail loss probe or a zero-window probe. */
+  #probePending = false;
+  /** One probe an acknowledgement (RFC 8985 §7.2). */
+  #probeSent = false;
+  #pacedAt: Instant = NEVER;
+  #lastSentAt: Instant = 0;
+  retransmissions = 0;
+  timeouts = 0;
+  probes = 0;
+
+  constructor(
+    tcb: Tcb,
+    options: SctpOptions,
+    mtuBytes: number,
+    maxBufferBytes: number,
+    rtt: RttEstimator,
+    events: Ring<SctpEvent>,
+  ) {
+    this.#interleaved = tcb.extensions.interleaving;
+    this.#partialReliability = tcb.extensions.forwardTsn;
+    this.streams = new OutboundStreams(options.scheduler ?? 'weighted-fair', this.#interleaved, maxBufferBytes, events);
+    this.rtt = rtt;
+    this.#initialTsn = tcb.localInitialTsn;
+    this.#headerBytes = this.#interleaved ? I_DATA_HEADER_BYTES : DATA_HEADER_BYTES;
+    // Fragments keep fitting the smallest packet we ever fall back to: a TSN cannot be split again (RFC 9260 §6.9), so
+    // larger packets carry several fragments instead of larger ones.
+    this.#maxFragmentBytes = (mtuBytes - 12 - this.#headerBytes) & ~3;
+    this.#mtuBytes = mtuBytes;
+    this.#peerWindow = tcb.peerRwnd;
+    this.congestion = createCongestionControl(options.congestionControl ?? 'cubic', mtuBytes);
+    this.#pacer = new Pacer(options.pacing ?? true);
+    this.#abandoned = new AbandonedMessages(this.outstanding, this.streams, tcb.extensions, tcb.localInitialTsn);
+  }
+
+  /** Everything accepted by `send` is acknowledged or given up. */
+  get isDone(): boolean {
+    return this.streams.isEmpty && this.outstanding.base === this.outstanding.next;
+  }
+
+  get abandonedMessages(): number {
+    return this.#abandoned.count + this.streams.expired;
+  }
+
+  get peerWindowBytes(): number {
+    return Math.max(0, this.#peerWindow - this.outstanding.unackedBytes);
+  }
+
+  /** The last TSN that was assigned, wire form (RFC 6525 §4.1). */
+  get lastAssignedTsn(): number {
+    return (this.#initialTsn + this.outstanding.next - 1) >>> 0;
+  }
+
+  /** All TSNs up to this one, unwrapped, have been acknowledged. */
+  get cumulativeAck(): number {
+    return this.outstanding.base - 1;
+  }
+
+  get mtuBytes(): number {
+    return this.#mtuBytes;
+  }
+
+  setMtu(mtuBytes: number): void {
+    this.#mtuBytes = mtuBytes;
+    this.congestion.setMtu(mtuBytes);
+  }
+
+  // ---- receiving acknowledgements -------------------------------------------------------------------------------
+
+  /** RFC 9260 §6.2.1. */
+  handleSack(sack: SackFields, now: Instant): SackVerdict {
+    const out = this.outstanding;
+    const cumulative = this.#unwrap(sack.cumulativeTsnAck);
+    if (cumulative < out.base - 1) return 'stale'; // overtaken by a later SACK
+    const highest = sack.gapBlocks === 0 ? cumulative : cumulative + gapEnd(sack, sack.gapBlocks - 1);
+    if (highest >= out.next) return 'out-of-window'; // acknowledges what was never sent
+    const advanced = cumulative >= out.base;
+    const flightBefore = out.flightBytes;
+    out.beginAck();
+    out.ackCumulative(cumulative, now, this.rtt.minMs);
+    for (let i = 0; i < sack.gapBlocks; i++) {
+      out.ackRange(cumulative + gapStart(sack, i), cumulative + gapEnd(sack, i), now, this.rtt.minMs);
+    }
+    if (out.state(out.base) === CHUNK_STATE.ACKED) {
+      // The head is missing by definition: the peer dropped what it had reported before (RFC 9260 §6.2.1 D iii).
+      out.markAllLost(true);
+    }
+    this.#peerWindow = sack.aRwnd;
+    this.#afterAck(sack, advanced, flightBefore, now);
+    return 'ok';
+  }
+
+  /** The cumulative ack of a SHUTDOWN (RFC 9260 §9.2). */
+  handleCumulativeAck(onWire: number, now: Instant): void {
+    const out = this.outstanding;
+    const cumulative = this.#unwrap(onWire);
+    if (cumulative < out.base || cumulative >= out.next) return;
+    const flightBefore = out.flightBytes;
+    out.beginAck();
+    out.ackCumulative(cumulative, now, this.rtt.minMs);
+    this.#afterAck(undefined, true, flightBefore, now);
+  }
+
+  #afterAck(sack: SackFields | undefined, advanced: boolean, flightBefore: number, now: Instant): void {
+    const out = this.outstanding;
+    const ack = out.ack;
+    if (ack.rttMs >= 0) this.rtt.sample(ack.rttMs, now);
+    if (this.#recoveryEnd >= 0 && out.base > this.#recoveryEnd) {
+      this.#recoveryEnd = -1;
+      this.#loss.noteRecovered();
+    }
+    if (sack !== undefined && sack.duplicates > 0) this.#noteDuplicates(sack);
+    this.#loss.noteAck(out, now);
+    this.#fillReport(flightBefore, now);
+    if (ack.bytes > 0) this.congestion.onAck(this.#report);
+    this.#detectLosses(now);
+    this.#abandoned.advance(now, this.rtt.smoothedMs ?? this.rtt.rtoMs);
+    this.#pace();
+    if (!advanced && ack.bytes === 0) return;
+    this.#probePending = false;
+    this.#probeSent = false;
+    if (out.base === out.next) this.#stopTimers();
+    else {
+      this.#t3At = now + this.rtt.rtoMs; // RFC 9260 §6.3.2 R3
+      this.#armProbe(now);
+    }
+  }
+
+  #fillReport(flightBefore: number, now: Instant): void {
+    const out = this.outstanding;
+    const ack = out.ack;
+    const report = this.#report;
+    report.now = now;
+    report.ackedBytes = ack.bytes;
+    report.flightBefore = flightBefore;
+    report.rttMs = ack.rttMs;
+    report.smoothedRttMs = this.rtt.smoothedMs ?? 0;
+    report.minRttMs = this.rtt.minMs;
+    report.inRecovery = this.#recoveryEnd >= 0;
+    const busyMs = now - ack.deliveredBeforeAt;
+    report.deliveryRate = ack.rttMs >= 0 && busyMs > 0 ? (out.deliveredBytes - ack.deliveredBefore) / busyMs : 0;
+    report.newRound = out.base > this.#roundEnd;
+    // As in the Linux stack: in slow start, having used half of the window is enough to let it grow.
+    const slowStart = this.congestion.windowBytes < this.congestion.slowStartThresholdBytes;
+    report.windowLimited =
+      this.#windowLimited || (slowStart && this.congestion.windowBytes < 2 * Math.max(flightBefore, this.#flightPeak));
+    if (!report.newRound) return;
+    this.#roundEnd = out.next - 1;
+    this.#flightPeak = out.flightBytes;
+    this.#windowLimited = false;
+  }
+
+  /** Duplicates of what we sent more than once were sent too hastily. */
+  #noteDuplicates(sack: SackFields): void {
+    for (let i = 0; i < sack.duplicates; i++) {
+      const tsn = this.#unwrap(duplicateTsn(sack, i));
+      const known = tsn >= this.outstanding.base && tsn < this.outstanding.next;
+      if (known ? this.outstanding.sends(tsn) > 1 : this.retransmissions > 0) {
+        this.#loss.noteSpurious();
+        return; // one step a SACK
+      }
+    }
+  }
+
+  #detectLosses(now: Instant): void {
+    const out = this.outstanding;
+    const lost = this.#loss.detect(out, this.rtt, this.#recoveryEnd >= 0, now);
+    if (lost === 0) return;
+    if (this.#recoveryEnd < 0) {
+      // RFC 9260 §7.2.4: once per window of data; the first retransmission leaves whatever the window says.
+      this.#recoveryEnd = out.next - 1;
+      this.#retransmitNow = true;
+      this.#report.now = now;
+      this.congestion.onLoss(this.#report);
+    }
+    this.#abandoned.considerLost(now);
+  }
+
+  #unwrap(onWire: number): number {
+    const base = this.outstanding.base;
+    return base - 1 + ((onWire - (this.#initialTsn + base - 1)) | 0);
+  }
+
+  // ---- timers ---------------------------------------------------------------------------------------------------
+
+  nextTimeout(): Instant {
+    return Math.min(this.#t3At, this.#probeAt, this.#loss.timerAt, this.#pacedAt);
+  }
+
+  /** @returns true when T3-rtx expired, which counts against the association (RFC 9260 §8.1). */
+  handleTimeout(now: Instant): boolean {
+    if (now >= this.#pacedAt) this.#pacedAt = NEVER; // canSend looks at the time itself
+    if (now >= this.#loss.timerAt) {
+      this.#detectLosses(now);
+      this.#abandoned.advance(now, this.rtt.rtoMs);
+    }
+    if (now >= this.#probeAt) {
+      this.#probeAt = NEVER;
+      this.#probePending = true;
+      this.probes++;
+    }
+    if (now < this.#t3At) return false;
+    this.#timeOut(now);
+    return true;
+  }
+
+  /** RFC 9260 §6.3.3. */
+  #timeOut(now: Instant): void {
+    this.timeouts++;
+    this.congestion.onTimeout(this.outstanding.flightBytes, now);
+    this.rtt.backOff();
+    this.#recoveryEnd = -1; // slow start, not recovery
+    this.#loss.timerAt = NEVER;
+    this.outstanding.markAllLost(false);
+    this.#abandoned.considerLost(now);
+    this.#abandoned.advance(now, 0);
+    this.#probePending = false;
+    this.#retransmitNow = true;
+    this.#probeAt = NEVER;
+    this.#t3At = this.outstanding.base === this.outstanding.next ? NEVER : now + this.rtt.rtoMs;
+    this.#pace();
+  }
+
+  /** RFC 8985 §7.2: no probe while something is known to be lost, nor before there is a round trip to measure with. */
+  #armProbe(now: Instant): void {
+    this.#probeAt = NEVER;
+    const srtt = this.rtt.smoothedMs;
+    const out = this.outstanding;
+    if (srtt === undefined || this.#probeSent || this.#recoveryEnd >= 0 || out.flightBytes === 0) return;
+    const alone = out.flightBytes <= this.#mtuBytes; // the peer may sit on its SACK
+    const probeAt = now + PROBE_RTTS * srtt + (alone ? SACK_DELAY_MS : 2);
+    if (probeAt < this.#t3At) this.#probeAt = probeAt;
+  }
+
+  #stopTimers(): void {
+    this.#t3At = NEVER;
+    this.#probeAt = NEVER;
+  }
+
+  #pace(): void {
+    const srtt = this.rtt.smoothedMs;
+    if (srtt === undefined) return;
+    const slowStart = this.congestion.windowBytes < this.congestion.slowStartThresholdBytes;
+    this.#pacer.update(this.congestion.windowBytes, srtt, slowStart ? 2 : 1.25, this.#mtuBytes);
+  }
+
+  // ---- sending --------------------------------------------------------------------------------------------------
+
+  /** A FORWARD TSN is due (RFC 3758 §3.5). */
+  get forwardTsnIsDue(): boolean {
+    return this.#abandoned.isDue;
+  }
+
+  /** Writes it. @returns the position behind it; `at` when it does not fit. */
+  writeForwardTsn(bytes: Uint8Array, at: number, end: number, now: Instant): number {
+    const pos = this.#abandoned.write(bytes, at, end, now);
+    if (pos !== at && this.#t3At === NEVER) this.#t3At = now + this.rtt.rtoMs; // RFC 3758 §3.5 F3
+    return pos;
+  }
+
+  #peerHasRoom(): boolean {
+    const out = this.outstanding;
+    if (out.isFull) return false;
+    // RFC 9260 §6.1 A: with nothing in flight one chunk may always go, as a zero-window probe.
+    return out.unackedBytes === 0 || out.unackedBytes + MIN_FRAGMENT_BYTES <= this.#peerWindow;
+  }
+
+  /** Whether a packet with DATA may leave now; otherwise what holds it back is noted. */
+  canSend(now: Instant): boolean {
+    if (this.#probePending || this.#retransmitNow) return true;
+    const lost = this.outstanding.firstLost() >= 0;
+    if (!lost && this.streams.isEmpty) return false;
+    if (this.outstanding.flightBytes >= this.congestion.windowBytes) {
+      this.#windowLimited = true;
+      return false;
+    }
+    if (!lost && !this.#peerHasRoom()) return false;
+    if (this.#pacer.allows(now)) return true;
+    this.#pacedAt = this.#pacer.nextAt;
+    return false;
+  }
+
+  /**
+   * Fills `bytes[at, end)` with DATA chunks: retransmissions first, then new ones. Call only when {@link canSend}.
+   * @param urgent - sets the I bit (RFC 7053 §5.1), for example while shutting down.
+   * @returns the position behind the last; `at` when there was nothing after all.
+   */
+  writeData(bytes: Uint8Array, at: number, end: number, urgent: boolean, now: Instant): number {
+    const out = this.outstanding;
+    if (out.flightBytes === 0 && now - this.#lastSentAt > this.rtt.rtoMs) this.congestion.onIdle();
+    let immediate = urgent;
+    let pos = this.#writeLost(bytes, at, end, now);
+    pos = this.#writeNew(bytes, pos, end, now);
+    if (pos === at && this.#probePending) pos = this.#writeProbe(bytes, at, end, now);
+    if (this.#probePending) {
+      immediate = true;
+      this.#probeSent = true;
+      this.#t3At = now + this.rtt.rtoMs; // RFC 8985 §7.3: the timeout counts from the probe
+    }
+    this.#probePending = false;
+    this.#retransmitNow = false;
+    if (pos === at) return at;
+    if (out.flightBytes > this.#flightPeak) this.#flightPeak = out.flightBytes;
+    // A window of one or two packets must not wait for the peer's delayed SACK (RFC 7053 §4).
+    if (out.flightBytes >= this.congestion.windowBytes && this.congestion.windowBytes <= 2 * this.#mtuBytes)
+      immediate = true;
+    if (immediate) bytes[at + 1]! |= DATA_FLAG.IMMEDIATE;
+    this.#lastSentAt = now;
+    this.#pacer.sent(pos - at, now);
+    if (this.#t3At === NEVER) this.#t3At = now + this.rtt.rtoMs; // RFC 9260 §6.3.2 R1
+    this.#armProbe(now);
+    return pos;
+  }
+
+  #writeLost(bytes: Uint8Array, at: number, end: number, now: Instant): number {
+    const out = this.outstanding;
+    let pos = at;
+    for (let tsn = out.firstLost(); tsn >= 0; tsn = out.firstLost()) {
+      const message = out.message(tsn)!;
+      if (message.expiresAt <= now && this.#abandoned.inUse) {
+        this.#abandoned.abandon(message, now);
+        continue;
+      }
+      if (pos + padded(this.#headerBytes + out.length(tsn)) > end) break;
+      pos = this.#writeChunk(bytes, pos, tsn);
+      out.resend(tsn, now);
+      if (tsn === out.base) this.#t3At = now + this.rtt.rtoMs; // RFC 9260 §7.2.4 step 4
+      this.retransmissions++;
+    }
+    return pos;
+  }
+
+  #writeNew(bytes: Uint8Array, at: number, end: number, now: Instant): number {
+    const out = this.outstanding;
+    const windowFree = this.#probePending || out.flightBytes < this.congestion.windowBytes;
+    let pos = at;
+    while (windowFree && !out.isFull) {
+      const message = this.streams.next(now);
+      if (message === undefined) break;
+      if (message.sent > 0 && message.expiresAt <= now && this.#abandoned.inUse) {
+        this.#abandoned.abandon(message, now);
+        continue;
+      }
+      const rest = message.bytes.length - message.sent;
+      const room = end - pos - this.#headerBytes;
+      let length = Math.min(rest, this.#maxFragmentBytes);
+      if (length > room) {
+        // Filling the packet costs a fragment more; with partial reliability that is a higher chance of losing the message.
+        if (room < MIN_FRAGMENT_BYTES || (pos > at && message.isUnreliable)) break;
+        length = room & ~3;
+      }
+      if (out.unackedBytes > 0 && out.unackedBytes + length > this.#peerWindow) break;
+      pos = this.#writeFirst(bytes, pos, message, length, now);
+    }
+    return pos;
+  }
+
+  #writeFirst(bytes: Uint8Array, pos: number, message: OutboundMessage, length: number, now: Instant): number {
+    if (message.messageNumber < 0) this.streams.number(message);
+    const tsn = this.outstanding.push(message, message.sent, length, message.nextFsn++, now);
+    if (message.firstTsn < 0) {
+      message.firstTsn = tsn;
+      if (this.#partialReliability && message.isUnreliable) this.#abandoned.inUse = true;
+    }
+    message.lastTsn = tsn;
+    this.streams.take(message, length);
+    return this.#writeChunk(bytes, pos, tsn);
+  }
+
+  /** RFC 8985 §7.3: nothing new to send, so the chunk sent last is sent once more. */
+  #writeProbe(bytes: Uint8Array, at: number, end: number, now: Instant): number {
+    const tsn = this.outstanding.newestInFlight();
+    if (tsn < 0 || at + padded(this.#headerBytes + this.outstanding.length(tsn)) > end) return at;
+    const pos = this.#writeChunk(bytes, at, tsn);
+    this.outstanding.resend(tsn, now);
+    this.retransmissions++;
+    return pos;
+  }
+
+  #writeChunk(bytes: Uint8Array, at: number, tsn: number): number {
+    const out = this.outstanding;
+    const message = out.message(tsn)!;
+    const offset = out.offset(tsn);
+    const length = out.length(tsn);
+    const begins = offset === 0;
+    const flags =
+      (begins ? DATA_FLAG.BEGIN : 0) |
+      (offset + length === message.bytes.length ? DATA_FLAG.END : 0) |
+      (message.unordered ? DATA_FLAG.UNORDERED : 0);
+    const wire = (this.#initialTsn + tsn) >>> 0;
+    const number = message.messageNumber;
+    if (this.#interleaved) {
+      const word = begins ? message.ppid : out.fsn(tsn);
+      writeIDataHeader(bytes, at, flags, length, wire, message.stream.id, number, word);
+    } else writeDataHeader(bytes, at, flags, length, wire, message.stream.id, number, message.ppid);
+    const start = at + this.#headerBytes;
+    const source = message.bytes;
+    if (length < 32) for (let i = 0; i < length; i++) bytes[start + i] = source[offset + i]!;
+    else bytes.set(begins && length === source.length ? source : source.subarray(offset, offset + length), start);
+    let pos = start + length;
+    while ((pos - start) & 3) bytes[pos++] = 0;
+    return pos;
+  }
+}

@@ -1,0 +1,162 @@
+import type { Ring } from '../core/index.ts';
+import { HELD_OVERHEAD_BYTES } from './limits.ts';
+import type { SctpEvent } from './types.ts';
+
+/** A complete message that waits for the ones before it. */
+interface Waiting {
+  readonly ppid: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The receiving half of one stream. */
+class InboundStream {
+  /** SSN (or MID) of the next message to deliver. */
+  next = 0;
+  waiting: Map<number, Waiting> | undefined;
+  /** Length of the last message: a good guess for the next. */
+  lastLength = 0;
+  /** Delivered bytes stay on our account until `consume`. */
+  held = false;
+  unconsumed = 0;
+}
+
+/**
+ * Puts complete messages into their streams' order and delivers them (RFC 9260 §6.5, §6.6); keeps the account of bytes
+ * that the receive window is made of.
+ */
+export class InboundStreams {
+  readonly #streams = new Map<number, InboundStream>();
+  readonly #events: Ring<SctpEvent>;
+  /** 0xffff for SSNs; 0xffffffff for MIDs, as a number, because they do not fit into 31 bits. */
+  readonly #modulus: number;
+  /** Bytes waiting for reassembly, for their turn or for `consume`. */
+  heldBytes = 0;
+
+  constructor(events: Ring<SctpEvent>, interleaved: boolean) {
+    this.#events = events;
+    this.#modulus = interleaved ? 0x1_0000_0000 : 0x1_0000;
+  }
+
+  /** How long the next message on this stream is likely to be. */
+  expectedLength(streamId: number): number {
+    return this.#streams.get(streamId)?.lastLength ?? 0;
+  }
+
+  /**
+   * Hands over a complete message; `bytes` belong to the receiver of the event.
+   * @returns false when the peer used this number before: the message is not delivered twice.
+   */
+  complete(streamId: number, unordered: boolean, number: number, ppid: number, bytes: Uint8Array): boolean {
+    const stream = this.#stream(streamId);
+    stream.lastLength = bytes.length;
+    if (unordered) {
+      this.#deliver(stream, streamId, ppid, bytes, true);
+      return true;
+    }
+    if (number === stream.next) {
+      stream.next = this.#after(number);
+      this.#deliver(stream, streamId, ppid, bytes, false);
+      if (stream.waiting !== undefined) this.#drain(stream, streamId);
+      return true;
+    }
+    stream.waiting ??= new Map();
+    if (!this.#isAhead(number, stream.next) || stream.waiting.has(number)) return false;
+    stream.waiting.set(number, { ppid, bytes });
+    this.heldBytes += bytes.length + HELD_OVERHEAD_BYTES;
+    return true;
+  }
+
+  /** RFC 3758 §3.6: `number` and everything before it on the stream will not come any more. */
+  skip(streamId: number, number: number): void {
+    const stream = this.#stream(streamId);
+    if (number !== stream.next && !this.#isAhead(number, stream.next)) return;
+    const { waiting } = stream;
+    if (waiting !== undefined && waiting.size > 0) {
+      // What is complete and lies before the skipped message is still delivered, in order.
+      const before = [...waiting.keys()].filter((key) => !this.#isAhead(key, number));
+      before.sort((a, b) => this.#distance(stream.next, a) - this.#distance(stream.next, b));
+      for (const key of before) this.#take(stream, streamId, key);
+    }
+    stream.next = this.#after(number);
+    this.#drain(stream, streamId);
+  }
+
+  /** RFC 6525 §5.2.2 E4: the peer starts counting at 0 again. @param streamIds - empty means all. */
+  reset(streamIds: readonly number[]): void {
+    for (const id of streamIds.length === 0 ? this.#streams.keys() : streamIds) {
+      const stream = this.#streams.get(id);
+      if (stream === undefined) continue;
+      for (const { bytes } of stream.waiting?.values() ?? []) this.heldBytes -= bytes.length + HELD_OVERHEAD_BYTES;
+      stream.waiting = undefined;
+      stream.next = 0;
+      // A stream that was read to the end is as good as new: forgetting it keeps memory flat over many channels.
+      if (!stream.held) this.#streams.delete(id);
+    }
+  }
+
+  /** See `SctpAssociation.holdReceived`. */
+  hold(streamId: number, hold: boolean): void {
+    const stream = this.#stream(streamId);
+    stream.held = hold;
+    if (hold) return;
+    this.heldBytes -= stream.unconsumed;
+    stream.unconsumed = 0;
+  }
+
+  /** See `SctpAssociation.consume`. */
+  consume(streamId: number, bytes: number): void {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    const given = Math.min(bytes, stream.unconsumed);
+    stream.unconsumed -= given;
+    this.heldBytes -= given;
+  }
+
+  #stream(id: number): InboundStream {
+    let stream = this.#streams.get(id);
+    if (stream === undefined) {
+      stream = new InboundStream();
+      this.#streams.set(id, stream);
+    }
+    return stream;
+  }
+
+  #drain(stream: InboundStream, streamId: number): void {
+    while (stream.waiting?.has(stream.next)) {
+      const number = stream.next;
+      stream.next = this.#after(number);
+      this.#take(stream, streamId, number);
+    }
+  }
+
+  #take(stream: InboundStream, streamId: number, number: number): void {
+    const message = stream.waiting?.get(number);
+    if (message === undefined) return;
+    stream.waiting?.delete(number);
+    this.heldBytes -= message.bytes.length + HELD_OVERHEAD_BYTES;
+    this.#deliver(stream, streamId, message.ppid, message.bytes, false);
+  }
+
+  #deliver(stream: InboundStream, streamId: number, ppid: number, bytes: Uint8Array, unordered: boolean): void {
+    if (stream.held) {
+      stream.unconsumed += bytes.length;
+      this.heldBytes += bytes.length;
+    }
+    this.#events.push({ type: 'message', streamId, ppid, bytes, unordered });
+  }
+
+  #after(number: number): number {
+    return number + 1 === this.#modulus ? 0 : number + 1;
+  }
+
+  /** How far `to` lies behind `from`, going up and around. */
+  #distance(from: number, to: number): number {
+    return to >= from ? to - from : to - from + this.#modulus;
+  }
+
+  /** RFC 9260 §1.6: serial comparison. */
+  #isAhead(number: number, of: number): boolean {
+    const distance = this.#distance(of, number);
+    return distance !== 0 && distance < this.#modulus / 2;
+  }
+}

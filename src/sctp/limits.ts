@@ -1,0 +1,82 @@
+/** Every bound and timer of the module, in one place; `docs/limits.md` lists what a peer can reach. */
+
+/** Both sides of a WebRTC pair start here: RFC 8261 §5 leaves the size to us, browsers use the same number. */
+export const DEFAULT_MTU_BYTES = 1191;
+
+/** Never less: RFC 9260 §7.3 takes 512 as the smallest path MTU worth supporting. */
+export const MIN_MTU_BYTES = 512;
+
+/** The plaintext of one DTLS record (RFC 6347 §4.1.1 with RFC 5246 §6.2.1). */
+export const MAX_MTU_BYTES = 16_384;
+
+export const DEFAULT_PORT = 5000; // RFC 8841 §5
+export const DEFAULT_STREAMS = 65_535; // RFC 8831 §6.2
+export const DEFAULT_MAX_MESSAGE_BYTES = 262_144;
+
+/**
+ * 4 MiB fill 100 Mbit/s over 330 ms, or 1 Gbit/s over 33 ms. The peer's sender is held by this number, not by any memory
+ * we set aside: nothing is allocated before data waits.
+ */
+export const DEFAULT_RECEIVE_WINDOW_BYTES: number = 4 * 1024 * 1024;
+
+/** RFC 9260 §5.1.1 wants at least 1,500 bytes of window; a message must fit as well. */
+export const MIN_RECEIVE_WINDOW_BYTES = 4096;
+
+/**
+ * Bytes held may exceed the window by this factor, for data that fills gaps or answers a zero-window probe. Beyond it
+ * DATA is dropped whatever it is: only a peer that ignores `a_rwnd` gets there.
+ */
+export const RECEIVE_OVERCOMMIT = 2;
+
+/** TSNs beyond the cumulative point that are accepted: gap ack blocks cannot name more (16-bit offsets). */
+export const MAX_TSNS_AHEAD = 65_535;
+
+/** Runs of TSNs that may be disjoint; what would start another is dropped. */
+export const MAX_GAP_RUNS = 4096;
+
+/** What one stored fragment or waiting message counts against the window besides its bytes, so that tiny ones cannot fill memory. */
+export const HELD_OVERHEAD_BYTES = 64;
+
+/** Duplicate TSNs reported in one SACK; more are only counted. */
+export const MAX_DUPLICATES_REPORTED = 16;
+
+export const DEFAULT_MAX_SEND_BUFFER_BYTES: number = 256 * 1024 * 1024;
+
+/** Messages that may be queued or unacknowledged, over all streams. */
+export const MAX_QUEUED_MESSAGES: number = 4 * 1024 * 1024;
+
+/** DATA chunks in flight: what gap ack blocks can name. */
+export const MAX_OUTSTANDING_CHUNKS = 65_535;
+
+/** Control chunks waiting for a packet: answers to a peer that floods us are dropped beyond it. */
+export const MAX_CONTROL_CHUNKS = 64;
+
+/** Valid.Cookie.Life (RFC 9260 §16). */
+export const COOKIE_LIFE_MS = 60_000;
+
+/** RFC 9260 §16 says 1 s; browsers and RFC 8831's peers start at 500 ms, which halves the cost of a lost INIT. */
+export const RTO_INITIAL_MS = 500;
+
+/** RFC 9260 §16 says 1 s; 400 ms is twice the peer's delayed SACK and what browsers use. */
+export const RTO_MIN_MS = 400;
+
+/** RTO.Max (RFC 9260 §16). */
+export const RTO_MAX_MS = 60_000;
+
+/** During set-up a lost packet must not cost a minute: RTO is capped lower until the association is up. */
+export const RTO_MAX_INIT_MS = 3_000;
+
+/** Association.Max.Retrans (RFC 9260 §16). */
+export const DEFAULT_MAX_RETRANSMISSIONS = 10;
+
+/** Max.Init.Retransmits (RFC 9260 §16). */
+export const DEFAULT_MAX_INIT_RETRANSMISSIONS = 8;
+
+/** HB.interval (RFC 9260 §16). */
+export const DEFAULT_HEARTBEAT_INTERVAL_MS = 30_000;
+
+/** SACK.Delay (RFC 9260 §16). */
+export const SACK_DELAY_MS = 200;
+
+/** RFC 9260 §6.2: an acknowledgement for at least every second packet. */
+export const SACK_EVERY_PACKETS = 2;

@@ -1,0 +1,146 @@
+import type { InboundStreams } from './inbound-streams.ts';
+import { HELD_OVERHEAD_BYTES } from './limits.ts';
+import { Pieces } from './pieces.ts';
+import type { Reassembly, ReassemblyResult } from './reassembly.ts';
+import { DATA_FLAG, type DataFields } from './wire/data.ts';
+import type { SkippedMessage } from './wire/forward-tsn.ts';
+
+/** A message of which some fragments are here. */
+interface Partial {
+  readonly key: number;
+  readonly streamId: number;
+  readonly unordered: boolean;
+  readonly mid: number;
+  ppid: number;
+  /** Fragments 0 to nextFsn - 1, joined. */
+  readonly pieces: Pieces;
+  nextFsn: number;
+  /** Fragments further on, by FSN. */
+  later: Map<number, Uint8Array> | undefined;
+  laterBytes: number;
+  /** FSN of the fragment with the E bit; -1 while unknown. */
+  endFsn: number;
+}
+
+/**
+ * Reassembly of I-DATA chunks (RFC 8260 §2.2): a message is named by stream, kind and MID, its fragments by FSN, so that
+ * fragments of different messages may come in any mixture.
+ */
+export class IDataReassembly implements Reassembly {
+  readonly #streams: InboundStreams;
+  readonly #maxMessageSize: number;
+  readonly #partials = new Map<number, Partial>();
+
+  constructor(streams: InboundStreams, maxMessageSize: number) {
+    this.#streams = streams;
+    this.#maxMessageSize = maxMessageSize;
+  }
+
+  add(chunk: DataFields, bytes: Uint8Array): ReassemblyResult {
+    const begins = (chunk.flags & DATA_FLAG.BEGIN) !== 0;
+    const ends = (chunk.flags & DATA_FLAG.END) !== 0;
+    const unordered = (chunk.flags & DATA_FLAG.UNORDERED) !== 0;
+    const { streamId, messageNumber: mid, fragmentNumber: fsn } = chunk;
+    const length = chunk.userEnd - chunk.userStart;
+    const key = keyOf(streamId, unordered, mid);
+    const known = this.#partials.size === 0 ? undefined : this.#partials.get(key);
+    if (begins && ends) {
+      if (known !== undefined) return 'violation';
+      if (length > this.#maxMessageSize) return 'too-big';
+      this.#streams.complete(streamId, unordered, mid, chunk.ppid, bytes.slice(chunk.userStart, chunk.userEnd));
+      return 'ok';
+    }
+    if (!begins && fsn === 0) return 'violation';
+    const partial = known ?? this.#newPartial(key, streamId, unordered, mid);
+    if (contradicts(partial, fsn, ends)) return 'violation';
+    if (begins) partial.ppid = chunk.ppid;
+    if (ends) partial.endFsn = fsn;
+    this.#streams.heldBytes += length;
+    if (fsn === partial.nextFsn) {
+      const expected = Math.min(this.#streams.expectedLength(streamId), this.#maxMessageSize);
+      partial.pieces.append(bytes, chunk.userStart, chunk.userEnd, expected);
+      partial.nextFsn++;
+      if (partial.later !== undefined) this.#joinLater(partial);
+    } else {
+      partial.later ??= new Map();
+      partial.later.set(fsn, bytes.slice(chunk.userStart, chunk.userEnd));
+      partial.laterBytes += length;
+      this.#streams.heldBytes += HELD_OVERHEAD_BYTES;
+    }
+    if (partial.pieces.length + partial.laterBytes > this.#maxMessageSize) return 'too-big';
+    if (partial.endFsn >= 0 && partial.nextFsn > partial.endFsn) this.#complete(partial);
+    return 'ok';
+  }
+
+  forward(_cumulative: number, skipped: readonly SkippedMessage[]): void {
+    for (const { streamId, unordered, messageNumber } of skipped) {
+      for (const partial of [...this.#partials.values()]) {
+        if (partial.streamId !== streamId || partial.unordered !== unordered) continue;
+        const behind = (partial.mid - messageNumber) | 0;
+        if (behind <= 0) this.#drop(partial);
+      }
+      if (!unordered) this.#streams.skip(streamId, messageNumber);
+    }
+  }
+
+  reset(streamIds: readonly number[]): void {
+    const all = streamIds.length === 0;
+    for (const partial of [...this.#partials.values()]) {
+      if (all || streamIds.includes(partial.streamId)) this.#drop(partial);
+    }
+  }
+
+  #newPartial(key: number, streamId: number, unordered: boolean, mid: number): Partial {
+    const partial: Partial = {
+      key,
+      streamId,
+      unordered,
+      mid,
+      ppid: 0,
+      pieces: new Pieces(),
+      nextFsn: 0,
+      later: undefined,
+      laterBytes: 0,
+      endFsn: -1,
+    };
+    this.#partials.set(key, partial);
+    this.#streams.heldBytes += HELD_OVERHEAD_BYTES;
+    return partial;
+  }
+
+  #joinLater(partial: Partial): void {
+    for (;;) {
+      const fragment = partial.later?.get(partial.nextFsn);
+      if (fragment === undefined) return;
+      partial.later?.delete(partial.nextFsn);
+      partial.laterBytes -= fragment.length;
+      this.#streams.heldBytes -= HELD_OVERHEAD_BYTES;
+      partial.pieces.append(fragment, 0, fragment.length, 0);
+      partial.nextFsn++;
+    }
+  }
+
+  #complete(partial: Partial): void {
+    this.#drop(partial);
+    const { streamId, unordered, mid, ppid } = partial;
+    this.#streams.complete(streamId, unordered, mid, ppid, partial.pieces.take());
+  }
+
+  #drop(partial: Partial): void {
+    this.#partials.delete(partial.key);
+    const fragments = 1 + (partial.later?.size ?? 0);
+    this.#streams.heldBytes -= partial.pieces.length + partial.laterBytes + fragments * HELD_OVERHEAD_BYTES;
+  }
+}
+
+/** Stream (16 bits), kind (1) and MID (32) in one exact number. */
+function keyOf(streamId: number, unordered: boolean, mid: number): number {
+  return (streamId * 2 + (unordered ? 1 : 0)) * 0x1_0000_0000 + mid;
+}
+
+/** A fragment number twice, or one behind the end, or a second end. */
+function contradicts(partial: Partial, fsn: number, ends: boolean): boolean {
+  if (fsn < partial.nextFsn || partial.later?.has(fsn)) return true;
+  if (partial.endFsn >= 0) return ends || fsn > partial.endFsn;
+  return ends && partial.later !== undefined && [...partial.later.keys()].some((later) => later > fsn);
+}

@@ -1,0 +1,250 @@
+import { type Instant, NEVER, type Ring } from '../core/index.ts';
+import type { DataReceiver } from './data-receiver.ts';
+import type { DataSender } from './data-sender.ts';
+import type { RttEstimator } from './rtt.ts';
+import type { Tcb } from './tcb.ts';
+import type { SctpEvent } from './types.ts';
+import { encodeReConfig, RESULT, type ReConfigParameter, type ReConfigRequest } from './wire/re-config.ts';
+
+/** Streams named in one request: half of the smallest packet. */
+const MAX_STREAMS_PER_REQUEST = 400;
+
+/** A request of ours that the peer has not finally answered; RFC 6525 §5.1.1 allows one at a time. */
+interface PendingRequest {
+  readonly request: ReConfigRequest;
+  /** Unwrapped: what the peer must have received before it can act. */
+  readonly lastTsn: number;
+  attempts: number;
+  /** The peer said "in progress": ask again when it has everything. */
+  waits: boolean;
+}
+
+/**
+ * Stream reconfiguration (RFC 6525), both directions. A request is retransmitted until it is answered; an answer is
+ * remembered until the next request, for when it was lost.
+ */
+export class StreamReset {
+  readonly #sender: DataSender;
+  readonly #receiver: DataReceiver;
+  readonly #rtt: RttEstimator;
+  readonly #events: Ring<SctpEvent>;
+  readonly #supported: boolean;
+  #outboundStreams: number;
+  #nextRequestSeq: number;
+  #pending: PendingRequest | undefined;
+  readonly #queued: ReConfigRequest[] = [];
+  #expectedSeq: number;
+  /** Our answer to the last request of the peer. */
+  #lastResult: number = RESULT.BAD_SEQUENCE_NUMBER;
+  /** A reset that waits until everything before it has arrived (RFC 6525 §5.2.2 E2). */
+  #deferred: { readonly seq: number; readonly lastTsn: number; readonly streamIds: readonly number[] } | undefined;
+  #responses: ReConfigParameter[] = [];
+  #sendRequest = false;
+  #timerAt: Instant = NEVER;
+
+  constructor(tcb: Tcb, sender: DataSender, receiver: DataReceiver, rtt: RttEstimator, events: Ring<SctpEvent>) {
+    this.#sender = sender;
+    this.#receiver = receiver;
+    this.#rtt = rtt;
+    this.#events = events;
+    this.#supported = tcb.extensions.reConfig;
+    this.#outboundStreams = tcb.outboundStreams;
+    this.#nextRequestSeq = tcb.localInitialTsn; // RFC 6525 §4.1
+    this.#expectedSeq = tcb.peerInitialTsn;
+  }
+
+  get outboundStreams(): number {
+    return this.#outboundStreams;
+  }
+
+  get isSupported(): boolean {
+    return this.#supported;
+  }
+
+  get timerAt(): Instant {
+    return this.#timerAt;
+  }
+
+  /** RFC 6525 §5.1.2. A stream whose reset is under way is not reset twice. */
+  reset(streamIds: readonly number[]): void {
+    for (const id of streamIds) this.#sender.streams.beginReset(id);
+  }
+
+  /** RFC 6525 §5.1.5, §5.1.6. */
+  addStreams(outbound: number, inbound: number): void {
+    if (outbound > 0) this.#queued.push({ type: 'add-outgoing', requestSeq: 0, count: outbound });
+    if (inbound > 0) this.#queued.push({ type: 'add-incoming', requestSeq: 0, count: inbound });
+  }
+
+  /** The next RE-CONFIG chunk to send, if there is one. */
+  takeChunk(now: Instant): Uint8Array | undefined {
+    if (this.#responses.length > 0) {
+      const parameters = this.#responses.splice(0, 2);
+      return encodeReConfig(parameters);
+    }
+    this.#prepareRequest();
+    const pending = this.#pending;
+    if (pending === undefined || !this.#sendRequest) return undefined;
+    this.#sendRequest = false;
+    this.#timerAt = now + Math.min(this.#rtt.rtoMs * 2 ** pending.attempts, 60_000);
+    return encodeReConfig([pending.request]);
+  }
+
+  #prepareRequest(): void {
+    if (this.#pending !== undefined) return;
+    const { streams } = this.#sender;
+    const requestSeq = this.#nextRequestSeq;
+    let request: ReConfigRequest | undefined;
+    const queued = this.#queued.shift();
+    if (queued !== undefined) request = { ...queued, requestSeq };
+    else if (streams.hasReadyResets) {
+      request = {
+        type: 'outgoing-reset',
+        requestSeq,
+        // Not an answer to an Incoming SSN Reset: the sequence number expected next, less one (RFC 6525 §4.1).
+        responseSeq: (this.#expectedSeq - 1) >>> 0,
+        lastTsn: this.#sender.lastAssignedTsn,
+        streamIds: streams.takeReadyResets(MAX_STREAMS_PER_REQUEST),
+      };
+    }
+    if (request === undefined) return;
+    this.#nextRequestSeq = (this.#nextRequestSeq + 1) >>> 0;
+    const lastTsn = this.#sender.outstanding.next - 1;
+    this.#pending = { request, lastTsn, attempts: 0, waits: false };
+    this.#sendRequest = true;
+  }
+
+  /** Whether {@link takeChunk} has something. */
+  get hasChunk(): boolean {
+    if (this.#responses.length > 0 || (this.#pending !== undefined && this.#sendRequest)) return true;
+    return this.#pending === undefined && (this.#queued.length > 0 || this.#sender.streams.hasReadyResets);
+  }
+
+  /** @returns true when the timer had expired without an answer, which counts against the association. */
+  handleTimeout(now: Instant): boolean {
+    const pending = this.#pending;
+    if (now < this.#timerAt || pending === undefined) return false;
+    this.#timerAt = NEVER;
+    this.#sendRequest = true;
+    const unanswered = !pending.waits;
+    pending.waits = false;
+    if (unanswered) pending.attempts++;
+    return unanswered;
+  }
+
+  /** After a SACK: the peer may have everything now that it waited for. */
+  noteProgress(): void {
+    const pending = this.#pending;
+    if (!pending?.waits || this.#sender.cumulativeAck < pending.lastTsn) return;
+    pending.waits = false;
+    this.#sendRequest = true;
+  }
+
+  /** After DATA: a deferred reset of the peer may be due. The answer goes out at once instead of on its next request. */
+  noteReceived(): void {
+    const deferred = this.#deferred;
+    if (deferred === undefined || this.#receiver.tsns.cumulative < deferred.lastTsn) return;
+    this.#deferred = undefined;
+    this.#performReset(deferred.streamIds);
+    this.#lastResult = RESULT.PERFORMED;
+    this.#respond(deferred.seq, RESULT.PERFORMED);
+  }
+
+  /** Handles one RE-CONFIG chunk. */
+  handle(parameters: readonly ReConfigParameter[]): void {
+    for (const parameter of parameters) {
+      if (parameter.type === 'response') this.#handleResponse(parameter.responseSeq, parameter.result);
+      else this.#handleRequest(parameter);
+    }
+  }
+
+  /** RFC 6525 §5.2.7. */
+  #handleResponse(seq: number, result: number): void {
+    const pending = this.#pending;
+    if (pending === undefined || pending.request.requestSeq !== seq) return;
+    if (result === RESULT.IN_PROGRESS) {
+      pending.waits = true;
+      pending.attempts = 0;
+      this.noteProgress();
+      return;
+    }
+    this.#pending = undefined;
+    this.#sendRequest = false;
+    this.#timerAt = NEVER;
+    const ok = result === RESULT.PERFORMED || result === RESULT.NOTHING_TO_DO;
+    const { request } = pending;
+    if (request.type === 'outgoing-reset') {
+      this.#sender.streams.finishReset(request.streamIds, ok);
+      this.#events.push({ type: 'outgoing-reset', streamIds: request.streamIds, ok });
+    } else if (request.type === 'add-outgoing' && ok) {
+      this.#outboundStreams += request.count;
+      this.#noteStreams();
+    }
+  }
+
+  #noteStreams(): void {
+    const { inboundStreams } = this.#receiver;
+    this.#events.push({ type: 'streams-added', inboundStreams, outboundStreams: this.#outboundStreams });
+  }
+
+  /** RFC 6525 §5.2.1: the expected sequence number, or the one before for a retransmission. */
+  #handleRequest(request: ReConfigRequest): void {
+    const { requestSeq } = request;
+    if (requestSeq === (this.#expectedSeq - 1) >>> 0) {
+      this.#respond(requestSeq, this.#lastResult);
+      return;
+    }
+    if (requestSeq !== this.#expectedSeq) {
+      this.#respond(requestSeq, RESULT.BAD_SEQUENCE_NUMBER);
+      return;
+    }
+    this.#expectedSeq = (requestSeq + 1) >>> 0;
+    this.#deferred = undefined;
+    this.#lastResult = this.#perform(request);
+    this.#respond(requestSeq, this.#lastResult);
+  }
+
+  #respond(responseSeq: number, result: number): void {
+    // One answer a request: a flood of requests cannot grow the list.
+    this.#responses = this.#responses.filter((p) => p.type !== 'response' || p.responseSeq !== responseSeq);
+    if (this.#responses.length >= 8) this.#responses.shift();
+    this.#responses.push({ type: 'response', responseSeq, result });
+  }
+
+  #perform(request: ReConfigRequest): number {
+    switch (request.type) {
+      case 'outgoing-reset': {
+        if (request.streamIds.some((id) => id >= this.#receiver.inboundStreams)) return RESULT.WRONG_SSN;
+        const lastTsn = this.#receiver.tsns.unwrap(request.lastTsn);
+        if (this.#receiver.tsns.cumulative < lastTsn) {
+          this.#deferred = { seq: request.requestSeq, lastTsn, streamIds: request.streamIds };
+          return RESULT.IN_PROGRESS;
+        }
+        this.#performReset(request.streamIds);
+        return RESULT.PERFORMED;
+      }
+      case 'incoming-reset': // RFC 6525 §5.2.3: the peer asks us to reset ours
+        if (request.streamIds.length === 0) return RESULT.DENIED; // all 65,535 of them: nobody means that
+        if (request.streamIds.some((id) => id >= this.#outboundStreams)) return RESULT.WRONG_SSN;
+        for (const id of request.streamIds) this.#sender.streams.beginReset(id);
+        return RESULT.PERFORMED;
+      case 'add-outgoing': // RFC 6525 §5.2.5
+        if (this.#receiver.inboundStreams + request.count > 65_536) return RESULT.DENIED;
+        this.#receiver.addStreams(request.count);
+        this.#noteStreams();
+        return RESULT.PERFORMED;
+      case 'add-incoming': // RFC 6525 §5.2.6: we are asked to ask
+        if (this.#outboundStreams + request.count > 65_536) return RESULT.DENIED;
+        if (this.#queued.length > 0) return RESULT.ALREADY_IN_PROGRESS;
+        this.addStreams(request.count, 0);
+        return RESULT.PERFORMED;
+      case 'tsn-reset': // RFC 6525 §5.2.4: WebRTC never uses it
+        return RESULT.DENIED;
+    }
+  }
+
+  #performReset(streamIds: readonly number[]): void {
+    this.#receiver.resetStreams(streamIds);
+    this.#events.push({ type: 'incoming-reset', streamIds });
+  }
+}
