@@ -27,6 +27,7 @@ export class PeerLink {
   #chat: RTCDataChannel | undefined;
   /** Candidates that came before the description they belong to. */
   readonly #early: (RelayedCandidate | null)[] = [];
+  #secured = false;
   #ended = false;
 
   constructor(peer: PeerInfo, signaling: SignalingConnection, stunUrl: string, handlers: PeerLinkHandlers) {
@@ -62,6 +63,7 @@ export class PeerLink {
     } else {
       this.#handlers.onStep('signaling', `answer from ${this.peer.name} received`, true);
     }
+    this.#watchSecurity();
   }
 
   async handleCandidate(candidate: RelayedCandidate | null): Promise<void> {
@@ -95,7 +97,6 @@ export class PeerLink {
     const { pc } = this;
     pc.addEventListener('icecandidate', ({ candidate }) => this.#onLocalCandidate(candidate));
     pc.addEventListener('connectionstatechange', () => {
-      if (pc.connectionState === 'connected') void this.#reportSecurity();
       if (pc.connectionState === 'failed') {
         this.#end(`the connection failed (ICE: ${pc.iceConnectionState}, DTLS: ${pc.sctp?.transport.state ?? 'new'})`);
       }
@@ -125,6 +126,20 @@ export class PeerLink {
     if (this.#signaling.state === 'joined') this.#signaling.sendCandidate(this.peer.id, candidate);
   }
 
+  /** The DTLS transport is there once descriptions are; it may be connected by then. */
+  #watchSecurity(): void {
+    const dtls = this.pc.sctp?.transport;
+    if (dtls === undefined || this.#secured) return;
+    const check = () => {
+      if (dtls.state !== 'connected' || this.#secured) return;
+      this.#secured = true;
+      this.#handlers.onStep('securing', `handshake with ${this.peer.name} complete`, true);
+      void this.#reportSecurity();
+    };
+    dtls.addEventListener('statechange', check);
+    check();
+  }
+
   async #reportSecurity(): Promise<void> {
     const stats = await this.pc.getStats();
     for (const report of stats.values()) {
@@ -138,7 +153,7 @@ export class PeerLink {
     this.#handlers.onStep(
       'securing',
       `${this.peer.name}'s certificate matches ${fingerprint?.[1]} ${fingerprint?.[2]}`,
-      true,
+      false,
     );
   }
 

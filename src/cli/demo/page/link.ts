@@ -13,6 +13,8 @@ export interface LinkHandlers {
 }
 
 const CHAT_PROTOCOL = 'purertc.demo.chat';
+/** Versions as they are on the wire (RFC 6347 §4.1, RFC 9147 §5.3). */
+const DTLS_VERSIONS: Readonly<Record<string, string>> = { FEFD: 'DTLS 1.2', FEFC: 'DTLS 1.3' };
 
 /** The connection with one peer: whoever came last offers, and opens the chat channel. */
 export class Link {
@@ -24,6 +26,7 @@ export class Link {
   /** Candidates that came before the description they belong to. */
   #early: (RTCIceCandidateInit | null)[] = [];
   #candidates = 0;
+  #secured = false;
 
   constructor(peer: PeerInfo, signaling: Signaling, iceServers: RTCIceServer[], handlers: LinkHandlers) {
     this.peer = peer;
@@ -56,6 +59,7 @@ export class Link {
     } else {
       this.#handlers.onStep('signaling', `answer received from ${this.peer.name}`, true);
     }
+    this.#watchSecurity();
   }
 
   get isOpen(): boolean {
@@ -80,12 +84,11 @@ export class Link {
     pc.addEventListener('icecandidate', ({ candidate }) => {
       if (candidate !== null && candidate.candidate !== '') {
         this.#candidates++;
-        this.#handlers.onStep('connecting', `candidate: ${candidate.type} ${candidate.address ?? ''}`, false);
+        this.#handlers.onStep('connecting', `candidate: ${candidate.type} ${host(candidate)}`, false);
       }
       this.#signaling.sendCandidate(this.peer.id, candidate);
     });
     pc.addEventListener('connectionstatechange', () => {
-      if (pc.connectionState === 'connected') void this.#reportSecurity();
       if (pc.connectionState === 'failed') this.#handlers.onState('failed', `the connection is ${pc.connectionState}`);
     });
     pc.addEventListener('iceconnectionstatechange', () => {
@@ -95,6 +98,20 @@ export class Link {
       if (channel.protocol === FILE_PROTOCOL) this.#handlers.onFile(channel);
       else this.#useChat(channel);
     });
+  }
+
+  /** The DTLS transport is there once descriptions are; it may be connected by then. */
+  #watchSecurity(): void {
+    const dtls = this.pc.sctp?.transport;
+    if (dtls === undefined || this.#secured) return;
+    const check = () => {
+      if (dtls.state !== 'connected' || this.#secured) return;
+      this.#secured = true;
+      this.#handlers.onStep('securing', 'handshake complete', true);
+      void this.#reportSecurity();
+    };
+    dtls.addEventListener('statechange', check);
+    check();
   }
 
   #reportPair(): void {
@@ -111,15 +128,14 @@ export class Link {
     for (const report of stats.values()) {
       if (report.type !== 'transport') continue;
       const { dtlsCipher, tlsVersion, dtlsRole } = report as RTCTransportStats;
-      // FEFD is DTLS 1.2 on the wire (RFC 6347 §4.1).
-      const version = tlsVersion === 'FEFD' ? 'DTLS 1.2' : `DTLS ${tlsVersion ?? ''}`;
+      const version = DTLS_VERSIONS[tlsVersion ?? ''] ?? `DTLS ${tlsVersion ?? ''}`;
       this.#handlers.onStep('securing', `${version}, as ${dtlsRole ?? 'unknown'}: ${dtlsCipher ?? ''}`, false);
     }
     const fingerprint = /^a=fingerprint:(\S+) (\S+)/m.exec(this.pc.remoteDescription?.sdp ?? '');
     this.#handlers.onStep(
       'securing',
       `fingerprint ${fingerprint?.[1]} ${fingerprint?.[2]?.slice(0, 23)}… matches`,
-      true,
+      false,
     );
   }
 
@@ -139,5 +155,12 @@ export class Link {
 }
 
 function endpoint(candidate: RTCIceCandidate | undefined): string {
-  return candidate === undefined ? '?' : `${candidate.type ?? ''} ${candidate.address ?? ''}:${candidate.port ?? ''}`;
+  return candidate === undefined ? '?' : `${candidate.type ?? ''} ${host(candidate)}:${candidate.port ?? ''}`;
+}
+
+/** Browsers hide local addresses behind long mDNS names (draft-ietf-mmusic-mdns-ice-candidates): shortened for reading. */
+function host(candidate: RTCIceCandidate): string {
+  const address = candidate.address ?? '';
+  const shortened = address.replace(/^([0-9a-f]{8})-[0-9a-f-]+\.local$/, '$1….local');
+  return shortened.includes(':') ? `[${shortened}]` : shortened;
 }
