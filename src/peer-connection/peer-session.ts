@@ -71,6 +71,7 @@ export class PeerSession {
   readonly #hooks: SessionHooks;
   #connectionState: RTCPeerConnectionState = 'new';
   #iceChange: { pair?: SelectedPair | undefined; state?: IceConnectionState } | undefined;
+  #gatheringTold: IceGatheringState = 'new';
   #closed = false;
 
   constructor(given: SessionOptions) {
@@ -148,6 +149,8 @@ export class PeerSession {
         void this.#resolve(event.hostname);
         return;
       case 'candidate':
+        // W3C §5.6: gathering has begun before there is anything to show for it.
+        if (this.transport.ice.gatheringState !== 'complete') this.#onGathering('gathering');
         this.#tasks.queue(() => this.#hooks.candidate(event.candidate));
         return;
       case 'gathering-state':
@@ -194,10 +197,11 @@ export class PeerSession {
 
   /** W3C §5.6, the three tasks about gathering. */
   #onGathering(state: IceGatheringState): void {
+    if (state === this.#gatheringTold) return;
+    this.#gatheringTold = state;
     const { ufrag } = this.transport.ice.localParameters;
     if (state === 'complete') this.#tasks.queue(() => this.#hooks.endOfCandidates(ufrag));
     this.#tasks.queue(() => {
-      if (this.ice.gatheringState === state) return;
       this.ice.gatheringState = state;
       this.#rtcIce.dispatchEvent(new Event('gatheringstatechange'));
       this.#hooks.fire(new Event('icegatheringstatechange'));

@@ -119,9 +119,10 @@ describe('the life of a connection', () => {
     expect(pair.a.connectionState).toBe('closed');
     expect(pair.a.iceConnectionState).toBe('closed');
     expect(pair.a.signalingState).toBe('closed');
-    await closed;
+    const dtls = pair.b.sctp!.transport;
+    await Promise.all([closed, once(dtls, 'statechange')]);
     expect(b.readyState).toBe('closed');
-    expect(pair.b.sctp?.transport.state).toBe('closed');
+    expect(dtls.state).toBe('closed');
     expect(events).toEqual([]); // W3C: close() is abrupt and fires nothing
   });
 

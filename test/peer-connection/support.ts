@@ -1,4 +1,4 @@
-import type { Driver, FiveTuple, TransportAddress } from '../../src/core/index.ts';
+import type { Driver, FiveTuple, SansIo, TransportAddress } from '../../src/core/index.ts';
 import { type Certificate, certificateFingerprint, generateCertificate } from '../../src/crypto/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import {
@@ -59,6 +59,8 @@ export class SimPair {
   readonly network: SimNetwork;
   readonly a: SimPeer;
   readonly b: SimPeer;
+  /** Sees every datagram that a peer is handed, before the peer does. Borrowed bytes. */
+  tap: ((bytes: Uint8Array, to: SimPeer) => void) | undefined;
 
   constructor(seed: number, options: PairOptions = {}) {
     this.world = new SimWorld(seed);
@@ -82,7 +84,17 @@ export class SimPair {
       ...options,
     });
     const events: PeerTransportEvent[] = [];
-    const attached = this.network.attach(transport, [address], (event) => {
+    const core: SansIo<PeerTransportEvent, FiveTuple> = {
+      handleInput: (bytes, path, now) => {
+        this.tap?.(bytes, peer);
+        transport.handleInput(bytes, path, now);
+      },
+      handleTimeout: (now) => transport.handleTimeout(now),
+      pollTransmit: (slot, now) => transport.pollTransmit(slot, now),
+      pollEvent: () => transport.pollEvent(),
+      nextTimeout: () => transport.nextTimeout(),
+    };
+    const attached = this.network.attach(core, [address], (event) => {
       peer.onEvent?.(event);
       events.push(event);
     });
