@@ -58,7 +58,7 @@ export const MAX_HELLO_VERIFY_REQUESTS = 3;
  * [ClientHello with cookie] →
  *                                          ← ServerHello              wait-server-hello
  *                                          ← [Certificate]            wait-certificate
- *                                          ← [ServerKeyExchange]      wait-key-exchange
+ *                                          ← [ServerKeyExchange]      wait-key-exchange, wait-psk-hint
  *                                          ← [CertificateRequest]     wait-hello-done
  *                                          ← ServerHelloDone
  * [Certificate] ClientKeyExchange [CertificateVerify] ChangeCipherSpec Finished →
@@ -71,6 +71,7 @@ type Step =
   | 'wait-server-hello'
   | 'wait-certificate'
   | 'wait-key-exchange'
+  | 'wait-psk-hint'
   | 'wait-hello-done'
   | 'wait-ticket'
   | 'wait-finished'
@@ -82,6 +83,7 @@ const LEGAL: Readonly<Record<Step, readonly number[]>> = {
   'wait-server-hello': [HELLO_VERIFY_REQUEST, SERVER_HELLO],
   'wait-certificate': [CERTIFICATE],
   'wait-key-exchange': [SERVER_KEY_EXCHANGE],
+  'wait-psk-hint': [SERVER_KEY_EXCHANGE, SERVER_HELLO_DONE],
   'wait-hello-done': [CERTIFICATE_REQUEST, SERVER_HELLO_DONE],
   'wait-ticket': [NEW_SESSION_TICKET],
   'wait-finished': [FINISHED],
@@ -245,7 +247,7 @@ export class ClientHandshake implements Handshake {
 
   /** ECDHE_PSK always has a ServerKeyExchange; plain PSK only where there is a hint (RFC 4279 §2). */
   #afterPskHello(): Step {
-    return this.#context.suite.keyExchange === 'ecdhe-psk' ? 'wait-key-exchange' : 'wait-hello-done';
+    return this.#context.suite.keyExchange === 'ecdhe-psk' ? 'wait-key-exchange' : 'wait-psk-hint';
   }
 
   #handleCertificate(message: HandshakeMessage): void {
