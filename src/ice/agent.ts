@@ -1,26 +1,23 @@
 import {
+  canonicalIp,
   DropCounters,
   type DropReason,
   type Env,
   type FiveTuple,
-  formatAddress,
   formatFiveTuple,
   type Instant,
   ipFamily,
   NEVER,
-  parseIp,
   Ring,
   type SansIo,
   type TransmitSlot,
   type TransportAddress,
   UsageError,
 } from '../core/index.ts';
-import { isStun, type StunMessage } from '../stun/index.ts';
-import { encodeGatheringRequest } from './binding.ts';
-import { type IceCandidate, isMdnsName, isUsableHostAddress, type LocalCandidate } from './candidate.ts';
+import { isStun } from '../stun/index.ts';
+import { type IceCandidate, isMdnsName } from './candidate.ts';
 import { deriveConnectionState } from './connection-state.ts';
 import { checkParameters, makeLocalParameters, randomTieBreaker } from './credentials.ts';
-import { Gatherer, type GatheringTask } from './gathering.ts';
 import {
   DISCONNECTED_MS,
   MAX_PAIRS,
@@ -31,7 +28,7 @@ import {
   PAC_TIMEOUT_MS,
   TA_MS,
 } from './limits.ts';
-import { LocalCandidateFactory } from './local-candidates.ts';
+import { LocalGathering } from './local-gathering.ts';
 import { isAlive } from './nomination.ts';
 import type { CandidatePair } from './pair.ts';
 import { RemoteNames } from './remote-names.ts';
@@ -51,16 +48,6 @@ import type {
   StunServerOptions,
 } from './types.ts';
 
-/** A base that a restart announces again. */
-type Base =
-  | { readonly kind: 'host'; readonly address: TransportAddress; readonly options: HostCandidateOptions }
-  | {
-      readonly kind: 'relay';
-      readonly address: TransportAddress;
-      readonly related: TransportAddress;
-      readonly options: RelayedCandidateOptions;
-    };
-
 /**
  * An ICE agent for one data stream with one component (RFC 8445, trickle as in RFC 8838).
  *
@@ -78,17 +65,14 @@ type Base =
 export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   readonly drops: DropCounters = new DropCounters();
   readonly #env: Env;
-  readonly #policy: 'all' | 'relay';
   readonly #host: SessionHost;
   readonly #input: StunInputHost;
-  readonly #gatherer: Gatherer;
-  readonly #factory: LocalCandidateFactory;
+  readonly #gathering: LocalGathering;
   readonly #names: RemoteNames = new RemoteNames(MAX_PENDING_NAMES);
   readonly #events: Ring<IceEvent> = new Ring();
   readonly #out: Ring<{ readonly bytes: Uint8Array; readonly path: FiveTuple }> = new Ring(MAX_QUEUED_DATAGRAMS);
   /** Paths as the shell hands them in, and as pairs hold them: both by identity, for the data path. */
   readonly #pairOfPath = new WeakMap<FiveTuple, CandidatePair>();
-  readonly #bases: Base[] = [];
   #session: IceSession;
   /** The generation before a restart, while its pair still carries the data (RFC 8445 §9). */
   #previous: IceSession | undefined;
@@ -96,8 +80,6 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   #tieBreaker: bigint;
   #roleSwitches = 0;
   #nextId = 1;
-  #gatheringState: IceGatheringState = 'new';
-  #localEnded = false;
   #connectionState: IceConnectionState = 'new';
   #selected: CandidatePair | undefined;
   #selectedChanges = 0;
@@ -110,11 +92,8 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (!(taMs >= MIN_TA_MS)) throw new UsageError(`Ta is at least ${MIN_TA_MS} ms (RFC 8445 §14.2)`);
     const env = options.env;
     this.#env = env;
-    this.#policy = options.policy ?? 'all';
     this.#role = options.role;
     this.#tieBreaker = randomTieBreaker(env);
-    this.#gatherer = new Gatherer(taMs);
-    this.#factory = new LocalCandidateFactory(() => this.#nextId++);
     const agent = this;
     this.#host = {
       env,
@@ -131,7 +110,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
         return agent.#tieBreaker;
       },
       get gathering() {
-        return agent.#gatheringState !== 'complete';
+        return agent.#gathering.state !== 'complete';
       },
       nextId: () => this.#nextId++,
       send: (bytes, path) => this.#send(bytes, path),
@@ -139,14 +118,26 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       switchRole: (role, newTieBreaker) => this.#switchRole(role, newTieBreaker),
     };
     this.#session = new IceSession(this.#host, makeLocalParameters(env, options));
+    this.#gathering = new LocalGathering({
+      env,
+      taMs,
+      policy: options.policy ?? 'all',
+      get session() {
+        return agent.#session;
+      },
+      nextId: () => this.#nextId++,
+      send: (bytes, path) => this.#send(bytes, path),
+      drop: (reason, detail) => this.#drop(reason, detail),
+      emit: (event) => this.#events.push(event),
+    });
     this.#input = {
-      gatherer: this.#gatherer,
+      gatherer: this.#gathering.gatherer,
       get sessions() {
         return agent.#sessions;
       },
       send: (bytes, path) => this.#send(bytes, path),
       drop: (reason, detail) => this.#drop(reason, detail),
-      gathered: (task, response, now) => this.#gathered(task, response, now),
+      gathered: (task, response, now) => this.#gathering.answered(task, response, now),
     };
   }
 
@@ -166,7 +157,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   }
 
   get gatheringState(): IceGatheringState {
-    return this.#gatheringState;
+    return this.#gathering.state;
   }
 
   get connectionState(): IceConnectionState {
@@ -228,19 +219,14 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   /** A bound socket (RFC 8445 §5.1.1.1). One that makes no candidate (§5.1.1.1's address rules) is ignored. */
   addHostCandidate(base: TransportAddress, now: Instant, options: HostCandidateOptions = {}): void {
     this.#requireOpen();
-    if (!isUsableHostAddress(base.ip)) {
-      this.#drop('bad-value', 'host address');
-      return;
-    }
-    const entry: Base = { kind: 'host', address: base, options };
-    if (this.#announce(entry)) this.#bases.push(entry);
+    this.#gathering.addHost(base, options);
     this.#refresh(now);
   }
 
   /** Asks the server for the mapped address of every UDP base of its family (RFC 8445 §5.1.1.2). */
   addStunServer(server: TransportAddress, now: Instant, options: StunServerOptions = {}): void {
     this.#requireOpen();
-    if (!this.#gatherer.addServer({ address: server, url: options.url })) this.#drop('limit', 'STUN servers');
+    this.#gathering.addServer(server, options);
     this.#refresh(now);
   }
 
@@ -252,8 +238,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     now: Instant,
   ): void {
     this.#requireOpen();
-    const entry: Base = { kind: 'relay', address: relayed, related: relatedAddress, options };
-    if (this.#announce(entry)) this.#bases.push(entry);
+    this.#gathering.addRelayed(relayed, relatedAddress, options);
     this.#refresh(now);
   }
 
@@ -262,16 +247,14 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
    * generations. Its candidate has been signalled and stays so.
    */
   removeLocalBase(base: TransportAddress, now: Instant): void {
-    const key = formatAddress(base);
-    const kept = this.#bases.filter((entry) => formatAddress(entry.address) !== key);
-    this.#bases.splice(0, this.#bases.length, ...kept);
+    this.#gathering.removeBase(base);
     for (const session of this.#sessions) session.removeBase(base);
     this.#refresh(now);
   }
 
   /** No more bases or servers will be added: gathering is complete when the transactions are. */
   endOfLocalCandidates(now: Instant): void {
-    this.#localEnded = true;
+    this.#gathering.end();
     this.#refresh(now);
   }
 
@@ -285,8 +268,9 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       this.#drop('unsupported', 'component');
       return;
     }
-    if (parseIp(candidate.address) !== undefined) {
-      if (isUsableRemote(candidate)) this.#session.addRemote(candidate);
+    const address = canonicalIp(candidate.address);
+    if (address !== undefined) {
+      if (isUsableRemote(address, candidate.port)) this.#session.addRemote({ ...candidate, address });
       else this.#drop('bad-value', 'remote address');
     } else if (!isMdnsName(candidate.address)) {
       this.#drop('unsupported', 'FQDN candidate'); // RFC 8839 §5.1: MUST be ignored
@@ -306,7 +290,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   /** The peer's end-of-candidates (RFC 8838 §14). */
   endOfRemoteCandidates(now: Instant): void {
-    this.#session.remoteEnded = true;
+    this.#session.selection.remoteEnded = true;
     this.#refresh(now);
   }
 
@@ -320,7 +304,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     const old = this.#session;
     const older = this.#previous;
     // Two restarts in a row: the generation that carries the data is the one to keep.
-    this.#previous = older !== undefined && old.selected === undefined ? older : old;
+    this.#previous = older !== undefined && old.selection.selected === undefined ? older : old;
     if (this.#previous !== old) old.stop();
     else older?.stop();
     this.#begin(makeLocalParameters(this.#env, parameters), now);
@@ -336,7 +320,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     this.#session.stop();
     this.#session = previous;
     this.#previous = undefined;
-    this.#localEnded = true;
+    this.#gathering.end();
     this.#refresh(now);
   }
 
@@ -346,7 +330,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     this.#closed = true;
     for (const session of this.#sessions) session.stop();
     this.#previous = undefined;
-    this.#gatherer.reset();
+    this.#gathering.gatherer.reset();
     this.#names.clear();
     this.#out.clear();
     this.#nextTimeout = NEVER;
@@ -391,12 +375,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   handleTimeout(now: Instant): void {
     if (this.#closed) return;
     for (const session of this.#sessions) session.handleTimeout(now);
-    const { requests } = this.#gatherer;
-    for (let due = requests.due(now); due !== undefined; due = requests.due(now)) {
-      const { request, resend } = due;
-      if (resend) this.#send(request.bytes, request.path);
-      else if (!request.context.keepalive) this.#serverError(request.context, 701, 'no answer');
-    }
+    this.#gathering.handleTimeout(now);
     this.#refresh(now);
   }
 
@@ -404,7 +383,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (this.#closed) return false;
     if (this.#out.length === 0) {
       this.#session.pump(now);
-      this.#pumpGathering(now);
+      this.#gathering.pump(now);
       this.#refresh(now);
     }
     const datagram = this.#out.shift();
@@ -423,8 +402,6 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     return this.#nextTimeout;
   }
 
-  // ---------------------------------------------------------------- gathering
-
   get #sessions(): readonly IceSession[] {
     return this.#previous === undefined ? [this.#session] : [this.#session, this.#previous];
   }
@@ -432,60 +409,9 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   #begin(local: IceParameters, now: Instant): void {
     this.#session = new IceSession(this.#host, local);
     this.#roleSwitches = 0;
-    this.#gatherer.reset();
     this.#names.clear();
-    this.#localEnded = false;
-    for (const base of this.#bases) this.#announce(base);
+    this.#gathering.begin();
     this.#refresh(now);
-  }
-
-  #announce(base: Base): boolean {
-    const { ufrag } = this.#session.local;
-    if (base.kind === 'relay') {
-      return this.#addLocal(this.#factory.relayed(base.address, base.related, base.options, ufrag));
-    }
-    const host = this.#factory.host(base.address, base.options, ufrag);
-    if (this.#policy === 'relay' || !this.#addLocal(host)) return false;
-    this.#gatherer.addHost(host);
-    return true;
-  }
-
-  #addLocal(local: LocalCandidate): boolean {
-    if (!this.#session.addLocal(local)) {
-      this.#drop('limit', 'local candidates');
-      return false;
-    }
-    this.#events.push({ type: 'candidate', candidate: local.candidate });
-    return true;
-  }
-
-  #pumpGathering(now: Instant): void {
-    const task = this.#gatherer.next(now);
-    if (task === undefined) return;
-    const { id, bytes } = encodeGatheringRequest(this.#env);
-    this.#gatherer.sent(id, bytes, task, now);
-    this.#send(bytes, task.path);
-  }
-
-  /** A STUN server answered (RFC 8445 §5.1.1.2). */
-  #gathered(task: GatheringTask, response: StunMessage, now: Instant): void {
-    if (task.keepalive) return;
-    if (response.messageClass === 'error') {
-      const { code, reason } = response.require('ERROR-CODE');
-      this.#serverError(task, code, reason);
-      return;
-    }
-    const mapped = response.get('XOR-MAPPED-ADDRESS') ?? response.require('MAPPED-ADDRESS');
-    const { host, server } = task;
-    this.#gatherer.keepAlive(task, now);
-    // RFC 8445 §5.1.3: redundant with its base, or with what another server has found.
-    if (this.#session.book.knowsLocal(host.base, mapped)) return;
-    this.#addLocal(this.#factory.serverReflexive(host, mapped, formatAddress(server.address), server.url));
-  }
-
-  #serverError(task: GatheringTask, code: number, reason: string): void {
-    const { address: server, url } = task.server;
-    this.#events.push({ type: 'server-error', server, base: task.host.base, url, code, reason });
   }
 
   // ---------------------------------------------------------------- what follows from a change
@@ -493,17 +419,17 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   /** After everything that may have changed something: selection, states, timer. */
   #refresh(now: Instant): void {
     if (this.#closed) return;
-    for (const session of this.#sessions) session.select(now);
-    if (this.#session.selected !== undefined && this.#previous !== undefined) {
+    for (const session of this.#sessions) session.selection.select(now);
+    if (this.#session.selection.selected !== undefined && this.#previous !== undefined) {
       this.#previous.stop();
       this.#previous = undefined;
     }
-    this.#setSelected(this.#session.selected ?? this.#previous?.selected);
-    this.#setGatheringState();
+    this.#setSelected(this.#session.selection.selected ?? this.#previous?.selection.selected);
+    this.#gathering.refresh();
     this.#judge(now);
     this.#setConnectionState(this.#deriveState(now), 'refresh');
-    if (this.#connectionState === 'completed') this.#gatherer.stopKeepalives();
-    this.#nextTimeout = this.#gatherer.nextTimeout();
+    if (this.#connectionState === 'completed') this.#gathering.gatherer.stopKeepalives();
+    this.#nextTimeout = this.#gathering.gatherer.nextTimeout();
     for (const session of this.#sessions) this.#nextTimeout = Math.min(this.#nextTimeout, session.nextTimeout());
     if (!this.#session.failed && this.#session.pacDeadline > now) {
       this.#nextTimeout = Math.min(this.#nextTimeout, this.#session.pacDeadline);
@@ -520,25 +446,12 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     this.#events.push({ type: 'selected-pair', path: pair?.path, pair: selected });
   }
 
-  #setGatheringState(): void {
-    const started = this.#bases.length > 0 || this.#localEnded || this.#gatheringState !== 'new';
-    const complete = this.#localEnded && this.#gatherer.idle;
-    const state = complete ? 'complete' : started ? 'gathering' : 'new';
-    if (state === this.#gatheringState) return;
-    // W3C: from new to complete only by way of gathering.
-    if (this.#gatheringState === 'new' && state === 'complete') {
-      this.#events.push({ type: 'gathering-state', state: 'gathering' });
-    }
-    this.#gatheringState = state;
-    this.#events.push({ type: 'gathering-state', state });
-  }
-
   /** RFC 8445 §7.2.5.4 with RFC 8838 §8 and RFC 8863 §4: the verdict that this generation has failed. */
   #judge(now: Instant): void {
     const session = this.#session;
     if (session.failed || this.#selected !== undefined || now < session.pacDeadline) return;
     // The PAC timer also stands in for an end-of-candidates that never comes (RFC 8863 §5).
-    if (session.pending || !this.#gatherer.idle) return;
+    if (session.pending || !this.#gathering.gatherer.idle) return;
     session.stop();
     this.#previous?.stop();
     this.#previous = undefined;
@@ -552,12 +465,12 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       failed: session.failed,
       hasSelected: selected !== undefined,
       alive: selected !== undefined && isAlive(selected, now, this.#host.disconnectedMs),
-      nominated: session.nominated !== undefined && session.nominated === selected,
+      nominated: session.selection.nominated !== undefined && session.selection.nominated === selected,
       pending: session.pending,
       hasRemote: session.book.remotes.length > 0,
       hasPairs: session.checklist.pairs.length > 0,
-      gathered: this.#gatheringState === 'complete',
-      remoteEnded: session.remoteEnded,
+      gathered: this.#gathering.state === 'complete',
+      remoteEnded: session.selection.remoteEnded,
     });
   }
 
@@ -607,8 +520,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 }
 
 /** Something a check can be sent to. Active TCP candidates have no port of their own (RFC 6544 §4.5: "9"). */
-function isUsableRemote(candidate: IceCandidate): boolean {
-  const { address, port } = candidate;
+function isUsableRemote(address: string, port: number): boolean {
   if (port === 0) return false;
   if (ipFamily(address) === 6) return address !== '::' && !/^ff/.test(address);
   const first = Number(address.slice(0, address.indexOf('.')));

@@ -41,9 +41,9 @@ export function scheduleNextConsent(pair: CandidatePair, env: Env, now: Instant)
 export function isKeptWarm(
   pair: CandidatePair,
   checklist: Checklist,
-  selected: CandidatePair | undefined,
-  nominated: CandidatePair | undefined,
+  selection: { readonly selected: CandidatePair | undefined; readonly nominated: CandidatePair | undefined },
 ): boolean {
+  const { selected, nominated } = selection;
   if (pair === selected || pair === nominated) return true;
   const others = checklist.pairs.filter((other) => other.valid && other !== selected && other !== nominated);
   const rank = others.indexOf(pair);

@@ -6,6 +6,7 @@ import {
   ipFamily,
   NEVER,
   Ring,
+  sameAddress,
   type TransportAddress,
 } from '../core/index.ts';
 import type { LocalCandidate } from './candidate.ts';
@@ -65,6 +66,17 @@ export class Gatherer {
     if (host.protocol !== 'udp') return;
     this.#hosts.push(host);
     for (const server of this.#servers) this.#plan(host, server);
+  }
+
+  /** The socket is gone. */
+  removeHost(base: TransportAddress): void {
+    const kept = this.#hosts.filter((host) => !sameAddress(host.base, base));
+    this.#hosts.splice(0, this.#hosts.length, ...kept);
+    const waiting = [...this.#waiting].filter((task) => !sameAddress(task.host.base, base));
+    this.#waiting.clear();
+    for (const task of waiting) this.#waiting.push(task);
+    this.#found = this.#found.filter(({ task }) => !sameAddress(task.host.base, base));
+    this.requests.deleteIf((request) => sameAddress(request.path.local, base));
   }
 
   /** A new generation: everything is asked again, from hosts that are added again. */

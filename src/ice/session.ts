@@ -1,6 +1,4 @@
 import {
-  type DropReason,
-  type Env,
   type FiveTuple,
   formatFiveTuple,
   type Instant,
@@ -14,51 +12,28 @@ import {
   type CheckResponse,
   encodeBindingError,
   encodeBindingSuccess,
-  encodeCheck,
   FORBIDDEN,
   ROLE_CONFLICT,
 } from './binding.ts';
 import { canPair, type IceCandidate, type LocalCandidate, type RemoteCandidate } from './candidate.ts';
 import { CandidateBook } from './candidate-book.ts';
 import { Checklist } from './checklist.ts';
+import { type CheckContext, type CheckHost, CheckSender } from './checks.ts';
 import { isKeptWarm, renewConsent, renewConsentOfLite, scheduleNextConsent } from './consent.ts';
-import { MAX_CHECK_TRANSACTIONS, MIN_RTO_MS, PROBE_SHARE } from './limits.ts';
-import { bestValid, isAlive, nominationDue, replacesNomination, silentAt } from './nomination.ts';
 import { CandidatePair } from './pair.ts';
 import { EarlyChecks, ReplayFilter } from './peer-requests.ts';
-import { type PendingRequest, RequestTable } from './requests.ts';
+import type { PendingRequest } from './requests.ts';
+import { PairSelection, type SelectionHost } from './selection.ts';
 import type { IceParameters, IceRole } from './types.ts';
 
 /** What a session needs of its agent. */
-export interface SessionHost {
-  readonly env: Env;
-  readonly role: IceRole;
-  readonly tieBreaker: bigint;
+export interface SessionHost extends SelectionHost, CheckHost {
   readonly lite: boolean;
-  readonly taMs: number;
   readonly maxPairs: number;
   readonly pacTimeoutMs: number;
-  readonly disconnectedMs: number;
-  readonly useValidPairs: boolean;
-  /** Local candidates may still come. */
-  readonly gathering: boolean;
   nextId(): number;
-  send(bytes: Uint8Array, path: FiveTuple): void;
-  drop(reason: DropReason, detail: string): void;
   /** RFC 8445 §7.3.1.1 and §7.2.5.1. False when the bound on switches is reached. */
   switchRole(role: IceRole, newTieBreaker: boolean): boolean;
-}
-
-/** What a check or consent request was sent for. */
-interface CheckContext {
-  readonly kind: 'check' | 'consent';
-  readonly pair: CandidatePair;
-  /** The role its attribute claimed. */
-  readonly role: IceRole;
-  /** It carried USE-CANDIDATE. */
-  readonly nominating: boolean;
-  /** Its PRIORITY attribute: the priority of a peer-reflexive candidate that it discovers. */
-  readonly priority: number;
 }
 
 /**
@@ -73,32 +48,16 @@ export class IceSession {
   readonly local: IceParameters;
   readonly localKey: IntegrityKey;
   readonly checklist: Checklist;
-  readonly requests: RequestTable<CheckContext> = new RequestTable(MAX_CHECK_TRANSACTIONS);
+  readonly checks: CheckSender;
   readonly book: CandidateBook;
+  readonly selection: PairSelection;
   remote: IceParameters | undefined;
-  remoteKey: IntegrityKey | undefined;
-  /** Where data goes. Set by `select`. */
-  selected: CandidatePair | undefined;
-  nominated: CandidatePair | undefined;
-  /** No more candidates of the peer (RFC 8838 §14). */
-  remoteEnded = false;
   /** RFC 8863 §4: no verdict of failure before. */
   pacDeadline: Instant = NEVER;
   /** Nothing is sent or answered any more. */
   failed = false;
-  /** A nominated pair has ended the forming of pairs (RFC 8445 §8.1.2). */
-  #concluded = false;
-  /** The selected pair is being probed, or all pairs checked again, because it is silent. */
-  #probing = false;
-  #recovering = false;
-  #nominating: CandidatePair | undefined;
-  #firstValidAt: Instant = NEVER;
-  #nextCheckAt: Instant = -NEVER;
-  /** When a held-back nomination is due; `pump` recomputes it. */
-  #nominationAt: Instant = NEVER;
   readonly #early: EarlyChecks = new EarlyChecks();
   readonly #replays: ReplayFilter = new ReplayFilter();
-  #taMs: number;
   readonly #host: SessionHost;
 
   constructor(host: SessionHost, local: IceParameters) {
@@ -107,7 +66,8 @@ export class IceSession {
     this.localKey = new IntegrityKey(host.env.crypto, shortTermKey(local.pwd));
     this.checklist = new Checklist(host.maxPairs);
     this.book = new CandidateBook(() => host.nextId());
-    this.#taMs = host.taMs;
+    this.selection = new PairSelection(host, this.checklist);
+    this.checks = new CheckSender(host, this.checklist, local.ufrag);
   }
 
   // ---------------------------------------------------------------- candidates and pairs
@@ -115,9 +75,8 @@ export class IceSession {
   /** RFC 8445 §7.2.2: from now on checks can be sent. */
   setRemote(remote: IceParameters, now: Instant): void {
     this.remote = remote;
-    this.remoteKey = new IntegrityKey(this.#host.env.crypto, shortTermKey(remote.pwd));
+    this.checks.setRemote(remote);
     this.pacDeadline = now + this.#host.pacTimeoutMs;
-    this.#taMs = Math.max(this.#host.taMs, remote.pacingMs ?? 0); // RFC 8445 §14.2: both use the higher
     for (const stale of this.book.remotes.filter((r) => !this.#ofGeneration(r.candidate))) {
       this.book.removeRemote(stale);
       for (const pair of this.checklist.pairs.filter((p) => p.remote === stale)) this.checklist.remove(pair);
@@ -132,7 +91,7 @@ export class IceSession {
   /** False: the bound on candidates is reached. */
   addLocal(local: LocalCandidate): boolean {
     if (!this.book.addLocal(local)) return false;
-    if (!this.#concluded) for (const remote of this.book.remotes) this.#formPair(local, remote);
+    if (!this.selection.concluded) for (const remote of this.book.remotes) this.#formPair(local, remote);
     return true;
   }
 
@@ -153,7 +112,7 @@ export class IceSession {
     }
     const remote = this.book.addRemote(candidate);
     if (remote === undefined) this.#host.drop('limit', 'remote candidates');
-    else if (!this.#concluded) for (const local of this.book.locals) this.#formPair(local, remote);
+    else if (!this.selection.concluded) for (const local of this.book.locals) this.#formPair(local, remote);
   }
 
   /** The socket is gone: no check can leave it. */
@@ -183,54 +142,25 @@ export class IceSession {
   /** Sends what is due: the nomination, and one ordinary or triggered check per Ta (RFC 8445 §6.1.4.2). */
   pump(now: Instant): void {
     if (!this.#active) return;
-    this.#nominate(now);
-    if (now < this.#nextCheckAt) return;
+    const nominee = this.selection.due(now);
+    if (nominee !== undefined) {
+      nominee.useCandidate = true;
+      // Not held back by Ta: the path has just carried a check both ways, so it opens no binding in a NAT (RFC 8445 §14.2).
+      this.#check(nominee, now);
+    }
+    if (now < this.checks.nextAt) return;
     const pair = this.checklist.next();
     if (pair === undefined) return;
-    // From the last deadline while busy, so that a late driver does not slow the checks down; from now after idling.
-    this.#nextCheckAt = (now - this.#nextCheckAt < this.#taMs ? this.#nextCheckAt : now) + this.#taMs;
+    this.checks.takeTurn(now);
     this.#check(pair, now);
   }
 
   get #active(): boolean {
-    return this.remoteKey !== undefined && !this.failed && !this.#host.lite;
+    return this.remote !== undefined && !this.failed && !this.#host.lite;
   }
 
-  /** RFC 8445 §7.2.4. */
   #check(pair: CandidatePair, now: Instant): void {
-    const nominating = pair.useCandidate && this.#host.role === 'controlling';
-    pair.useCandidate = false;
-    // RFC 8445 §14.3 lets the RTO grow with the number of checks, so that each first transmission leaves before any
-    // retransmission. Linear in the checks under way: the product of the formula would wait minutes with 100 pairs.
-    const rtoMs = Math.max(MIN_RTO_MS, this.#taMs * this.checklist.load);
-    pair.state = 'in-progress';
-    if (!this.#request(pair, 'check', nominating, { rtoMs }, now)) this.#fail(pair);
-  }
-
-  /** Builds, registers and sends a check or consent request. */
-  #request(
-    pair: CandidatePair,
-    kind: CheckContext['kind'],
-    nominating: boolean,
-    schedule: { rtoMs: number; maxSends?: number },
-    now: Instant,
-  ): boolean {
-    const { remote, remoteKey } = this;
-    if (remote === undefined || remoteKey === undefined) return false;
-    if (this.requests.full) {
-      this.#host.drop('limit', 'check transactions');
-      return false;
-    }
-    const { env, role, tieBreaker } = this.#host;
-    const priority = pair.local.prflxPriority;
-    const username = `${remote.ufrag}:${this.local.ufrag}`;
-    const check = { username, key: remoteKey, priority, role, tieBreaker, useCandidate: nominating };
-    const { id, bytes } = encodeCheck(env, check);
-    this.requests.start(id, bytes, pair.path, { kind, pair, role, nominating, priority }, schedule, now);
-    if (kind === 'consent') pair.consentRequestsSent++;
-    else pair.requestsSent++;
-    this.#host.send(bytes, pair.path);
-    return true;
+    if (!this.checks.check(pair, now)) this.#fail(pair);
   }
 
   // ---------------------------------------------------------------- requests in
@@ -288,7 +218,7 @@ export class IceSession {
   }
 
   roleChanged(): void {
-    this.#nominating = undefined;
+    this.selection.nominating = undefined;
     for (const pair of this.checklist.pairs) pair.useCandidate = false;
     this.checklist.reorder(this.#host.role);
   }
@@ -324,9 +254,7 @@ export class IceSession {
 
   /** RFC 8445 §7.3.1.4. */
   #trigger(pair: CandidatePair): void {
-    for (const request of this.requests.values()) {
-      if (request.context.pair === pair && request.context.kind === 'check') this.requests.cancel(request);
-    }
+    this.checks.cancel((other) => other === pair);
     this.checklist.trigger(pair);
   }
 
@@ -348,7 +276,7 @@ export class IceSession {
     const symmetric = formatFiveTuple(path) === formatFiveTuple(pending.path);
     if (!symmetric) this.#host.drop('unknown-path', 'response from elsewhere');
     if (!symmetric && kind === 'consent') return; // proves nothing about the pair
-    this.requests.delete(pending.id);
+    this.checks.requests.delete(pending.id);
     if (!symmetric) {
       this.#fail(pair); // RFC 8445 §7.2.5.2.1
       return;
@@ -360,7 +288,7 @@ export class IceSession {
       return;
     }
     if (response.type === 'error') {
-      this.#handleError(response.code, pending, now);
+      this.#handleError(response.code, pending);
       return;
     }
     if (response.mapped === undefined) {
@@ -377,16 +305,16 @@ export class IceSession {
   #succeed(pair: CandidatePair, mapped: TransportAddress, context: CheckContext, now: Instant): void {
     pair.validLocal = this.book.mappedOf(pair.local, mapped, context.priority, this.local.ufrag);
     pair.state = 'succeeded';
-    this.#firstValidAt = Math.min(this.#firstValidAt, now);
+    this.selection.noteSuccess(now);
     this.checklist.reorder(this.#host.role);
     this.checklist.unfreeze(pair.foundation);
-    if (this.#nominating === pair && context.nominating) this.#nominating = undefined;
+    if (this.selection.nominating === pair && context.nominating) this.selection.nominating = undefined;
     const ours = context.nominating && this.#host.role === 'controlling';
     const theirs = pair.nominateOnSuccess && this.#host.role === 'controlled';
     if (ours || theirs) this.#setNominated(pair, now);
   }
 
-  #handleError(code: number, pending: PendingRequest<CheckContext>, now: Instant): void {
+  #handleError(code: number, pending: PendingRequest<CheckContext>): void {
     const { pair, role, kind } = pending.context;
     if (code === ROLE_CONFLICT) {
       // RFC 8445 §7.2.5.1. When our role has changed since, the check is only repeated.
@@ -399,9 +327,9 @@ export class IceSession {
       return;
     }
     if (code === FORBIDDEN) {
-      this.#revokeConsent(pair, now);
+      this.#revokeConsent(pair); // RFC 7675 §5.2
       return;
-    } // RFC 7675 §5.2
+    }
     if (kind === 'check') this.#fail(pair); // RFC 8445 §7.2.5.2.4
   }
 
@@ -415,14 +343,12 @@ export class IceSession {
     pair.consentExpiresAt = NEVER;
     pair.nominateOnSuccess = false;
     pair.useCandidate = false;
-    if (this.#nominating === pair) this.#nominating = undefined;
-    if (this.nominated === pair) this.nominated = undefined;
-    pair.nominated = false;
+    this.selection.forget(pair);
     // RFC 7675 §5.1: "All outstanding STUN consent transactions for a candidate pair MUST be discarded".
-    this.requests.deleteIf((request) => request.context.pair === pair);
+    this.checks.requests.deleteIf((request) => request.context.pair === pair);
   }
 
-  #revokeConsent(pair: CandidatePair, _now: Instant): void {
+  #revokeConsent(pair: CandidatePair): void {
     pair.consentLost = pair.wasSelected;
     this.#fail(pair);
   }
@@ -430,58 +356,22 @@ export class IceSession {
   /** RFC 8445 §7.2.5.3.4, §7.3.1.5 and §8.1.2. */
   #setNominated(pair: CandidatePair, now: Instant): void {
     pair.nominateOnSuccess = false;
-    const current = this.nominated;
-    if (current === pair) return;
-    const alive = current !== undefined && isAlive(current, now, this.#host.disconnectedMs);
-    if (this.#host.role === 'controlled' && !replacesNomination(current, pair, alive, now)) return;
-    if (current !== undefined) current.nominated = false;
-    pair.nominated = true;
-    this.nominated = pair;
-    this.#conclude();
+    if (this.selection.nominate(pair, now)) this.#conclude();
   }
 
   /** RFC 8445 §8.1.2: pairs that were not checked yet leave the list; checks under way are not repeated. */
   #conclude(): void {
-    this.#concluded = true;
     for (const pair of [...this.checklist.pairs]) {
       if (pair.state === 'frozen' || (pair.state === 'waiting' && !pair.authenticated)) this.checklist.remove(pair);
     }
-    for (const request of this.requests.values()) {
-      if (request.context.kind === 'check' && !request.context.pair.authenticated) this.requests.cancel(request);
-    }
-  }
-
-  /** RFC 8445 §8.1.1, regular nomination; again for another pair only when the nominated one is dead or silent. */
-  #nominate(now: Instant): void {
-    const best = this.#toNominate(now);
-    this.#nominationAt = best === undefined ? NEVER : this.#nominationDueAt(best);
-    if (best === undefined || now < this.#nominationAt) return;
-    this.#nominationAt = NEVER;
-    this.#nominating = best;
-    best.useCandidate = true;
-    // Not held back by Ta: the path has just carried a check both ways, so it opens no binding in any NAT (RFC 8445 §14.2).
-    this.#check(best, now);
-  }
-
-  #toNominate(now: Instant): CandidatePair | undefined {
-    if (this.#host.role !== 'controlling' || this.#nominating !== undefined || !this.#active) return undefined;
-    const alive = (pair: CandidatePair) => isAlive(pair, now, this.#host.disconnectedMs);
-    if (this.nominated?.valid && alive(this.nominated)) return undefined;
-    const best = bestValid(this.checklist, (pair) => alive(pair) && pair.state === 'succeeded');
-    return best === this.nominated ? undefined : best;
-  }
-
-  #nominationDueAt(best: CandidatePair): Instant {
-    if (this.#concluded) return -NEVER;
-    const moreToCome = this.#host.gathering || !this.remoteEnded;
-    return nominationDue(this.checklist, best, this.#firstValidAt, moreToCome);
+    this.checks.cancel((pair) => !pair.authenticated);
   }
 
   // ---------------------------------------------------------------- time
 
   handleTimeout(now: Instant): void {
     if (this.failed) return;
-    for (let due = this.requests.due(now); due !== undefined; due = this.requests.due(now)) {
+    for (let due = this.checks.requests.due(now); due !== undefined; due = this.checks.requests.due(now)) {
       const { request, resend } = due;
       if (!resend) this.#timedOut(request);
       else {
@@ -490,7 +380,7 @@ export class IceSession {
       }
     }
     for (const pair of this.checklist.pairs) {
-      if (pair.consentExpiresAt <= now) this.#revokeConsent(pair, now);
+      if (pair.consentExpiresAt <= now) this.#revokeConsent(pair);
       else if (pair.consentAt <= now) this.#consentDue(pair, now);
     }
     this.#noticeSilence(now);
@@ -500,9 +390,7 @@ export class IceSession {
   #timedOut(request: PendingRequest<CheckContext>): void {
     const { pair, kind, nominating } = request.context;
     if (kind === 'consent' || pair.removed) return;
-    for (const other of this.requests.values()) {
-      if (other.context.pair === pair && other.context.kind === 'check') return;
-    }
+    if (this.checks.isChecking(pair)) return;
     // A probe whose answers were all lost, while consent checks were answered.
     if (pair.valid && !nominating && pair.answeredAt > request.startedAt) pair.state = 'succeeded';
     else if (pair.state === 'in-progress' || nominating) this.#fail(pair);
@@ -511,55 +399,30 @@ export class IceSession {
   /** RFC 7675 §5.1: each consent check has its own transaction and is sent once. */
   #consentDue(pair: CandidatePair, now: Instant): void {
     scheduleNextConsent(pair, this.#host.env, now);
-    if (isKeptWarm(pair, this.checklist, this.selected, this.nominated))
-      this.#request(pair, 'consent', this.#repeatsNomination(pair), { rtoMs: MIN_RTO_MS, maxSends: 1 }, now);
+    const warm = isKeptWarm(pair, this.checklist, this.selection);
+    if (warm) this.checks.consent(pair, this.#repeatsNomination(pair), now);
   }
 
   /** Like libwebrtc: a peer that lost the nomination, or weighs two, learns it again from each consent check. */
   #repeatsNomination(pair: CandidatePair): boolean {
-    return pair === this.nominated && this.#host.role === 'controlling';
+    return pair === this.selection.nominated && this.#host.role === 'controlling';
   }
 
-  /** The selected pair is silent: all that could carry data is checked again, once per silence. */
+  /** Once per silence of the selected pair: it is probed; later all that could carry data is checked again. */
   #noticeSilence(now: Instant): void {
-    const { selected } = this;
-    const { disconnectedMs } = this.#host;
-    if (selected !== undefined && !this.#probing && !isAlive(selected, now, PROBE_SHARE * disconnectedMs)) {
-      this.#probing = true;
-      if (this.#active && selected.state === 'succeeded') this.checklist.trigger(selected);
+    const { selected } = this.selection;
+    const todo = this.selection.silence(now);
+    if (selected === undefined || todo === 'none' || !this.#active) return;
+    if (todo === 'probe') {
+      if (selected.state === 'succeeded') this.checklist.trigger(selected);
+      return;
     }
-    if (selected === undefined || this.#recovering || isAlive(selected, now, this.#host.disconnectedMs)) return;
-    this.#recovering = true; // until `select` finds the pair alive
-    if (!this.#active) return;
-    this.#concluded = false;
     for (const local of this.book.locals) for (const remote of this.book.remotes) this.#formPair(local, remote);
     this.checklist.trigger(selected);
     for (const pair of this.checklist.pairs) {
-      if (pair !== selected && !pair.consentLost && (pair.valid || pair.state === 'failed'))
-        this.checklist.trigger(pair);
+      const again = pair !== selected && !pair.consentLost && (pair.valid || pair.state === 'failed');
+      if (again) this.checklist.trigger(pair);
     }
-  }
-
-  /** Chooses where data goes; called after everything that may change it. */
-  select(now: Instant): void {
-    const { disconnectedMs, useValidPairs } = this.#host;
-    const alive = (pair: CandidatePair) => isAlive(pair, now, disconnectedMs);
-    const { nominated } = this;
-    let choice = nominated;
-    if (useValidPairs && (nominated === undefined || !alive(nominated))) {
-      choice =
-        bestValid(this.checklist, alive) ?? nominated ?? this.#stillValid() ?? bestValid(this.checklist, () => true);
-    }
-    if (choice !== undefined) {
-      choice.wasSelected = true;
-      if (alive(choice)) this.#recovering = false;
-      if (isAlive(choice, now, PROBE_SHARE * disconnectedMs)) this.#probing = false;
-    }
-    this.selected = choice;
-  }
-
-  #stillValid(): CandidatePair | undefined {
-    return this.selected?.valid ? this.selected : undefined;
   }
 
   /** The peer has proved itself over this path, by `formatFiveTuple`. Also before its credentials are known. */
@@ -575,19 +438,15 @@ export class IceSession {
   /** The end: no timer, no request, no answer. */
   stop(): void {
     this.failed = true;
-    this.requests.deleteIf(() => true);
+    this.checks.requests.deleteIf(() => true);
     for (const pair of this.checklist.pairs) if (pair.pending) pair.state = 'failed';
   }
 
   nextTimeout(): Instant {
     if (this.failed) return NEVER;
-    let at = Math.min(this.requests.next(), this.#nominationAt);
+    let at = Math.min(this.checks.requests.next(), this.selection.nextTimeout());
     for (const pair of this.checklist.pairs) at = Math.min(at, pair.consentAt, pair.consentExpiresAt);
-    if (this.selected !== undefined && !this.#recovering) {
-      const share = this.#probing ? 1 : PROBE_SHARE;
-      at = Math.min(at, silentAt(this.selected, share * this.#host.disconnectedMs));
-    }
-    if (this.#active && this.checklist.hasNext) at = Math.min(at, this.#nextCheckAt);
+    if (this.#active && this.checklist.hasNext) at = Math.min(at, this.checks.nextAt);
     return at;
   }
 }

@@ -78,9 +78,9 @@ function handleRequest(host: StunInputHost, message: StunMessage, path: FiveTupl
 function handleResponse(host: StunInputHost, message: StunMessage, path: FiveTuple, now: Instant): void {
   const id = transactionKey(message.transactionId);
   for (const session of host.sessions) {
-    const pending = session.requests.get(id);
+    const pending = session.checks.requests.get(id);
     if (pending === undefined) continue;
-    const key = session.remoteKey;
+    const key = session.checks.remoteKey;
     if (integrityAlgorithm(message) === undefined || key === undefined) {
       host.drop('unauthenticated', 'response');
       return;

@@ -1,0 +1,178 @@
+import {
+  type Env,
+  type FiveTuple,
+  formatAddress,
+  type Instant,
+  sameAddress,
+  type TransportAddress,
+} from '../core/index.ts';
+import type { StunMessage } from '../stun/index.ts';
+import { encodeGatheringRequest } from './binding.ts';
+import { isUsableHostAddress, type LocalCandidate } from './candidate.ts';
+import { Gatherer, type GatheringTask } from './gathering.ts';
+import { LocalCandidateFactory } from './local-candidates.ts';
+import type { IceSession } from './session.ts';
+import type {
+  HostCandidateOptions,
+  IceEvent,
+  IceGatheringState,
+  RelayedCandidateOptions,
+  StunServerOptions,
+} from './types.ts';
+
+/** A base that a restart announces again. */
+type Base =
+  | { readonly kind: 'host'; readonly address: TransportAddress; readonly options: HostCandidateOptions }
+  | {
+      readonly kind: 'relay';
+      readonly address: TransportAddress;
+      readonly related: TransportAddress;
+      readonly options: RelayedCandidateOptions;
+    };
+
+/** What gathering needs of its agent. */
+export interface GatheringHost {
+  readonly env: Env;
+  readonly taMs: number;
+  readonly policy: 'all' | 'relay';
+  /** The current generation. */
+  readonly session: IceSession;
+  nextId(): number;
+  send(bytes: Uint8Array, path: FiveTuple): void;
+  drop(reason: 'limit' | 'bad-value', detail: string): void;
+  emit(event: IceEvent): void;
+}
+
+/**
+ * Our side of the candidates (RFC 8445 §5.1.1): which bases there are, what STUN servers say about them, when it is
+ * complete. Outlives restarts: `begin` announces every base again in the new generation.
+ */
+export class LocalGathering {
+  readonly #host: GatheringHost;
+  readonly #factory: LocalCandidateFactory;
+  readonly #bases: Base[] = [];
+  readonly gatherer: Gatherer;
+  #ended = false;
+  #state: IceGatheringState = 'new';
+
+  constructor(host: GatheringHost) {
+    this.#host = host;
+    this.#factory = new LocalCandidateFactory(() => host.nextId());
+    this.gatherer = new Gatherer(host.taMs);
+  }
+
+  get state(): IceGatheringState {
+    return this.#state;
+  }
+
+  /** A new generation. */
+  begin(): void {
+    this.gatherer.reset();
+    this.#ended = false;
+    for (const base of this.#bases) this.#announce(base);
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  addHost(address: TransportAddress, options: HostCandidateOptions): void {
+    if (!isUsableHostAddress(address.ip)) this.#host.drop('bad-value', 'host address');
+    else this.#add({ kind: 'host', address, options });
+  }
+
+  addRelayed(address: TransportAddress, related: TransportAddress, options: RelayedCandidateOptions): void {
+    this.#add({ kind: 'relay', address, related, options });
+  }
+
+  addServer(address: TransportAddress, options: StunServerOptions): void {
+    if (!this.gatherer.addServer({ address, url: options.url })) this.#host.drop('limit', 'STUN servers');
+  }
+
+  removeBase(address: TransportAddress): void {
+    const kept = this.#bases.filter((base) => !sameAddress(base.address, address));
+    this.#bases.splice(0, this.#bases.length, ...kept);
+    this.gatherer.removeHost(address);
+  }
+
+  /** Sends the next request to a STUN server, if it is due. */
+  pump(now: Instant): void {
+    const task = this.gatherer.next(now);
+    if (task === undefined) return;
+    const { id, bytes } = encodeGatheringRequest(this.#host.env);
+    this.gatherer.sent(id, bytes, task, now);
+    this.#host.send(bytes, task.path);
+  }
+
+  handleTimeout(now: Instant): void {
+    const { requests } = this.gatherer;
+    for (let due = requests.due(now); due !== undefined; due = requests.due(now)) {
+      const { request, resend } = due;
+      if (resend) this.#host.send(request.bytes, request.path);
+      else if (!request.context.keepalive) this.#serverError(request.context, NO_ANSWER, 'no answer');
+    }
+  }
+
+  /** A STUN server answered (RFC 8445 §5.1.1.2). @throws {DecodeError} when the answer lacks what it must have. */
+  answered(task: GatheringTask, response: StunMessage, now: Instant): void {
+    if (task.keepalive) return;
+    if (response.messageClass === 'error') {
+      const { code, reason } = response.require('ERROR-CODE');
+      this.#serverError(task, code, reason);
+      return;
+    }
+    const mapped = response.get('XOR-MAPPED-ADDRESS') ?? response.require('MAPPED-ADDRESS');
+    const { host, server } = task;
+    this.gatherer.keepAlive(task, now);
+    // RFC 8445 §5.1.3: redundant with its base, or with what another server has found.
+    if (this.#host.session.book.knowsLocal(host.base, mapped)) return;
+    this.#publish(this.#factory.serverReflexive(host, mapped, formatAddress(server.address), server.url));
+  }
+
+  /** Recomputes the state and reports a change. */
+  refresh(): void {
+    const started = this.#bases.length > 0 || this.#ended || this.#state !== 'new';
+    const complete = this.#ended && this.gatherer.idle;
+    const state = complete ? 'complete' : started ? 'gathering' : 'new';
+    if (state === this.#state) return;
+    // W3C: from new to complete only by way of gathering.
+    if (this.#state === 'new' && complete) this.#host.emit({ type: 'gathering-state', state: 'gathering' });
+    this.#state = state;
+    this.#host.emit({ type: 'gathering-state', state });
+  }
+
+  #add(base: Base): void {
+    if (this.#announce(base)) this.#bases.push(base);
+  }
+
+  /** False: nothing comes of it, now or later. */
+  #announce(base: Base): boolean {
+    const { session, policy } = this.#host;
+    const { ufrag } = session.local;
+    if (base.kind === 'relay') {
+      return this.#publish(this.#factory.relayed(base.address, base.related, base.options, ufrag));
+    }
+    if (policy === 'relay') return false;
+    const host = this.#factory.host(base.address, base.options, ufrag);
+    if (!this.#publish(host)) return false;
+    this.gatherer.addHost(host);
+    return true;
+  }
+
+  #publish(local: LocalCandidate): boolean {
+    if (!this.#host.session.addLocal(local)) {
+      this.#host.drop('limit', 'local candidates');
+      return false;
+    }
+    this.#host.emit({ type: 'candidate', candidate: local.candidate });
+    return true;
+  }
+
+  #serverError(task: GatheringTask, code: number, reason: string): void {
+    const { address: server, url } = task.server;
+    this.#host.emit({ type: 'server-error', server, base: task.host.base, url, code, reason });
+  }
+}
+
+/** W3C RTCPeerConnectionIceErrorEvent: "701 … the server could not be reached". */
+const NO_ANSWER = 701;
