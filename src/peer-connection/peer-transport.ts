@@ -25,6 +25,8 @@ import { type Fingerprint, matchFingerprint } from './fingerprints.ts';
 import {
   DEFAULT_MAX_MESSAGE_SIZE,
   DEFAULT_SCTP_PORT,
+  DTLS_MAX_RETRANSMISSIONS,
+  DTLS_RTO_CEILING_MS,
   type DtlsFailure,
   MAX_DTLS_RTO_MS,
   MAX_EARLY_DATAGRAM_BYTES,
@@ -131,6 +133,10 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     const { env } = this.#options;
     this.#sctp = new SctpAssociation({
       zeroChecksum: true, // RFC 9653 §3: DTLS authenticates every packet already
+      // Whether the peer is alive is for ICE to say (RFC 7675). An INIT may also be early: the last flight of DTLS can
+      // take long to arrive, and until then the peer can read nothing. libwebrtc's dcSCTP never gives up either.
+      maxInitRetransmissions: Number.POSITIVE_INFINITY,
+      maxRetransmissions: Number.POSITIVE_INFINITY,
       ...this.#options.sctp,
       env,
       localPort: this.#options.sctpPort ?? DEFAULT_SCTP_PORT,
@@ -308,6 +314,8 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     if (remote === undefined || this.#phase !== 'open') return;
     const options = {
       initialRtoMs: this.#initialDtlsRtoMs(),
+      maxRtoMs: DTLS_RTO_CEILING_MS,
+      maxRetransmissions: DTLS_MAX_RETRANSMISSIONS,
       ...this.#options.dtls,
       env: this.#options.env,
       certificate: this.#options.certificate,

@@ -25,6 +25,13 @@ export const DEFAULT_MAX_MESSAGE_SIZE: number = 256 * 1024;
 export const MIN_DTLS_RTO_MS = 100;
 export const MAX_DTLS_RTO_MS = 1000;
 
+/**
+ * What the doubling of that timeout stops at, and how often a flight is sent again: 20 attempts in about a minute. Over a
+ * path that loses every fifth datagram the 60 s of RFC 6347 §4.2.4.1 would be waited for nothing.
+ */
+export const DTLS_RTO_CEILING_MS = 3000;
+export const DTLS_MAX_RETRANSMISSIONS = 20;
+
 export interface PeerTransportOptions {
   readonly env: Env;
   /** What we prove with in the handshake; its fingerprints are in our description. */
