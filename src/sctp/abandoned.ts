@@ -63,8 +63,9 @@ export class AbandonedMessages {
     message.abandoned = true;
     this.count++;
     if (message.sent < message.bytes.length) {
-      // Without a last fragment the peer could take the next message for the rest of this one: its TSN is used up unsent.
-      if (!this.#extensions.interleaving && !out.isFull) message.lastTsn = out.pushAbandoned(message, now);
+      // A TSN is used up unsent for the missing end. Everything before may be acknowledged already, and then nothing else
+      // would make a FORWARD TSN name this message; nor may the next message look like the rest of this one.
+      message.lastTsn = out.pushAbandoned(message, now);
       this.#streams.take(message, message.bytes.length - message.sent);
     }
     for (let tsn = Math.max(message.firstTsn, out.base); tsn <= message.lastTsn; tsn++) {

@@ -133,6 +133,12 @@ export class SctpAssociation implements SansIo<SctpEvent> {
     return this.#session?.sender.streams.totalBytes ?? 0;
   }
 
+  /** Everything sent is acknowledged or given up, and no stream reset waits for its answer. */
+  get isIdle(): boolean {
+    const session = this.#session;
+    return session === undefined || (session.sender.isDone && session.reset.isDone && this.#control.isEmpty);
+  }
+
   // ---- commands -------------------------------------------------------------------------------------------------
 
   /**

@@ -123,7 +123,7 @@ export class DataReceiver {
       return false;
     }
     this.tsns.advance(cumulative);
-    this.#reassembly.forward(this.tsns.cumulative, chunk.skipped);
+    this.#reassembly.forward(cumulative, chunk.skipped); // not what the point moved on to: that has arrived
     return true;
   }
 

@@ -61,6 +61,11 @@ export class StreamReset {
     return this.#supported;
   }
 
+  /** Nothing of ours waits for an answer or for its turn. */
+  get isDone(): boolean {
+    return this.#pending === undefined && !this.hasChunk;
+  }
+
   get timerAt(): Instant {
     return this.#timerAt;
   }
