@@ -223,7 +223,7 @@ export class DataChannels {
           this.#life.incomingReset(id, now);
         break;
       case 'outgoing-reset':
-        for (const id of event.streamIds) this.#life.outgoingReset(id, event.ok);
+        for (const id of event.streamIds) this.#life.outgoingReset(id, event.ok, now);
         break;
       case 'streams-added':
         this.#life.maxChannels = Math.min(event.inboundStreams, event.outboundStreams, MAX_STREAM_ID + 1);
@@ -338,7 +338,7 @@ export class DataChannels {
   #handleOpen(id: number, open: DcepOpen, length: number, now: Instant): void {
     const stream = this.#life.streams.get(id);
     // Both halves are reset as the peer sees it, only our answer is late: the peer may use the stream again.
-    const reopened = stream?.incoming === 'reset' && stream.outgoing === 'resetting';
+    const reopened = stream !== undefined && this.#life.streams.canReopen(stream);
     if (this.#life.isOurs(id) === true) {
       this.#life.drop('bad-value', `DATA_CHANNEL_OPEN on stream ${id}, which is ours to open`);
       this.#life.refuse(id, now);

@@ -3,7 +3,7 @@ import type { Channel, ChannelFailure } from './channel.ts';
 import { encodeDcep } from './dcep.ts';
 import { PPID } from './ppid.ts';
 import { MAX_STREAM_ID, parityOf } from './stream-ids.ts';
-import { type Stream, StreamTable } from './streams.ts';
+import { StreamTable } from './streams.ts';
 import type { ChannelHandle, ChannelState, DataChannelEvent, DtlsRole, StreamCarrier } from './types.ts';
 
 /** The states of RTCDataChannelState and where each may lead. */
@@ -149,7 +149,7 @@ export class ChannelLifecycle {
     }
     if (this.maxChannels !== undefined && id >= this.maxChannels) return; // we have no such outgoing stream to reset
     if (stream === undefined) this.streams.claim(id, undefined);
-    this.streams.reset(id, now);
+    this.#reset(id, now);
   }
 
   fail(channel: Channel, message: string, now: Instant): void {
@@ -169,7 +169,7 @@ export class ChannelLifecycle {
     this.#move(channel, 'closing', why);
     if (channel.held) this.#carrier.holdReceived(id, false, now); // nobody will consume what is left
     channel.held = false;
-    this.streams.reset(id, now);
+    this.#reset(id, now);
   }
 
   incomingReset(id: number, now: Instant): void {
@@ -183,17 +183,25 @@ export class ChannelLifecycle {
       this.events.push({ type: 'closing', handle: channel.handle });
       this.startClosing(channel, now, 'reset by the peer');
     }
-    this.#settle(id, stream);
+    this.#settle(id);
   }
 
-  outgoingReset(id: number, ok: boolean): void {
-    const stream = this.streams.outgoingReset(id, ok);
-    if (stream !== undefined) this.#settle(id, stream);
+  outgoingReset(id: number, ok: boolean, now: Instant): void {
+    this.streams.outgoingReset(id, ok, now);
+    this.#settle(id);
+  }
+
+  /** Resets our half of a stream; where the peer cannot, that is the end of the channel here. */
+  #reset(id: number, now: Instant): void {
+    this.streams.reset(id, now);
+    this.#settle(id);
   }
 
   /** After each reset: a channel is closed when both halves are, or when the peer will never reset its half. */
-  #settle(id: number, stream: Stream): void {
-    const channel = stream.channel;
+  #settle(id: number): void {
+    const stream = this.streams.get(id);
+    if (stream === undefined) return;
+    const { channel } = stream;
     if (stream.outgoing === 'stuck') stream.channel = undefined;
     else if (stream.outgoing === 'reset' && stream.incoming === 'reset') this.streams.free(id);
     else return;

@@ -12,8 +12,8 @@ export interface Stream {
   /** `stuck`: the peer refused the reset. The identifier is not used again, for the peer still holds its half. */
   outgoing: 'open' | 'resetting' | 'reset' | 'stuck';
   incoming: 'open' | 'reset';
-  /** Resets of earlier channels on this stream whose answer is still on its way: see {@link StreamTable.reopen}. */
-  staleResets: number;
+  /** The answer to the reset of an earlier channel on this stream is still on its way: see {@link StreamTable.reopen}. */
+  awaitsStaleAnswer: boolean;
 }
 
 /** The stream pairs in use and the closing procedure of RFC 8831 §6.7, which resets both halves of a pair. */
@@ -42,7 +42,7 @@ export class StreamTable {
 
   /** Takes a free identifier. Without a channel it is only there to be reset. */
   claim(id: number, channel: Channel | undefined): Stream {
-    const stream: Stream = { channel, outgoing: 'open', incoming: 'open', staleResets: 0 };
+    const stream: Stream = { channel, outgoing: 'open', incoming: 'open', awaitsStaleAnswer: false };
     this.#streams.set(id, stream);
     return stream;
   }
@@ -53,39 +53,44 @@ export class StreamTable {
     this.#ids.release(id);
   }
 
-  /** Resets our half, once; the carrier first delivers what is queued on it (RFC 6525 §5.1.2). */
+  /** Resets our half, once; the carrier first delivers what is queued on it (RFC 6525 §5.1.2). May end up `stuck`. */
   reset(id: number, now: Instant): void {
     const stream = this.#streams.get(id);
     if (stream?.outgoing !== 'open') return;
     stream.outgoing = 'resetting';
+    // A stream is reset once at a time: a second reset waits for the answer to the first.
+    if (!stream.awaitsStaleAnswer) this.#request(id, stream, now);
+  }
+
+  #request(id: number, stream: Stream, now: Instant): void {
     try {
       this.#carrier.resetStreams([id], now);
     } catch (error) {
-      // The association is shutting down: its end, an event to come, closes everything.
       if (!(error instanceof UsageError)) throw error;
+      stream.outgoing = 'stuck'; // the peer cannot reset streams, or the association is ending
     }
   }
 
   /**
-   * The peer opens a channel on a stream whose halves were both reset as far as the peer can see, while the answer to our
-   * reset has not arrived here: it was lost, or is overtaken. The new channel takes the stream, and the answer, when it
-   * comes, is not taken for a reset of the new one.
+   * Whether the peer may open a channel on a stream of which we still await the answer to our reset: its own half is
+   * reset, and that it opens the stream again proves that it has seen our reset. The answer was lost or is overtaken.
    */
-  reopen(id: number, channel: Channel): void {
-    const stale = this.#streams.get(id)?.staleResets ?? 0;
-    this.claim(id, channel).staleResets = stale + 1;
+  canReopen(stream: Stream): boolean {
+    return stream.incoming === 'reset' && stream.outgoing === 'resetting' && !stream.awaitsStaleAnswer;
   }
 
-  /** The peer answered a reset of ours. @returns the stream, unless the answer was for an earlier channel. */
-  outgoingReset(id: number, ok: boolean): Stream | undefined {
+  /** The new channel takes such a stream; the answer, when it comes, is not taken for one to a reset of the new one. */
+  reopen(id: number, channel: Channel): void {
+    this.claim(id, channel).awaitsStaleAnswer = true;
+  }
+
+  /** The peer answered a reset of ours, perhaps one of an earlier channel. @returns the stream, if it is known. */
+  outgoingReset(id: number, ok: boolean, now: Instant): Stream | undefined {
     const stream = this.#streams.get(id);
-    if (stream === undefined) return undefined;
-    if (stream.staleResets > 0) {
-      stream.staleResets--;
-      return undefined;
-    }
-    if (stream.outgoing !== 'resetting') return undefined;
-    stream.outgoing = ok ? 'reset' : 'stuck';
+    if (stream?.awaitsStaleAnswer) {
+      stream.awaitsStaleAnswer = false;
+      if (stream.outgoing === 'resetting') this.#request(id, stream, now);
+    } else if (stream?.outgoing === 'resetting') stream.outgoing = ok ? 'reset' : 'stuck';
     return stream;
   }
 
