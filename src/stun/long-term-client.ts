@@ -34,10 +34,21 @@ export class LongTermClient {
   readonly #crypto: CryptoBackend;
   readonly #username: string;
   readonly #password: string;
+  readonly #preferSha256: boolean;
   #challenge: Challenge | undefined;
 
-  /** @throws {UsageError} for a user name or password that OpaqueString does not allow (RFC 8265 §4.2). */
-  constructor(crypto: CryptoBackend, username: string, password: string) {
+  /**
+   * @param options - `preferSha256`: where MD5 and SHA-256 are both offered, take SHA-256 (RFC 8656 §6 for TURN) and not
+   *   the first on the list (RFC 8489 §9.2.5).
+   * @throws {UsageError} for a user name or password that OpaqueString does not allow (RFC 8265 §4.2).
+   */
+  constructor(
+    crypto: CryptoBackend,
+    username: string,
+    password: string,
+    options: { readonly preferSha256?: boolean } = {},
+  ) {
+    this.#preferSha256 = options.preferSha256 === true;
     const prepared = { username: opaqueString(username), password: opaqueString(password) };
     if (prepared.username === undefined || prepared.password === undefined) {
       throw new UsageError('the user name or the password holds characters that RFC 8265 does not allow');
@@ -71,7 +82,7 @@ export class LongTermClient {
     const offered = message.get('PASSWORD-ALGORITHMS');
     // "If so … but no PASSWORD-ALGORITHMS attribute is present, then the client MUST NOT retry": it was taken out.
     if (features?.passwordAlgorithms === true && offered === undefined) return 'bid-down';
-    const algorithm = offered === undefined ? 'md5' : firstSupported(offered);
+    const algorithm = offered === undefined ? 'md5' : chooseAlgorithm(offered, this.#preferSha256);
     if (algorithm === undefined) return 'no-common-algorithm';
     const anonymous = features?.usernameAnonymity === true;
     const before = this.#challenge;
@@ -136,7 +147,9 @@ export class LongTermClient {
   }
 }
 
-function firstSupported(offered: readonly PasswordAlgorithm[]): LongTermAlgorithm | undefined {
+function chooseAlgorithm(offered: readonly PasswordAlgorithm[], preferSha256: boolean): LongTermAlgorithm | undefined {
+  const sha256 = PASSWORD_ALGORITHM_NUMBERS['sha-256'];
+  if (preferSha256 && offered.some(({ algorithm }) => algorithm === sha256)) return 'sha-256';
   for (const { algorithm } of offered) {
     if (algorithm === PASSWORD_ALGORITHM_NUMBERS['sha-256']) return 'sha-256';
     if (algorithm === PASSWORD_ALGORITHM_NUMBERS.md5) return 'md5';

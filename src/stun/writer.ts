@@ -1,4 +1,4 @@
-import { ByteWriter, UsageError } from '../core/index.ts';
+import { BufferTooSmall, ByteWriter, UsageError } from '../core/index.ts';
 import { type AttributeName, type AttributeValues, STUN_ATTRIBUTES, type StunAttribute } from './attributes.ts';
 import { INTEGRITY_BYTES, type IntegrityAlgorithm, type IntegrityKey } from './integrity.ts';
 import { fingerprintOf } from './message.ts';
@@ -70,6 +70,19 @@ export class StunWriter {
     if (this.#sealed !== 'no') throw new UsageError('an attribute behind the integrity of the message');
     const lengthAt = this.#begin(type);
     this.#w.bytes(value);
+    this.#end(lengthAt);
+    return this;
+  }
+
+  /**
+   * Appends an attribute whose value of `length` bytes already stands in the buffer behind the four bytes that its header
+   * will take: how a TURN client wraps a datagram without copying it. Writes the header and the padding.
+   */
+  addInPlace(type: number, length: number): this {
+    if (this.#sealed !== 'no') throw new UsageError('an attribute behind the integrity of the message');
+    const lengthAt = this.#begin(type);
+    if (this.#w.pos + length > this.#w.buf.length) throw new BufferTooSmall(this.#w.pos + length, this.#w.buf.length);
+    this.#w.pos += length;
     this.#end(lengthAt);
     return this;
   }

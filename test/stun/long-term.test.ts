@@ -260,6 +260,9 @@ describe('what a client does with a challenge (RFC 8489 §9.2.5)', () => {
     expect(client.handleChallenge(message, false)).toBe('retry');
     expect(request(client).get('PASSWORD-ALGORITHM')?.algorithm).toBe(1);
     expect(request(client).get('PASSWORD-ALGORITHMS')).toEqual(list);
+    const turn = new LongTermClient(nobleCrypto, 'alice', 'wonderland', { preferSha256: true }); // RFC 8656 §6
+    turn.handleChallenge(message, false);
+    expect(request(turn).get('PASSWORD-ALGORITHM')?.algorithm).toBe(2);
   });
 
   it('two answers to unsigned requests do not count as a rejection', () => {

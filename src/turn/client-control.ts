@@ -1,0 +1,410 @@
+import {
+  DecodeError,
+  type DropReason,
+  type FiveTuple,
+  formatAddress,
+  type Instant,
+  ipFamily,
+  NEVER,
+  Ring,
+  type TransportAddress,
+} from '../core/index.ts';
+import {
+  errorCodeOf,
+  LongTermClient,
+  STUN_ATTRIBUTES,
+  STUN_METHODS,
+  type StunError,
+  type StunMessage,
+  type StunWriter,
+} from '../stun/index.ts';
+import { type ClientChannel, type ClientPermission, PeerTable } from './client-peers.ts';
+import { RequestTable, type TurnRequest } from './client-requests.ts';
+import type { TurnClientEvent, TurnClientOptions, TurnClientState, TurnFailure } from './client-types.ts';
+import {
+  CHANNEL_LIFETIME_MS,
+  MAX_CHALLENGES,
+  MAX_REDIRECTS,
+  PERMISSION_LIFETIME_MS,
+  REFRESH_MARGIN_MS,
+} from './limits.ts';
+
+/** IP protocol number of UDP in REQUESTED-TRANSPORT. */
+const PROTOCOL_UDP = 17;
+
+/** What a request is for: decides what its response, error or silence means. */
+type Purpose =
+  | { readonly name: 'allocate'; readonly dontFragment: boolean }
+  | { readonly name: 'refresh'; readonly delete: boolean }
+  | { readonly name: 'permission'; readonly permission: ClientPermission }
+  | { readonly name: 'channel'; readonly channel: ClientChannel };
+
+/**
+ * The requests of a TURN client and what their answers do: the allocation's state machine (RFC 8656 §7, §8) and the
+ * upkeep of permissions and channels (§9, §10, §12). Data passes by `TurnClient`.
+ */
+export class TurnControl {
+  readonly peers: PeerTable = new PeerTable();
+  readonly events: Ring<TurnClientEvent> = new Ring<TurnClientEvent>();
+  state: TurnClientState = 'new';
+  path: FiveTuple;
+  relayed: readonly TransportAddress[] = [];
+  /** Whether Send indications carry DONT-FRAGMENT: not when the server said that it cannot. */
+  dontFragment: boolean;
+  /** Kept up to date, because drivers ask for it after each datagram. */
+  nextTimeout: Instant = NEVER;
+  readonly #options: TurnClientOptions;
+  readonly #credentials: LongTermClient;
+  readonly #requests: RequestTable<Purpose>;
+  readonly #onDrop: (reason: DropReason, detail: string) => void;
+  readonly #serversTried: string[] = [];
+  #refreshAt: Instant = NEVER;
+
+  constructor(options: TurnClientOptions, stream: boolean, onDrop: (reason: DropReason, detail: string) => void) {
+    this.#options = options;
+    this.#onDrop = onDrop;
+    this.path = options.path;
+    this.dontFragment = options.dontFragment === true;
+    this.#requests = new RequestTable(options.env, stream);
+    const { crypto } = options.env;
+    this.#credentials = new LongTermClient(crypto, options.username, options.password, { preferSha256: true });
+  }
+
+  allocate(now: Instant): void {
+    this.#move('allocating', 'allocate');
+    this.#serversTried.push(formatAddress(this.path.remote));
+    this.#startAllocate(0, now);
+    this.#rearm();
+  }
+
+  /** The permission for an IP address, asked for when there is none; undefined at the bound. */
+  ensurePermission(ip: string, now: Instant): ClientPermission | undefined {
+    const known = this.peers.permissions.get(ip);
+    if (known !== undefined) return known;
+    const permission = this.peers.addPermission(ip);
+    if (permission !== undefined) this.#startPermission(permission, 0, now);
+    this.#rearm();
+    return permission;
+  }
+
+  bindChannel(channel: ClientChannel, now: Instant): void {
+    channel.state = 'requested';
+    this.#startChannelBind(channel, 0, now);
+    this.#rearm();
+  }
+
+  close(now: Instant): void {
+    if (this.state === 'closing' || this.state === 'closed' || this.state === 'failed') return;
+    if (this.state === 'allocated') {
+      this.#requests.clear();
+      this.peers.clear();
+      this.#refreshAt = NEVER;
+      this.#move('closing', 'close');
+      this.#startRefresh(true, 0, now);
+    } else {
+      this.#end('closed', 'close', { type: 'closed' });
+    }
+    this.#rearm();
+  }
+
+  handleTimeout(now: Instant): void {
+    if (now < this.nextTimeout) return;
+    for (const request of this.#requests.handleTimeout(now)) {
+      if (this.state === 'failed' || this.state === 'closed') break; // the one before ended it all
+      this.#handleFailure(request.purpose, 'timeout', undefined, undefined);
+    }
+    if (this.#refreshAt <= now) {
+      this.#refreshAt = NEVER;
+      this.#startRefresh(false, 0, now);
+    }
+    for (const permission of this.peers.permissions.values()) {
+      if (permission.refreshAt <= now) this.#startPermission(permission, 0, now);
+    }
+    for (const channel of this.peers.channels.values()) {
+      if (channel.refreshAt <= now) this.#startChannelBind(channel, 0, now);
+    }
+    this.#rearm();
+  }
+
+  /** The next request to put on the wire. */
+  takePending(): Uint8Array | undefined {
+    return this.#requests.takePending();
+  }
+
+  /** A response. */
+  handleMessage(message: StunMessage, now: Instant): void {
+    const request = message.messageClass === 'request' ? undefined : this.#requests.find(message.transactionId);
+    if (request === undefined || request.method !== message.method) {
+      this.#onDrop('unknown-transaction', String(message));
+      return;
+    }
+    if (!this.#isAuthentic(request, message)) {
+      this.#onDrop('bad-integrity', String(message));
+      return;
+    }
+    this.#requests.finish(request, now);
+    try {
+      if (message.unknownRequired().length > 0) throw new DecodeError('unsupported', 'attribute', 0);
+      if (message.messageClass === 'success') this.#handleSuccess(request.purpose, message, now);
+      else this.#handleError(request, message, now);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#onDrop(error.reason, error.message);
+      this.#handleFailure(request.purpose, 'bad-response', undefined, undefined);
+    }
+    this.#rearm();
+  }
+
+  /** What is signed must be answered signed, but for the errors of a server that could not check (RFC 8489 §9.2.5). */
+  #isAuthentic(request: TurnRequest<Purpose>, message: StunMessage): boolean {
+    if (!request.signed) return true;
+    const hasIntegrity = message.has('MESSAGE-INTEGRITY') || message.has('MESSAGE-INTEGRITY-SHA256');
+    if (hasIntegrity || message.messageClass === 'success') return this.#credentials.verify(message);
+    const code = errorCodeOf(message);
+    return code === 401 || code === 438;
+  }
+
+  #handleSuccess(purpose: Purpose, message: StunMessage, now: Instant): void {
+    switch (purpose.name) {
+      case 'allocate':
+        this.#handleAllocated(message, now);
+        break;
+      case 'refresh':
+        if (purpose.delete) this.#end('closed', 'deleted', { type: 'closed' });
+        else this.#armRefresh(message.require('LIFETIME'), now);
+        break;
+      case 'permission':
+        this.#handlePermission(purpose.permission, now);
+        break;
+      case 'channel':
+        this.#handleChannelBound(purpose.channel, now);
+        break;
+    }
+  }
+
+  /** RFC 8656 §7.3. */
+  #handleAllocated(message: StunMessage, now: Instant): void {
+    const relayed = message.getAll('XOR-RELAYED-ADDRESS').sort((a, b) => ipFamily(a.ip) - ipFamily(b.ip));
+    if (relayed.length === 0) throw new DecodeError('missing', 'XOR-RELAYED-ADDRESS', 0);
+    const mapped = message.require('XOR-MAPPED-ADDRESS');
+    const lifetimeS = message.require('LIFETIME');
+    const reservationToken = message.get('RESERVATION-TOKEN')?.slice();
+    const addressError = message.get('ADDRESS-ERROR-CODE');
+    this.relayed = relayed;
+    this.#move('allocated', 'Allocate success');
+    this.#armRefresh(lifetimeS, now);
+    this.events.push({ type: 'allocated', relayed, mapped, lifetimeS, reservationToken, addressError });
+  }
+
+  #armRefresh(lifetimeS: number, now: Instant): void {
+    this.#refreshAt = now + refreshDelayMs(lifetimeS * 1000);
+  }
+
+  #handlePermission(permission: ClientPermission, now: Instant): void {
+    permission.refreshAt = now + refreshDelayMs(PERMISSION_LIFETIME_MS);
+    if (permission.state === 'active') return;
+    for (let n = this.peers.release(permission); n > 0; n--) this.#onDrop('limit', 'datagrams to send');
+    this.events.push({ type: 'permission', ip: permission.ip });
+  }
+
+  #handleChannelBound(channel: ClientChannel, now: Instant): void {
+    channel.refreshAt = now + refreshDelayMs(CHANNEL_LIFETIME_MS);
+    if (channel.state === 'bound') return;
+    channel.state = 'bound';
+    this.events.push({ type: 'channel', peer: channel.peer, channel: channel.number });
+  }
+
+  #handleError(request: TurnRequest<Purpose>, message: StunMessage, now: Instant): void {
+    const error = message.require('ERROR-CODE');
+    if (error.code === 401 || error.code === 438) {
+      this.#handleChallenge(request, message, error, now);
+      return;
+    }
+    const { purpose } = request;
+    if (purpose.name === 'allocate') this.#handleAllocateError(purpose.dontFragment, message, error, now);
+    else if (error.code === 437) this.#handleMismatch(purpose);
+    else this.#handleFailure(purpose, error.code === 441 ? 'wrong-credentials' : 'rejected', error, undefined);
+  }
+
+  /** RFC 8489 §9.2.5. */
+  #handleChallenge(request: TurnRequest<Purpose>, message: StunMessage, error: StunError, now: Instant): void {
+    const { purpose } = request;
+    const result = this.#credentials.handleChallenge(message, request.signed);
+    if (result === 'retry' && request.challenges < MAX_CHALLENGES) this.#repeat(purpose, request.challenges + 1, now);
+    else if (result === 'bid-down') this.#handleFailure(purpose, 'bid-down', error, undefined);
+    else this.#handleFailure(purpose, 'wrong-credentials', error, undefined);
+  }
+
+  /** RFC 8656 §7.4. */
+  #handleAllocateError(askedDontFragment: boolean, message: StunMessage, error: StunError, now: Instant): void {
+    const unknown = error.code === 420 ? (message.get('UNKNOWN-ATTRIBUTES') ?? []) : [];
+    if (askedDontFragment && unknown.includes(STUN_ATTRIBUTES['DONT-FRAGMENT'].type)) {
+      this.dontFragment = false;
+      this.#startAllocate(0, now);
+    } else if (error.code === 300) {
+      this.#handleRedirect(message, error, now);
+    } else {
+      const reason = error.code === 437 ? 'address-in-use' : error.code === 441 ? 'wrong-credentials' : 'rejected';
+      this.#handleFailure({ name: 'allocate', dontFragment: false }, reason, error, undefined);
+    }
+  }
+
+  /**
+   * RFC 8489 §10, and §14.8: "receivers MUST validate the MESSAGE-INTEGRITY … of this response before redirecting
+   * themselves". Over UDP the same socket goes on to the other server; a connection is the caller's to open.
+   */
+  #handleRedirect(message: StunMessage, error: StunError, now: Instant): void {
+    const signed = this.#credentials.verify(message);
+    const here = ipFamily(this.path.remote.ip);
+    const alternate = message.getAll('ALTERNATE-SERVER').find((address) => ipFamily(address.ip) === here);
+    const allowed = signed || this.#options.followUnsignedRedirects === true;
+    const fresh = alternate !== undefined && !this.#serversTried.includes(formatAddress(alternate));
+    const follow = allowed && fresh && this.#serversTried.length <= MAX_REDIRECTS;
+    if (!follow || this.path.protocol !== 'udp') {
+      const reason = follow ? 'redirected' : 'rejected';
+      this.#handleFailure({ name: 'allocate', dontFragment: false }, reason, error, follow ? alternate : undefined);
+      return;
+    }
+    this.#serversTried.push(formatAddress(alternate));
+    this.path = { ...this.path, remote: alternate };
+    this.#startAllocate(0, now);
+  }
+
+  /** RFC 8656 §5: "A client receiving a 437 … MUST assume the allocation no longer exists". */
+  #handleMismatch(purpose: Purpose): void {
+    if (purpose.name === 'refresh' && purpose.delete) this.#end('closed', '437', { type: 'closed' });
+    else this.#fail('lost', undefined, undefined);
+  }
+
+  /** A request that will not be repeated: what it was for ends, and no more than that. */
+  #handleFailure(
+    purpose: Purpose,
+    reason: TurnFailure,
+    error: StunError | undefined,
+    alternateServer: TransportAddress | undefined,
+  ): void {
+    switch (purpose.name) {
+      case 'allocate':
+        this.#fail(reason, error, alternateServer);
+        break;
+      case 'refresh':
+        if (purpose.delete) this.#end('closed', reason, { type: 'closed' });
+        else this.#fail(reason, error, undefined);
+        break;
+      case 'permission':
+        this.peers.permissions.delete(purpose.permission.ip);
+        this.events.push({ type: 'permission-failed', ip: purpose.permission.ip, error });
+        break;
+      case 'channel':
+        purpose.channel.state = 'failed';
+        this.events.push({ type: 'channel-failed', peer: purpose.channel.peer, error });
+        break;
+    }
+  }
+
+  #fail(reason: TurnFailure, error: StunError | undefined, alternateServer: TransportAddress | undefined): void {
+    const retryAfterMs = error === undefined ? 0 : (RETRY_AFTER_MS[error.code] ?? 0);
+    this.#end('failed', reason, { type: 'failed', reason, error, alternateServer, retryAfterMs });
+  }
+
+  #end(state: 'closed' | 'failed', why: string, event: TurnClientEvent): void {
+    this.#requests.clear();
+    this.peers.clear();
+    this.relayed = [];
+    this.#refreshAt = NEVER;
+    this.#move(state, why);
+    this.events.push(event);
+  }
+
+  // Requests.
+
+  #repeat(purpose: Purpose, challenges: number, now: Instant): void {
+    switch (purpose.name) {
+      case 'allocate':
+        this.#startAllocate(challenges, now);
+        break;
+      case 'refresh':
+        this.#startRefresh(purpose.delete, challenges, now);
+        break;
+      case 'permission':
+        this.#startPermission(purpose.permission, challenges, now);
+        break;
+      case 'channel':
+        this.#startChannelBind(purpose.channel, challenges, now);
+        break;
+    }
+  }
+
+  /** RFC 8656 §7.1. */
+  #startAllocate(challenges: number, now: Instant): void {
+    const o = this.#options;
+    const dontFragment = this.dontFragment;
+    this.#start(STUN_METHODS.Allocate, { name: 'allocate', dontFragment }, challenges, now, (w) => {
+      w.add('REQUESTED-TRANSPORT', PROTOCOL_UDP);
+      if (o.requestedFamily !== undefined) w.add('REQUESTED-ADDRESS-FAMILY', o.requestedFamily);
+      if (o.additionalFamily === true) w.add('ADDITIONAL-ADDRESS-FAMILY', 6);
+      if (o.lifetimeS !== undefined) w.add('LIFETIME', o.lifetimeS);
+      if (o.evenPort !== undefined) w.add('EVEN-PORT', o.evenPort === 'reserve-next');
+      if (o.reservationToken !== undefined) w.add('RESERVATION-TOKEN', o.reservationToken);
+      if (dontFragment) w.add('DONT-FRAGMENT', true);
+      if (o.software !== undefined) w.add('SOFTWARE', o.software);
+    });
+  }
+
+  /** RFC 8656 §8.1; without REQUESTED-ADDRESS-FAMILY it goes for both addresses of a dual allocation. */
+  #startRefresh(remove: boolean, challenges: number, now: Instant): void {
+    const { lifetimeS, software } = this.#options;
+    this.#start(STUN_METHODS.Refresh, { name: 'refresh', delete: remove }, challenges, now, (w) => {
+      if (remove) w.add('LIFETIME', 0);
+      else if (lifetimeS !== undefined) w.add('LIFETIME', lifetimeS);
+      if (software !== undefined) w.add('SOFTWARE', software);
+    });
+  }
+
+  #startPermission(permission: ClientPermission, challenges: number, now: Instant): void {
+    permission.refreshAt = NEVER;
+    this.#start(STUN_METHODS.CreatePermission, { name: 'permission', permission }, challenges, now, (w) => {
+      w.add('XOR-PEER-ADDRESS', { ip: permission.ip, port: 0 });
+    });
+  }
+
+  #startChannelBind(channel: ClientChannel, challenges: number, now: Instant): void {
+    channel.refreshAt = NEVER;
+    this.#start(STUN_METHODS.ChannelBind, { name: 'channel', channel }, challenges, now, (w) => {
+      w.add('CHANNEL-NUMBER', channel.number);
+      w.add('XOR-PEER-ADDRESS', channel.peer);
+    });
+  }
+
+  #start(
+    method: number,
+    purpose: Purpose,
+    challenges: number,
+    now: Instant,
+    attributes: (w: StunWriter) => void,
+  ): void {
+    const write = (w: StunWriter): boolean => {
+      attributes(w);
+      this.#credentials.sign(w);
+      return this.#credentials.isReady;
+    };
+    this.#requests.start({ purpose, method, challenges, write }, now);
+  }
+
+  #move(next: TurnClientState, why: string): void {
+    this.#options.env.trace.state('turn-client', this.state, next, why);
+    this.state = next;
+  }
+
+  #rearm(): void {
+    this.nextTimeout = Math.min(this.#requests.nextTimeout(), this.#refreshAt, this.peers.nextTimeout());
+  }
+}
+
+/** One minute before the end (RFC 8656 §8), or half-way for what lives less than two. */
+function refreshDelayMs(lifetimeMs: number): number {
+  return lifetimeMs > 2 * REFRESH_MARGIN_MS ? lifetimeMs - REFRESH_MARGIN_MS : lifetimeMs / 2;
+}
+
+/** RFC 8656 §7.4: how long to leave the server alone. */
+const RETRY_AFTER_MS: Readonly<Record<number, number>> = { 437: 120_000, 486: 60_000, 508: 60_000 };

@@ -1,0 +1,124 @@
+import { ByteWriter, type Env, type Instant, NEVER, Ring } from '../core/index.ts';
+import {
+  DATAGRAM_SCHEDULE,
+  newTransactionId,
+  RetransmissionSchedule,
+  type ScheduleOptions,
+  STREAM_SCHEDULE,
+  StunWriter,
+  transactionKey,
+} from '../stun/index.ts';
+import { MAX_OUTSTANDING_REQUESTS } from './limits.ts';
+
+/** Room for the largest request: Allocate with all credential attributes, each of them at its longest. */
+const MAX_REQUEST_BYTES = 4096;
+
+/** One request on its way. `T` says what it is for. */
+export interface TurnRequest<T> {
+  readonly purpose: T;
+  readonly method: number;
+  /** As sent; retransmissions are bit-wise identical. */
+  readonly bytes: Uint8Array;
+  readonly transactionId: Uint8Array;
+  /** Whether it carried credentials. */
+  readonly signed: boolean;
+  readonly schedule: RetransmissionSchedule;
+  /** Challenges that this purpose has met so far. */
+  readonly challenges: number;
+  sendPending: boolean;
+}
+
+/** What to send: attributes and signature are written when the request's turn comes. */
+export interface RequestPlan<T> {
+  readonly purpose: T;
+  readonly method: number;
+  readonly challenges: number;
+  /** Writes attributes and signature; returns whether it signed. */
+  write(w: StunWriter): boolean;
+}
+
+/**
+ * The requests of one TURN client: at most ten at a time (RFC 8489 §6.2), the others wait in order; each retransmitted by
+ * RFC 8489 §6.2.1 or, on a stream, sent once.
+ */
+export class RequestTable<T> {
+  readonly #env: Env;
+  readonly #scheduleOptions: ScheduleOptions;
+  readonly #outstanding = new Map<string, TurnRequest<T>>();
+  readonly #waiting = new Ring<RequestPlan<T>>();
+  readonly #scratch: Uint8Array = new Uint8Array(MAX_REQUEST_BYTES);
+
+  constructor(env: Env, reliable: boolean) {
+    this.#env = env;
+    this.#scheduleOptions = reliable ? STREAM_SCHEDULE : DATAGRAM_SCHEDULE;
+  }
+
+  /** Sends now, or when fewer than ten are outstanding. */
+  start(plan: RequestPlan<T>, now: Instant): void {
+    if (this.#outstanding.size >= MAX_OUTSTANDING_REQUESTS) this.#waiting.push(plan);
+    else this.#send(plan, now);
+  }
+
+  find(transactionId: Uint8Array): TurnRequest<T> | undefined {
+    return this.#outstanding.get(transactionKey(transactionId));
+  }
+
+  /** The request has its answer. Lets the next waiting one go. */
+  finish(request: TurnRequest<T>, now: Instant): void {
+    this.#outstanding.delete(transactionKey(request.transactionId));
+    while (this.#outstanding.size < MAX_OUTSTANDING_REQUESTS) {
+      const next = this.#waiting.shift();
+      if (next === undefined) break;
+      this.#send(next, now);
+    }
+  }
+
+  /** Retransmits what is due, and takes out what has failed. */
+  handleTimeout(now: Instant): TurnRequest<T>[] {
+    const failed: TurnRequest<T>[] = [];
+    for (const request of this.#outstanding.values()) {
+      const due = request.schedule.advance(now);
+      if (due === 'send') request.sendPending = true;
+      else if (due === 'failed') failed.push(request);
+    }
+    for (const request of failed) this.finish(request, now);
+    return failed;
+  }
+
+  /** The next request to put on the wire. */
+  takePending(): Uint8Array | undefined {
+    for (const request of this.#outstanding.values()) {
+      if (!request.sendPending) continue;
+      request.sendPending = false;
+      return request.bytes;
+    }
+    return undefined;
+  }
+
+  nextTimeout(): Instant {
+    let next = NEVER;
+    for (const request of this.#outstanding.values()) next = Math.min(next, request.schedule.dueAt);
+    return next;
+  }
+
+  clear(): void {
+    this.#outstanding.clear();
+    this.#waiting.clear();
+  }
+
+  #send(plan: RequestPlan<T>, now: Instant): void {
+    const transactionId = newTransactionId(this.#env);
+    const w = new StunWriter(new ByteWriter(this.#scratch), 'request', plan.method, transactionId);
+    const signed = plan.write(w);
+    this.#outstanding.set(transactionKey(transactionId), {
+      purpose: plan.purpose,
+      method: plan.method,
+      bytes: w.written().slice(),
+      transactionId,
+      signed,
+      schedule: new RetransmissionSchedule(now, this.#scheduleOptions),
+      challenges: plan.challenges,
+      sendPending: true,
+    });
+  }
+}

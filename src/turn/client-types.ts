@@ -1,0 +1,75 @@
+import type { Env, FiveTuple, TransportAddress } from '../core/index.ts';
+import type { AddressError, IcmpError, StunError } from '../stun/index.ts';
+
+export interface TurnClientOptions {
+  readonly env: Env;
+  /** From our socket, by its real address, to the server. */
+  readonly path: FiveTuple;
+  readonly username: string;
+  readonly password: string;
+  /** Family of the relayed address; by default none is asked for, which means IPv4 (RFC 8656 §7.2). */
+  readonly requestedFamily?: 4 | 6;
+  /** Asks for an IPv6 address beside the IPv4 one (RFC 8656 §7.1). Not together with `requestedFamily`. */
+  readonly additionalFamily?: boolean;
+  /** Seconds; servers give at least 600. */
+  readonly lifetimeS?: number;
+  /** Asks for an even port, and with `reserve-next` for the next one to be held (RFC 8656 §7.1). */
+  readonly evenPort?: 'even' | 'reserve-next';
+  /** 8 bytes from another allocation's `allocated` event. */
+  readonly reservationToken?: Uint8Array;
+  /** Sets the DF bit on datagrams to peers where the server can; a server that cannot is asked again without. */
+  readonly dontFragment?: boolean;
+  /** SOFTWARE in Allocate and Refresh requests; left out by default. */
+  readonly software?: string;
+  /**
+   * Follow a 300 response that carries no integrity, as coturn sends it to the first request. Off by default: RFC 8489
+   * §14.8 forbids it, because anybody on the path could redirect us.
+   */
+  readonly followUnsignedRedirects?: boolean;
+}
+
+export type TurnClientState = 'new' | 'allocating' | 'allocated' | 'closing' | 'closed' | 'failed';
+
+/** Why an allocation could not be made, or is gone. */
+export type TurnFailure =
+  | 'timeout' // no answer: try another transport (RFC 8656 §7.4)
+  | 'rejected' // an error response, in `error`
+  | 'wrong-credentials' // 401 again after the challenge, or 441
+  | 'bid-down' // the challenge was tampered with (RFC 8489 §9.2.5)
+  | 'address-in-use' // 437 to Allocate: try again from another local port
+  | 'redirected' // 300: `alternateServer` says where to; over UDP it is followed by itself
+  | 'bad-response' // a response that makes no sense
+  | 'lost'; // 437 later: the server no longer knows the allocation
+
+export type TurnClientEvent =
+  | {
+      readonly type: 'allocated';
+      /** One address, or two for a dual allocation, IPv4 first. */
+      readonly relayed: readonly TransportAddress[];
+      /** Our address as the server sees it: a server-reflexive candidate for free. */
+      readonly mapped: TransportAddress;
+      readonly lifetimeS: number;
+      /** Owned by the receiver. */
+      readonly reservationToken: Uint8Array | undefined;
+      /** Why a dual allocation got one address only. */
+      readonly addressError: AddressError | undefined;
+    }
+  /** From a peer. `bytes` is borrowed until the next call. `peer` is the same object for each datagram of a bound peer. */
+  | { readonly type: 'data'; readonly peer: TransportAddress; readonly bytes: Uint8Array }
+  /** An ICMP error that a datagram to the peer met (RFC 8656 §11.6). */
+  | { readonly type: 'icmp'; readonly peer: TransportAddress; readonly icmp: IcmpError }
+  | { readonly type: 'permission'; readonly ip: string }
+  | { readonly type: 'permission-failed'; readonly ip: string; readonly error: StunError | undefined }
+  | { readonly type: 'channel'; readonly peer: TransportAddress; readonly channel: number }
+  /** Data goes on in Send indications. */
+  | { readonly type: 'channel-failed'; readonly peer: TransportAddress; readonly error: StunError | undefined }
+  | {
+      readonly type: 'failed';
+      readonly reason: TurnFailure;
+      readonly error: StunError | undefined;
+      readonly alternateServer: TransportAddress | undefined;
+      /** How long to leave this server alone (RFC 8656 §7.4), 0 where the RFC says nothing. */
+      readonly retryAfterMs: number;
+    }
+  /** After `close`: the server confirmed, or did not answer. */
+  | { readonly type: 'closed' };
