@@ -1,9 +1,11 @@
 export * from './attributes.ts';
 export * from './candidate-lines.ts';
 export * from './error.ts';
+export { usesRtcpMux } from './jsep-checks.ts';
 export * from './jsep-create.ts';
 export * from './jsep-session.ts';
 export * from './jsep-state.ts';
+export * from './media-attributes.ts';
 export * from './model.ts';
 export * from './offer-answer.ts';
 export * from './parse.ts';

@@ -1,8 +1,8 @@
-import { readGroups, readMid } from './attributes.ts';
+import { hasAttribute, readGroups, readMid } from './attributes.ts';
 import { SdpError } from './error.ts';
 import type { MediaDescription, SessionDescription } from './model.ts';
 import { answerSetup } from './offer-answer.ts';
-import { isDataSection, isRejected, readTransportDescription } from './transport.ts';
+import { bundleTaggedSection, isDataSection, isRejected, readTransportDescription } from './transport.ts';
 
 /**
  * RFC 3264 §8 and RFC 9429 §5.2.2: in a later offer, sections are never removed and keep their place; media and mid of
@@ -78,6 +78,18 @@ function checkBundle(offer: SessionDescription, answer: SessionDescription): voi
     if (!offered.some((o) => group.mids.every((mid) => o.mids.includes(mid))))
       throw new SdpError(`the answer bundles ${group.mids.join(' ')}, which was not offered`);
   }
+}
+
+/**
+ * Whether every RTP section in use multiplexes RTCP, itself or through its BUNDLE group. With `rtcpMuxPolicy: 'require'` a
+ * remote description that does not is refused (W3C InvalidAccessError, RFC 9429 §5.8.3).
+ */
+export function usesRtcpMux(description: SessionDescription): boolean {
+  return description.media.every((media) => {
+    if (!media.proto.includes('RTP/') || isRejected(media)) return true;
+    const tagged = bundleTaggedSection(media, description);
+    return hasAttribute(media, 'rtcp-mux') || (tagged !== undefined && hasAttribute(tagged, 'rtcp-mux'));
+  });
 }
 
 /**

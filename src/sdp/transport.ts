@@ -45,6 +45,25 @@ function transportScopes(media: MediaDescription, session: SessionDescription): 
   return tagged === undefined || tagged === media ? [media, session] : [media, tagged, session];
 }
 
+/** For each description, its BUNDLE-tagged sections by the mids of their groups: a model never changes. */
+const tagged: WeakMap<SessionDescription, ReadonlyMap<string, MediaDescription>> = new WeakMap();
+
+function taggedSections(session: SessionDescription): ReadonlyMap<string, MediaDescription> {
+  const known = tagged.get(session);
+  if (known !== undefined) return known;
+  const byMid = new Map<string, MediaDescription>();
+  for (const media of session.media) byMid.set(readMid(media) ?? '', media);
+  const sections = new Map<string, MediaDescription>();
+  for (const { semantics, mids } of readGroups(session)) {
+    const tag = semantics === 'BUNDLE' ? byMid.get(mids[0] ?? '') : undefined;
+    if (tag === undefined) continue;
+    // A section is in one group (RFC 9143 §7); the first counts where a peer does otherwise.
+    for (const mid of mids) if (!sections.has(mid)) sections.set(mid, tag);
+  }
+  tagged.set(session, sections);
+  return sections;
+}
+
 /**
  * The section whose transport `media` shares: the one that the first mid of its BUNDLE group names (RFC 9143 §7.1.3).
  * Undefined where the section is in no group.
@@ -54,10 +73,7 @@ export function bundleTaggedSection(
   session: SessionDescription,
 ): MediaDescription | undefined {
   const mid = readMid(media);
-  if (mid === undefined) return undefined;
-  const group = readGroups(session).find((g) => g.semantics === 'BUNDLE' && g.mids.includes(mid));
-  const tag = group?.mids[0];
-  return tag === undefined ? undefined : session.media.find((m) => readMid(m) === tag);
+  return mid === undefined ? undefined : taggedSections(session).get(mid);
 }
 
 /** Whether a section is rejected or disabled: port 0, unless it is bundle-only (RFC 9143 §6). */

@@ -138,6 +138,18 @@ describe('closing (RFC 8831 §6.7, W3C closing procedure)', () => {
     );
   });
 
+  it('a peer that cannot reset streams has the channel closed here all the same', () => {
+    const { a, b, handle } = openPair();
+    for (const side of [a, b]) side.association.cannotReset = true;
+    a.channels.close(handle, 0);
+    expect(types(a)).toEqual(['closed']);
+    expect(a.channels.info(a.channels.open({}, 0))?.id).toBe(2);
+    // Nor does refusing what it may not send leave anything behind but the stream.
+    b.association.event({ type: 'message', streamId: 8, ppid: PPID.binary, bytes: Uint8Array.of(1), unordered: false });
+    expect(b.channels.drops.toJSON()).toEqual({ 'bad-state': 1 });
+    expect(types(b)).toEqual([]);
+  });
+
   it('resets of streams that nobody uses are nothing', () => {
     const { a } = openPair();
     a.association.event({ type: 'incoming-reset', streamIds: [8] });
@@ -313,6 +325,7 @@ describe('random lives', () => {
     const random = new SeededRandom(7);
     const { a, b, up, settle } = fakePair();
     up();
+    b.association.resetStreams = () => undefined; // its answers are made up below
     for (let i = 0; i < 20_000; i++) {
       const streamId = random.below(30);
       const ppid = random.pick([50, 50, 51, 52, 53, 54, 55, 56, 57, 0]);

@@ -28,6 +28,8 @@ export class FakeAssociation implements StreamCarrier {
   /** Bytes that `send` takes before it refuses. */
   sendBufferBytes: number = Number.POSITIVE_INFINITY;
   refuseResets: boolean = false;
+  /** As with a peer that does not know RFC 6525. */
+  cannotReset: boolean = false;
   readonly outbox: Item[] = [];
   /** What waits on a stream for the answer to its reset. */
   readonly #resetting = new Map<number, Item[]>();
@@ -83,7 +85,9 @@ export class FakeAssociation implements StreamCarrier {
   }
 
   resetStreams(streamIds: readonly number[]): void {
+    if (this.cannotReset) throw new UsageError('the peer does not support stream reset');
     for (const streamId of streamIds) {
+      if (this.#resetting.has(streamId)) throw new Error(`stream ${streamId} is being reset already`);
       this.resets.push(streamId);
       this.#queue(streamId, { kind: 'reset', streamId });
     }
