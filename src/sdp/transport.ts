@@ -98,7 +98,7 @@ export function readTransportDescription(media: MediaDescription, session: Sessi
   const prints = scopes.find((s) => hasAttribute(s, 'fingerprint'));
   const candidates = scopes.find((s) => s !== session && hasAttribute(s, 'candidate'));
   const setup = first('setup');
-  const options = scopes.flatMap((scope) => attributeValues(scope, 'ice-options').flatMap(iceOptionTags));
+  const options = scopes.flatMap((scope) => iceOptionTags(attributeValue(scope, 'ice-options') ?? ''));
   return {
     mid: readMid(media),
     rejected: isRejected(media),
