@@ -1,20 +1,32 @@
-import { DecodeError, type Platform } from '../core/index.ts';
+import type { Platform } from '../core/index.ts';
 import { certificateFingerprint, generateCertificate } from '../crypto/index.ts';
-import { type IceCandidate, parseCandidate } from '../ice/index.ts';
-import { type LocalTransport, maxSendMessageSize, readTransportDescription } from '../sdp/index.ts';
+import {
+  type DataSection,
+  dataSectionOf,
+  implicitDescriptionType,
+  type JsepAgreement,
+  type JsepChange,
+  type LocalTransport,
+  maxSendMessageSize,
+  needsImplicitRollback,
+  offerRestartsIce,
+  readTransportDescription,
+  type Side,
+} from '../sdp/index.ts';
+import type { ChannelSettings } from './channel-settings.ts';
 import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
-import { nextSignalingState } from './connection-state.ts';
 import { RTCDataChannelEvent } from './data-channel-event.ts';
-import { AppliedDescription, candidateTexts, findSection, readDescription, toSdpException } from './descriptions.ts';
-import { RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent } from './events.ts';
+import { candidateTexts, defaultAddress, toSdpException } from './descriptions.ts';
+import { RTCPeerConnectionIceErrorEvent } from './events.ts';
 import type { GatheringError } from './gatherer.ts';
 import { type IceCredentials, randomIceCredentials } from './ice-credentials.ts';
-import { type DataSection, dataSectionOf, Negotiation } from './negotiation.ts';
+import { IceNegotiation, parseRemoteCandidate } from './ice-negotiation.ts';
+import { Negotiation } from './negotiation.ts';
 import { OperationsChain } from './operations-chain.ts';
-import { endOfGatheringCandidate, PeerSession } from './peer-session.ts';
+import { PeerSession } from './peer-session.ts';
 import { fromRtcCertificate } from './rtc-certificate.ts';
-import type { ChannelSettings, RTCDataChannel } from './rtc-data-channel.ts';
-import { type CandidateJson, toRtcCandidate } from './rtc-ice-candidate.ts';
+import type { RTCDataChannel } from './rtc-data-channel.ts';
+import type { CandidateJson } from './rtc-ice-candidate.ts';
 import type { RTCSdpType } from './rtc-session-description.ts';
 import { TaskQueue } from './task-queue.ts';
 import { domError } from './web-idl.ts';
@@ -40,19 +52,12 @@ export class Connection {
   readonly #fire: (event: Event) => void;
   readonly #tasks: TaskQueue;
   readonly #operations: OperationsChain;
+  readonly #ice: IceNegotiation;
   #session: PeerSession | undefined;
   #negotiationNeeded = false;
   #updateOnEmptyChain = false;
-  /** W3C [[EarlyCandidates]]. */
-  #earlyCandidates: IceCandidate[] = [];
-  /** All of the current generation, for descriptions that are made later. */
-  #localCandidates: IceCandidate[] = [];
   /** W3C [[LocalIceCredentialsToReplace]], as `ufrag pwd`. */
   #credentialsToReplace = new Set<string>();
-  #remoteIce: IceCredentials | undefined;
-  #gathered = false;
-  /** The local offer that is pending has restarted ICE: a rollback takes that back. */
-  #restartPending = false;
   /** Whether [[SctpTransport]] is not null, and [[LastStableStateSctpTransport]]. */
   #hasSctp = false;
   #hadStableSctp = false;
@@ -69,6 +74,7 @@ export class Connection {
     this.#fire = fire;
     this.negotiation = new Negotiation(platform.env);
     this.#tasks = new TaskQueue(platform);
+    this.#ice = new IceNegotiation(this.negotiation, this.#tasks, fire);
     this.#operations = new OperationsChain(() => this.#onEmptyChain());
   }
 
@@ -98,26 +104,23 @@ export class Connection {
     if (this.#session !== undefined) return this.#session;
     const own = this.configuration.certificates[0];
     const certificate = own === undefined ? generateCertificate(this.platform.env) : fromRtcCertificate(own);
-    this.#session = new PeerSession({
+    const session = new PeerSession({
       platform: this.platform,
       options: this.#options,
       configuration: this.configuration,
       certificate,
       tasks: this.#tasks,
       hooks: {
-        candidate: (candidate) => this.#onCandidate(candidate),
-        endOfCandidates: (ufrag) => this.#onEndOfCandidates(ufrag),
+        candidate: (candidate) => this.#ice.onCandidate(session, candidate),
+        endOfCandidates: (ufrag) => this.#ice.onEndOfCandidates(ufrag),
         gatheringError: (error) => this.#onGatheringError(error),
         dataChannel: (channel) => this.#fire(new RTCDataChannelEvent('datachannel', { channel })),
         fire: this.#fire,
-        section: () => this.#localSection(),
+        section: () => this.#ice.section,
       },
     });
-    return this.#session;
-  }
-
-  #localSection(): { readonly mid: string; readonly index: number } {
-    return dataSectionOf(this.negotiation.local?.model) ?? { mid: '0', index: 0 };
+    this.#session = session;
+    return session;
   }
 
   createDataChannel(settings: ChannelSettings): RTCDataChannel {
@@ -130,80 +133,64 @@ export class Connection {
 
   /** W3C "create an offer". */
   async createOffer(iceRestart: boolean): Promise<Described> {
-    const { signalingState } = this.negotiation;
-    if (signalingState !== 'stable' && signalingState !== 'have-local-offer') {
-      throw domError('InvalidStateError', `no offer can be made in ${signalingState}`);
+    const { state } = this.negotiation.session;
+    if (state !== 'stable' && state !== 'have-local-offer') {
+      throw domError('InvalidStateError', `no offer can be made in ${state}`);
     }
     await this.#tasks.next();
-    return this.#finalOffer(iceRestart);
-  }
-
-  #finalOffer(iceRestart: boolean): Described {
     const session = this.#ensureSession();
-    const credentials = this.#offeredCredentials(session, iceRestart);
-    const sdp = this.negotiation.createOffer(this.#localTransport(session, credentials), session.channels.everCreated);
-    this.negotiation.lastCreatedOffer = sdp;
-    return { type: 'offer', sdp };
+    const local = this.#localTransport(session, this.#offeredCredentials(session, iceRestart));
+    return { type: 'offer', sdp: this.negotiation.createOffer(local, session.channels.everCreated) };
   }
 
   #offeredCredentials(session: PeerSession, iceRestart: boolean): IceCredentials {
     const { ufrag, pwd } = session.transport.ice.localParameters;
-    const replace = this.#credentialsToReplace.has(`${ufrag} ${pwd}`) || iceRestart;
-    return replace && this.negotiation.currentLocal !== null ? randomIceCredentials(this.platform.env) : { ufrag, pwd };
+    const replace = iceRestart || this.#credentialsToReplace.has(`${ufrag} ${pwd}`);
+    const negotiated = this.negotiation.session.currentLocal !== undefined;
+    return replace && negotiated ? randomIceCredentials(this.platform.env) : { ufrag, pwd };
   }
 
   /** W3C "create an answer". */
   async createAnswer(): Promise<Described> {
-    const { signalingState } = this.negotiation;
-    if (signalingState !== 'have-remote-offer' && signalingState !== 'have-local-pranswer') {
-      throw domError('InvalidStateError', `no answer can be made in ${signalingState}`);
+    const { state } = this.negotiation.session;
+    if (state !== 'have-remote-offer' && state !== 'have-local-pranswer') {
+      throw domError('InvalidStateError', `no answer can be made in ${state}`);
     }
     await this.#tasks.next();
-    return this.#finalAnswer();
-  }
-
-  #finalAnswer(): Described {
     const session = this.#ensureSession();
-    const local = this.#localTransport(session, this.#answeredCredentials(session));
+    // RFC 8445 §9: an offer with new credentials is answered with new ones.
+    const restart = offerRestartsIce(this.negotiation.session);
+    const credentials = restart ? randomIceCredentials(this.platform.env) : session.transport.ice.localParameters;
+    const local = this.#localTransport(session, credentials);
     try {
-      const sdp = this.negotiation.createAnswer(local, this.#options.answerSetup ?? 'active');
-      this.negotiation.lastCreatedAnswer = sdp;
-      return { type: 'answer', sdp };
+      return { type: 'answer', sdp: this.negotiation.createAnswer(local, this.#options.answerSetup) };
     } catch (error) {
       throw toSdpException(error);
     }
   }
 
-  /** RFC 8445 §9: an offer with new credentials is answered with new ones. */
-  #answeredCredentials(session: PeerSession): IceCredentials {
-    const current = session.transport.ice.localParameters;
-    const offered = dataSectionOf(this.negotiation.pendingRemote?.model)?.transport;
-    const restart = this.#remoteIce !== undefined && offered !== undefined && offered.ufrag !== this.#remoteIce.ufrag;
-    return restart ? randomIceCredentials(this.platform.env) : current;
-  }
-
   #localTransport(session: PeerSession, { ufrag, pwd }: IceCredentials): LocalTransport {
     const { env } = this.platform;
     const sameGeneration = ufrag === session.transport.ice.localParameters.ufrag;
+    const candidates = sameGeneration ? this.#ice.localCandidates : [];
+    const complete = sameGeneration && session.ice.gatheringState === 'complete';
     const value = certificateFingerprint(env.crypto, 'sha-256', session.certificate.der);
-    const { maxMessageSize, ice } = this.#options;
     return {
       ufrag,
       pwd,
       fingerprints: [{ algorithm: 'sha-256', value }],
-      iceLite: ice?.lite,
-      candidates: sameGeneration ? candidateTexts(this.#localCandidates) : [],
-      endOfCandidates: sameGeneration && session.ice.gatheringState === 'complete',
-      maxMessageSize,
+      iceLite: this.#options.ice?.lite,
+      candidates: candidateTexts(candidates),
+      endOfCandidates: complete,
+      defaultAddress: complete ? defaultAddress(candidates) : undefined,
+      maxMessageSize: this.#options.maxMessageSize,
     };
   }
 
   /** W3C `setLocalDescription`, the steps that are chained. */
   async setLocalDescription(given: { readonly type?: RTCSdpType; readonly sdp: string }): Promise<void> {
     const { negotiation } = this;
-    const state = negotiation.signalingState;
-    const offers = state === 'stable' || state === 'have-local-offer' || state === 'have-remote-pranswer';
-    const type = given.type ?? (offers ? 'offer' : 'answer'); // step 4.1
+    const type = given.type ?? implicitDescriptionType(negotiation.session.state) ?? 'offer'; // step 4.1
     let { sdp } = given;
     const created = type === 'offer' ? negotiation.lastCreatedOffer : negotiation.lastCreatedAnswer;
     // Steps 4.2 and 4.3, as browsers apply them: text may be changed where it does not matter.
@@ -214,148 +201,93 @@ export class Connection {
       // Steps 4.4 and 4.5. What was created last may be out of date, and to make it anew costs little.
       sdp = type === 'offer' ? (await this.createOffer(false)).sdp : (await this.createAnswer()).sdp;
     }
-    await this.#setDescription(type, sdp, false);
+    await this.#setDescription(type, sdp, 'local');
   }
 
   /** W3C `setRemoteDescription`, the steps that are chained. */
   async setRemoteDescription({ type, sdp }: Described): Promise<void> {
-    const state = this.negotiation.signalingState;
     // Step 3.1: an offer that collides with ours takes its place.
-    if (type === 'offer' && nextSignalingState(state, 'remote', 'offer') === undefined) {
-      await this.#setDescription('rollback', '', false);
+    if (needsImplicitRollback(this.negotiation.session.state, 'remote', type)) {
+      await this.#setDescription('rollback', '', 'local');
     }
-    await this.#setDescription(type, sdp, true);
+    await this.#setDescription(type, sdp, 'remote');
   }
 
   /** W3C §4.4.1.5 "set a session description". */
-  async #setDescription(type: RTCSdpType, sdp: string, remote: boolean): Promise<void> {
-    const { negotiation } = this;
-    const before = negotiation.signalingState;
-    const next = nextSignalingState(before, remote ? 'remote' : 'local', type);
-    if (next === undefined) throw domError('InvalidStateError', `a ${type} cannot be set in ${before}`);
-    const description = type === 'rollback' ? undefined : this.#validate(type, sdp, remote);
-    await this.#tasks.next(); // step 4.5: "queue a task"; never goes on once closed
-    if (description === undefined) this.#rollback();
-    else this.#apply(description, remote, next);
-    if (next === 'stable') {
+  async #setDescription(type: RTCSdpType, sdp: string, side: Side): Promise<void> {
+    await this.#tasks.next(); // steps 4.4 and 4.5: "queue a task"; never goes on once closed
+    const before = this.negotiation.session.state;
+    try {
+      if (type === 'rollback') this.#rollback(side);
+      else this.#apply(this.negotiation.evaluate(side, type, sdp), side, type);
+    } catch (error) {
+      throw toSdpException(error);
+    }
+    const { state } = this.negotiation.session;
+    if (state === 'stable') {
       // Step 4.5.13.
       this.#negotiationNeeded = false;
       this.updateNegotiationNeeded();
     }
-    if (next !== before) this.#fire(new Event('signalingstatechange')); // step 4.5.14
-    if (!remote) this.#releaseEarlyCandidates();
+    if (state !== before) this.#fire(new Event('signalingstatechange')); // step 4.5.14
+    if (side === 'local' && this.#session !== undefined) this.#ice.releaseEarlyCandidates(this.#session);
   }
 
-  /** @throws what step 4.4 rejects with. */
-  #validate(type: 'offer' | 'pranswer' | 'answer', sdp: string, remote: boolean): AppliedDescription {
-    const model = readDescription(sdp);
-    try {
-      if (remote) this.negotiation.validateRemote(type, model);
-    } catch (error) {
-      throw toSdpException(error);
-    }
-    return new AppliedDescription(type, model);
-  }
-
-  #rollback(): void {
-    this.negotiation.rollback();
+  #rollback(side: Side): void {
+    this.negotiation.rollback(side);
     this.#hasSctp = this.#hadStableSctp;
-    const session = this.#session;
-    if (this.#restartPending && session !== undefined) {
-      this.#restartPending = false;
-      session.host.driver.mutate((now) => session.transport.ice.rollbackRestart(now));
-    }
-    // Nothing was ever agreed on: who offers first decides about the role again.
-    if (this.negotiation.currentLocal === null && session !== undefined) session.ice.role = 'unknown';
+    if (this.#session !== undefined) this.#ice.rollback(this.#session);
   }
 
-  #apply(description: AppliedDescription, remote: boolean, next: ReturnType<typeof nextSignalingState> & string): void {
+  #apply(change: JsepChange, side: Side, type: 'offer' | 'pranswer' | 'answer'): void {
     const { negotiation } = this;
-    const { type } = description;
-    if (type === 'offer' && negotiation.signalingState === 'stable') this.#hadStableSctp = this.#hasSctp;
-    negotiation.apply(description, remote, next);
+    const { agreement } = change;
+    const data = isUsable(change.data) ? change.data : undefined;
     const session = this.#ensureSession();
-    const section = dataSectionOf(description.model);
+    if (
+      agreement?.newDtlsAssociation &&
+      session.transport.isConnecting &&
+      negotiation.session.agreement !== undefined
+    ) {
+      throw domError(
+        'OperationError',
+        'a second DTLS association (RFC 8842 §4) is not supported: use a new connection',
+      );
+    }
+    if (type === 'offer' && negotiation.session.state === 'stable') this.#hadStableSctp = this.#hasSctp;
+    negotiation.commit(change);
     if (type === 'offer') {
-      if (section !== undefined) this.#hasSctp = true;
-      this.#decideRole(session, remote && section?.transport.iceLite !== true);
+      if (data !== undefined) this.#hasSctp = true;
+      this.#ice.decideRole(session, side === 'remote' && data?.transport.iceLite !== true);
+    } else if (type === 'answer' && agreement === undefined) {
+      this.#hasSctp = false;
     }
-    if (!remote && section !== undefined)
-      this.#restartPending = this.#applyLocalIce(session, section) && type === 'offer';
-    else if (type !== 'offer') this.#restartPending = false;
-    if (remote && section !== undefined && this.#remoteIce === undefined) this.#applyRemoteIce(session, section);
-    if (type !== 'offer') this.#connect(session, type, remote);
-  }
-
-  /** The rules of RFC 8445 §6.1.1 as W3C step 4.5.10 lists them. */
-  #decideRole(session: PeerSession, controlled: boolean): void {
-    if (session.ice.role !== 'unknown') return;
-    const role = controlled ? 'controlled' : 'controlling';
-    session.ice.role = role;
-    session.host.driver.mutate(() => session.transport.ice.setRole(role));
-  }
-
-  /**
-   * Gathers for a new generation: the first, or one that new credentials begin (RFC 9429 §5.9).
-   * @returns whether ICE was restarted.
-   */
-  #applyLocalIce(session: PeerSession, { transport: { ufrag = '', pwd = '' } }: DataSection): boolean {
-    const { ice } = session.transport;
-    session.ice.localParameters = { usernameFragment: ufrag, password: pwd };
-    const restart = ice.localParameters.ufrag !== ufrag || ice.localParameters.pwd !== pwd;
-    if (restart) {
-      this.#localCandidates = [];
-      session.host.driver.mutate((now) => ice.restart(now, { ufrag, pwd }));
+    if (side === 'local' && data !== undefined) this.#ice.applyLocal(session, this.configuration, type, data);
+    if (side === 'remote' && data !== undefined && type === 'offer') {
+      this.#ice.applyRemoteOffer(session, this.configuration, data);
     }
-    if (restart || !this.#gathered) {
-      this.#gathered = true;
-      session.gather(this.configuration);
-    }
-    return restart;
-  }
-
-  #applyRemoteIce(session: PeerSession, { index, mid, transport }: DataSection): void {
-    const { ufrag = '', pwd = '', iceLite: lite, icePacingMs: pacingMs } = transport;
-    if (this.#remoteIce?.ufrag === ufrag && this.#remoteIce.pwd === pwd) return;
-    this.#remoteIce = { ufrag, pwd };
-    session.ice.remoteParameters = { usernameFragment: ufrag, password: pwd };
-    const { ice } = session.transport;
-    if (ice.remoteParameters !== undefined) {
-      // Another peer answers than the one whose provisional answer came (a forking call): its checks start anew.
-      session.host.driver.mutate((now) => ice.restart(now, ice.localParameters));
-      session.gather(this.configuration);
-    }
-    session.host.driver.mutate((now) => ice.setRemoteParameters({ ufrag, pwd, lite, pacingMs }, now));
-    for (const text of transport.candidates) {
-      const candidate = parseRemoteCandidate(text);
-      // RFC 8839 §5.1: what is not understood is ignored.
-      if (candidate !== undefined) this.#addToAgent(session, candidate, mid, index);
-    }
-    if (transport.endOfCandidates)
-      session.host.driver.mutate((now) => session.transport.ice.endOfRemoteCandidates(now));
+    if (agreement !== undefined) this.#connect(session, agreement);
+    if (type === 'answer') this.#settle(session);
   }
 
   /** An answer, also a provisional one: ICE, DTLS and SCTP go on with what was agreed. */
-  #connect(session: PeerSession, type: 'pranswer' | 'answer', answerIsRemote: boolean): void {
-    const { negotiation } = this;
-    const agreed = negotiation.agreed(answerIsRemote);
-    if (agreed === undefined) {
-      if (type === 'answer') this.#hasSctp = false;
-    } else {
-      const { transport } = agreed.remote;
-      this.#applyRemoteIce(session, agreed.remote);
-      negotiation.dtlsRole ??= agreed.dtlsRole;
-      const limit = maxSendMessageSize(transport.maxMessageSize, MAX_CHANNEL_BUFFER_BYTES);
-      session.sctp.maxMessageSize = limit;
-      session.connect({
-        dtlsRole: negotiation.dtlsRole,
-        fingerprints: transport.fingerprints,
-        acceptAnyCertificate: this.#options.acceptAnyFingerprint ?? false,
-        maxMessageSize: limit,
-        ...(transport.sctpPort !== undefined && { sctpPort: transport.sctpPort }),
-      });
-    }
-    if (type !== 'answer') return;
+  #connect(session: PeerSession, { remote, dtlsRole }: JsepAgreement): void {
+    const { transport } = remote;
+    this.#ice.applyRemote(session, this.configuration, remote);
+    const limit = maxSendMessageSize(transport.maxMessageSize, MAX_CHANNEL_BUFFER_BYTES);
+    session.sctp.maxMessageSize = limit;
+    session.connect({
+      dtlsRole,
+      fingerprints: transport.fingerprints,
+      acceptAnyCertificate: this.#options.acceptAnyFingerprint ?? false,
+      maxMessageSize: limit,
+      ...(transport.sctpPort !== undefined && { sctpPort: transport.sctpPort }),
+    });
+  }
+
+  /** W3C step 4.5.5: credentials that were to be replaced and have been. */
+  #settle(session: PeerSession): void {
+    this.#ice.settle();
     const { ufrag, pwd } = session.transport.ice.localParameters;
     if (!this.#credentialsToReplace.has(`${ufrag} ${pwd}`)) this.#credentialsToReplace.clear();
   }
@@ -363,83 +295,22 @@ export class Connection {
   /** W3C `addIceCandidate`, the steps that are chained. */
   async addIceCandidate(given: CandidateJson): Promise<void> {
     const { negotiation } = this;
-    const remote = negotiation.remote;
-    if (remote === null) throw domError('InvalidStateError', 'there is no remote description'); // step 4.1
-    const everywhere = given.sdpMid === null && given.sdpMLineIndex === null;
-    const index = everywhere
-      ? (dataSectionOf(remote.model)?.index ?? 0)
-      : findSection(remote.model, given.sdpMid, given.sdpMLineIndex);
+    if (negotiation.remote === undefined) throw domError('InvalidStateError', 'there is no remote description'); // step 4.1
+    const index = negotiation.findRemoteSection(given.sdpMid, given.sdpMLineIndex);
     if (index === undefined)
       throw domError('OperationError', 'the candidate names no section of the remote description');
+    if (negotiation.remote.model.media[index]?.port === 0) return; // step 4.4: nobody listens there
     const candidate = given.candidate === '' ? undefined : parseRemoteCandidate(given.candidate);
     if (candidate === undefined && given.candidate !== '')
       throw domError('OperationError', 'the candidate cannot be read');
     const ufrag = given.usernameFragment ?? candidate?.usernameFragment ?? null;
-    const targets = [negotiation.pendingRemote, negotiation.currentRemote].filter(
-      (description) => description?.represents(index, ufrag) === true,
-    );
-    if (targets.length === 0) throw domError('OperationError', `no remote description has the ufrag ${ufrag}`); // step 4.5
+    if (!negotiation.represents('remote', index, ufrag)) {
+      throw domError('OperationError', `no remote description has the ufrag ${ufrag}`); // step 4.5
+    }
     await this.#tasks.next();
-    for (const target of targets) {
-      if (candidate === undefined) target?.addEndOfCandidates(index);
-      else target?.addCandidate(index, given.candidate);
-      if (ufrag === null) break; // "the most recent ICE generation"
-    }
-    this.#trickle(candidate, ufrag, index, given.sdpMid);
-  }
-
-  /** To the agent, unless it belongs to a generation that is not applied yet: then it comes with its description. */
-  #trickle(candidate: IceCandidate | undefined, ufrag: string | null, index: number, mid: string | null): void {
-    const session = this.#session;
-    const section = dataSectionOf(this.negotiation.remote?.model);
-    if (session === undefined || section?.index !== index || this.#remoteIce === undefined) return;
-    if ((ufrag ?? section.transport.ufrag) !== this.#remoteIce.ufrag) return;
-    if (candidate !== undefined) this.#addToAgent(session, candidate, mid ?? section.mid, index);
-    else session.host.driver.mutate((now) => session.transport.ice.endOfRemoteCandidates(now));
-  }
-
-  #addToAgent(session: PeerSession, candidate: IceCandidate, mid: string, index: number): void {
-    session.ice.remoteCandidates.push(toRtcCandidate(candidate, mid, index));
-    session.host.driver.mutate((now) => session.transport.ice.addRemoteCandidate(candidate, now));
-  }
-
-  #onCandidate(candidate: IceCandidate): void {
-    this.#localCandidates.push(candidate);
-    const { pendingLocal, currentLocal } = this.negotiation;
-    const { index } = this.#localSection();
-    const shown = [pendingLocal, currentLocal].some((d) => d?.represents(index, candidate.usernameFragment));
-    if (shown) this.#surface(candidate);
-    else this.#earlyCandidates.push(candidate);
-  }
-
-  #releaseEarlyCandidates(): void {
-    const early = this.#earlyCandidates;
-    this.#earlyCandidates = [];
-    for (const candidate of early) this.#tasks.queue(() => this.#surface(candidate));
-  }
-
-  /** W3C "surface a candidate". */
-  #surface(candidate: IceCandidate): void {
-    const { mid, index } = this.#localSection();
-    const rtcCandidate = toRtcCandidate(candidate, mid, index);
-    const { pendingLocal, currentLocal } = this.negotiation;
-    for (const description of [pendingLocal, currentLocal]) {
-      if (description?.represents(index, candidate.usernameFragment)) {
-        description.addCandidate(index, rtcCandidate.candidate);
-      }
-    }
-    this.#session?.ice.localCandidates.push(rtcCandidate);
-    this.#fire(new RTCPeerConnectionIceEvent('icecandidate', { candidate: rtcCandidate, url: candidate.url ?? null }));
-  }
-
-  #onEndOfCandidates(ufrag: string): void {
-    const { mid, index } = this.#localSection();
-    const { pendingLocal, currentLocal } = this.negotiation;
-    for (const description of [pendingLocal, currentLocal]) {
-      if (description?.represents(index, ufrag)) description.addEndOfCandidates(index);
-    }
-    const candidate = endOfGatheringCandidate(mid, index, ufrag);
-    this.#fire(new RTCPeerConnectionIceEvent('icecandidate', { candidate }));
+    if (candidate === undefined) negotiation.addEndOfCandidates('remote', index, ufrag);
+    else negotiation.addCandidate('remote', index, ufrag, given.candidate);
+    this.#ice.trickle(this.#session, candidate, ufrag, index, given.sdpMid);
   }
 
   #onGatheringError({ url, code, text, local }: GatheringError): void {
@@ -457,7 +328,8 @@ export class Connection {
   /** W3C `restartIce`. */
   restartIce(): void {
     this.#credentialsToReplace.clear();
-    for (const description of [this.negotiation.currentLocal, this.negotiation.pendingLocal]) {
+    const { currentLocal, pendingLocal } = this.negotiation.session;
+    for (const description of [currentLocal, pendingLocal]) {
       const transport = dataSectionOf(description?.model)?.transport;
       if (transport !== undefined) this.#credentialsToReplace.add(`${transport.ufrag} ${transport.pwd}`);
     }
@@ -475,7 +347,7 @@ export class Connection {
         this.#updateOnEmptyChain = true;
         return;
       }
-      if (this.negotiation.signalingState !== 'stable') return;
+      if (this.negotiation.session.state !== 'stable') return;
       if (!this.#isNegotiationNeeded()) {
         this.#negotiationNeeded = false;
         return;
@@ -495,25 +367,21 @@ export class Connection {
   #isNegotiationNeeded(): boolean {
     if (this.#credentialsToReplace.size > 0) return true;
     const created = this.#session?.channels.everCreated === true;
-    return created && dataSectionOf(this.negotiation.currentLocal?.model) === undefined;
+    return created && dataSectionOf(this.negotiation.session.currentLocal?.model) === undefined;
   }
 
   /** W3C "close the connection". */
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.negotiation.signalingState = 'closed';
+    this.negotiation.close();
     this.#operations.close();
     this.#tasks.close();
     this.#session?.close();
   }
 }
 
-function parseRemoteCandidate(text: string): IceCandidate | undefined {
-  try {
-    return parseCandidate(text);
-  } catch (error) {
-    if (error instanceof DecodeError) return undefined;
-    throw error;
-  }
+/** RFC 9429 §5.3.1: a section without ICE credentials or fingerprint is answered as rejected. */
+function isUsable(data: DataSection | undefined): boolean {
+  return data?.transport.ufrag !== undefined && data.transport.fingerprints.length > 0;
 }

@@ -1,3 +1,4 @@
+export type { RTCDataChannelInit } from './channel-settings.ts';
 export * from './configuration.ts';
 export type {
   RTCIceConnectionState,
@@ -21,7 +22,6 @@ export {
   type BinaryType,
   RTCDataChannel,
   type RTCDataChannelEventMap,
-  type RTCDataChannelInit,
   type RTCDataChannelState,
 } from './rtc-data-channel.ts';
 export {

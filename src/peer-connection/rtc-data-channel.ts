@@ -1,17 +1,16 @@
 import { utf8 } from '../core/index.ts';
-import { type ChannelOptions, DataChannelError } from '../datachannel/index.ts';
+import { DataChannelError } from '../datachannel/index.ts';
+import type { ChannelSettings } from './channel-settings.ts';
 import { RTCErrorEvent } from './events.ts';
 import type { RTCError } from './rtc-error.ts';
 import {
   ConstructorGate,
   defineInterface,
-  dictionary,
   domError,
   domString,
   type EventHandler,
   enforceRange,
   TypedEventTarget,
-  usvString,
 } from './web-idl.ts';
 
 /** W3C RTCDataChannelState. */
@@ -20,16 +19,6 @@ export type RTCDataChannelState = 'connecting' | 'open' | 'closing' | 'closed';
 /** W3C BinaryType. */
 export type BinaryType = 'arraybuffer' | 'blob';
 
-/** W3C RTCDataChannelInit. */
-export interface RTCDataChannelInit {
-  ordered?: boolean;
-  maxPacketLifeTime?: number;
-  maxRetransmits?: number;
-  protocol?: string;
-  negotiated?: boolean;
-  id?: number;
-}
-
 export interface RTCDataChannelEventMap {
   open: Event;
   message: MessageEvent;
@@ -37,64 +26,6 @@ export interface RTCDataChannelEventMap {
   error: RTCErrorEvent;
   closing: Event;
   close: Event;
-}
-
-/** The parameters of a channel, checked. */
-export interface ChannelSettings {
-  readonly label: string;
-  readonly protocol: string;
-  readonly ordered: boolean;
-  readonly maxPacketLifeTime: number | null;
-  readonly maxRetransmits: number | null;
-  readonly negotiated: boolean;
-  readonly id: number | null;
-}
-
-/** RFC 8832 §5.1: the lengths of label and protocol have 16 bits. */
-const MAX_NAME_BYTES = 65_535;
-/** RFC 8832 §5.1: 65,535 is not a stream that a channel may have. */
-const RESERVED_ID = 65_535;
-
-/**
- * W3C §6.1.1.2 `createDataChannel`, steps 4 to 14.
- * @throws {TypeError} what those steps refuse.
- */
-export function readChannelSettings(label: unknown, init: unknown): ChannelSettings {
-  const given = dictionary(init, 'RTCDataChannelInit');
-  const optional = (name: string): number | null =>
-    given[name] === undefined ? null : enforceRange(given[name], 0xffff, name);
-  const negotiated = Boolean(given['negotiated'] ?? false);
-  const id = optional('id');
-  const settings: ChannelSettings = {
-    label: usvString(label),
-    protocol: usvString(given['protocol'] ?? ''),
-    ordered: Boolean(given['ordered'] ?? true),
-    maxPacketLifeTime: optional('maxPacketLifeTime'),
-    maxRetransmits: optional('maxRetransmits'),
-    negotiated,
-    id: negotiated ? id : null, // step 11: in-band channels get theirs from RFC 8832 §6
-  };
-  if (utf8(settings.label).length > MAX_NAME_BYTES) throw new TypeError('label is longer than 65535 bytes');
-  if (utf8(settings.protocol).length > MAX_NAME_BYTES) throw new TypeError('protocol is longer than 65535 bytes');
-  if (negotiated && id === null) throw new TypeError('a negotiated channel needs an id');
-  if (settings.maxPacketLifeTime !== null && settings.maxRetransmits !== null) {
-    throw new TypeError('maxPacketLifeTime and maxRetransmits exclude each other');
-  }
-  if (settings.id === RESERVED_ID) throw new TypeError('id 65535 is reserved');
-  return settings;
-}
-
-/** The same parameters for the transport. */
-export function toChannelOptions(settings: ChannelSettings): ChannelOptions {
-  return {
-    label: settings.label,
-    protocol: settings.protocol,
-    ordered: settings.ordered,
-    maxPacketLifeTime: settings.maxPacketLifeTime ?? undefined,
-    maxRetransmits: settings.maxRetransmits ?? undefined,
-    negotiated: settings.negotiated,
-    id: settings.id ?? undefined,
-  };
 }
 
 /** What a channel asks of its connection. All but `queueTask` only once the transport knows the channel. */

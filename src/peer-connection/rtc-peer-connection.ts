@@ -1,3 +1,4 @@
+import { type RTCDataChannelInit, readChannelSettings } from './channel-settings.ts';
 import { checkModification, parseConfiguration, type RTCConfiguration, toConfiguration } from './configuration.ts';
 import { Connection } from './connection.ts';
 import type {
@@ -10,7 +11,7 @@ import type { RTCDataChannelEvent } from './data-channel-event.ts';
 import { defaultPlatform } from './default-platform.ts';
 import type { RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent } from './events.ts';
 import { type CertificateAlgorithm, generateRtcCertificate, type RTCCertificate } from './rtc-certificate.ts';
-import { type RTCDataChannel, type RTCDataChannelInit, readChannelSettings } from './rtc-data-channel.ts';
+import type { RTCDataChannel } from './rtc-data-channel.ts';
 import { type RTCIceCandidateInit, readCandidateInit } from './rtc-ice-candidate.ts';
 import type { RTCSctpTransport } from './rtc-sctp-transport.ts';
 import {
@@ -186,31 +187,37 @@ export class RTCPeerConnection extends TypedEventTarget<RTCPeerConnectionEventMa
   }
 
   get localDescription(): RTCSessionDescription | null {
-    return this.#connection.negotiation.local?.object ?? null;
+    const { negotiation } = this.#connection;
+    return negotiation.object(negotiation.local);
   }
 
   get currentLocalDescription(): RTCSessionDescription | null {
-    return this.#connection.negotiation.currentLocal?.object ?? null;
+    const { negotiation } = this.#connection;
+    return negotiation.object(negotiation.session.currentLocal);
   }
 
   get pendingLocalDescription(): RTCSessionDescription | null {
-    return this.#connection.negotiation.pendingLocal?.object ?? null;
+    const { negotiation } = this.#connection;
+    return negotiation.object(negotiation.session.pendingLocal);
   }
 
   get remoteDescription(): RTCSessionDescription | null {
-    return this.#connection.negotiation.remote?.object ?? null;
+    const { negotiation } = this.#connection;
+    return negotiation.object(negotiation.remote);
   }
 
   get currentRemoteDescription(): RTCSessionDescription | null {
-    return this.#connection.negotiation.currentRemote?.object ?? null;
+    const { negotiation } = this.#connection;
+    return negotiation.object(negotiation.session.currentRemote);
   }
 
   get pendingRemoteDescription(): RTCSessionDescription | null {
-    return this.#connection.negotiation.pendingRemote?.object ?? null;
+    const { negotiation } = this.#connection;
+    return negotiation.object(negotiation.session.pendingRemote);
   }
 
   get signalingState(): RTCSignalingState {
-    return this.#connection.negotiation.signalingState;
+    return this.#connection.negotiation.session.state;
   }
 
   get iceGatheringState(): RTCIceGatheringState {
@@ -248,7 +255,7 @@ export class RTCPeerConnection extends TypedEventTarget<RTCPeerConnectionEventMa
   setConfiguration(configuration: RTCConfiguration = {}): void {
     if (this.#connection.isClosed) throw domError('InvalidStateError', 'the connection is closed');
     const parsed = parseConfiguration(configuration);
-    checkModification(this.#connection.configuration, parsed, this.#connection.negotiation.local !== null);
+    checkModification(this.#connection.configuration, parsed, this.#connection.negotiation.local !== undefined);
     this.#connection.configuration = parsed;
   }
 

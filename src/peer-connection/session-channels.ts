@@ -4,15 +4,9 @@ import {
   DataChannelError,
   type DataChannelEvent,
 } from '../datachannel/index.ts';
+import { type ChannelSettings, toChannelOptions } from './channel-settings.ts';
 import type { PeerTransport } from './peer-transport.ts';
-import {
-  type ChannelLink,
-  type ChannelSettings,
-  channelControl,
-  createRtcDataChannel,
-  type RTCDataChannel,
-  toChannelOptions,
-} from './rtc-data-channel.ts';
+import { type ChannelLink, channelControl, createRtcDataChannel, type RTCDataChannel } from './rtc-data-channel.ts';
 import { RTCError } from './rtc-error.ts';
 import type { SocketHost } from './socket-host.ts';
 import type { TaskQueue } from './task-queue.ts';

@@ -180,12 +180,22 @@ describe('what is refused, and with which exception', () => {
   it.each([
     ['fingerprint', /a=fingerprint:.*\r\n/],
     ['ICE credentials', /a=ice-ufrag:.*\r\na=ice-pwd:.*\r\n/],
-  ])('an offer without %s is InvalidAccessError', async (_, line) => {
+  ])('an offer whose data section has no %s gets that section rejected (RFC 9429 §5.3.1)', async (_, line) => {
     const pc = connection();
     const sdp = (await remoteOffer()).replace(line, '');
-    await expect(pc.setRemoteDescription({ type: 'offer', sdp })).rejects.toThrow(
+    await pc.setRemoteDescription({ type: 'offer', sdp });
+    await pc.setLocalDescription();
+    expect(pc.localDescription?.sdp).toContain('m=application 0 UDP/DTLS/SCTP');
+    expect(pc.sctp).toBeNull();
+  });
+
+  it('an answer without a fingerprint is InvalidAccessError, and leaves everything as it was', async () => {
+    const pc = await inState('have-local-offer');
+    const sdp = (await remoteAnswerTo(pc)).replace(/a=fingerprint:.*\r\n/, '');
+    await expect(pc.setRemoteDescription({ type: 'answer', sdp })).rejects.toThrow(
       expect.objectContaining({ name: 'InvalidAccessError' }),
     );
+    expect(pc.signalingState).toBe('have-local-offer');
   });
 
   it('a local description that was not created here is InvalidModificationError; a harmless change is taken', async () => {

@@ -1,0 +1,173 @@
+import { DecodeError } from '../core/index.ts';
+import { type IceCandidate, parseCandidate } from '../ice/index.ts';
+import { type DataSection, dataSectionOf } from '../sdp/index.ts';
+import type { ParsedConfiguration } from './configuration.ts';
+import { defaultAddress } from './descriptions.ts';
+import { RTCPeerConnectionIceEvent } from './events.ts';
+import type { IceCredentials } from './ice-credentials.ts';
+import type { Negotiation } from './negotiation.ts';
+import { endOfGatheringCandidate, type PeerSession } from './peer-session.ts';
+import { toRtcCandidate } from './rtc-ice-candidate.ts';
+import type { TaskQueue } from './task-queue.ts';
+
+/**
+ * How descriptions and candidates reach the ICE agent and come from it: roles, generations, restarts, trickling, and the
+ * W3C's procedures around a candidate (§5.6 "surface a candidate").
+ */
+export class IceNegotiation {
+  readonly #negotiation: Negotiation;
+  readonly #tasks: TaskQueue;
+  readonly #fire: (event: Event) => void;
+  /** W3C [[EarlyCandidates]]. */
+  #earlyCandidates: IceCandidate[] = [];
+  /** All of the current generation, for descriptions that are made later. */
+  #localCandidates: IceCandidate[] = [];
+  #remoteIce: IceCredentials | undefined;
+  #gathered = false;
+  /** The local offer that is pending has restarted ICE: a rollback takes that back. */
+  #restartPending = false;
+
+  constructor(negotiation: Negotiation, tasks: TaskQueue, fire: (event: Event) => void) {
+    this.#negotiation = negotiation;
+    this.#tasks = tasks;
+    this.#fire = fire;
+  }
+
+  get localCandidates(): readonly IceCandidate[] {
+    return this.#localCandidates;
+  }
+
+  /** Where the transport's section is, as candidates name it. */
+  get section(): { readonly mid: string; readonly index: number } {
+    return dataSectionOf(this.#negotiation.local?.model) ?? { mid: '0', index: 0 };
+  }
+
+  /** The rules of RFC 8445 §6.1.1 as W3C step 4.5.10 lists them. */
+  decideRole(session: PeerSession, controlled: boolean): void {
+    if (session.ice.role !== 'unknown') return;
+    const role = controlled ? 'controlled' : 'controlling';
+    session.ice.role = role;
+    session.host.driver.mutate(() => session.transport.ice.setRole(role));
+  }
+
+  /** Gathers for a new generation: the first, or one that new credentials begin (RFC 9429 §5.9). */
+  applyLocal(
+    session: PeerSession,
+    configuration: ParsedConfiguration,
+    type: 'offer' | 'pranswer' | 'answer',
+    { transport: { ufrag = '', pwd = '' } }: DataSection,
+  ): void {
+    const { ice } = session.transport;
+    session.ice.localParameters = { usernameFragment: ufrag, password: pwd };
+    const restart = ice.localParameters.ufrag !== ufrag || ice.localParameters.pwd !== pwd;
+    if (restart) {
+      this.#localCandidates = [];
+      session.host.driver.mutate((now) => ice.restart(now, { ufrag, pwd }));
+    }
+    if (restart || !this.#gathered) {
+      this.#gathered = true;
+      session.gather(configuration);
+    }
+    this.#restartPending = restart && type === 'offer';
+  }
+
+  /** A remote offer: its ICE side applies at once if it is the first, and with its answer if it changes anything. */
+  applyRemoteOffer(session: PeerSession, configuration: ParsedConfiguration, section: DataSection): void {
+    if (this.#remoteIce === undefined) this.applyRemote(session, configuration, section);
+  }
+
+  /** The peer's credentials and the candidates of its description. */
+  applyRemote(session: PeerSession, configuration: ParsedConfiguration, { index, mid, transport }: DataSection): void {
+    const { ufrag = '', pwd = '', iceLite: lite, icePacingMs: pacingMs } = transport;
+    if (this.#remoteIce?.ufrag === ufrag && this.#remoteIce.pwd === pwd) return;
+    this.#remoteIce = { ufrag, pwd };
+    session.ice.remoteParameters = { usernameFragment: ufrag, password: pwd };
+    const { ice } = session.transport;
+    if (ice.remoteParameters !== undefined) {
+      // Another peer answers than the one whose provisional answer came (a forking call): its checks start anew.
+      session.host.driver.mutate((now) => ice.restart(now, ice.localParameters));
+      session.gather(configuration);
+    }
+    session.host.driver.mutate((now) => ice.setRemoteParameters({ ufrag, pwd, lite, pacingMs }, now));
+    for (const text of transport.candidates) {
+      const candidate = parseRemoteCandidate(text);
+      // RFC 8839 §5.1: what is not understood is ignored.
+      if (candidate !== undefined) this.#addToAgent(session, candidate, mid, index);
+    }
+    if (transport.endOfCandidates) session.host.driver.mutate((now) => ice.endOfRemoteCandidates(now));
+  }
+
+  /** An answer has ended the exchange: nothing can be rolled back any more. */
+  settle(): void {
+    this.#restartPending = false;
+  }
+
+  rollback(session: PeerSession): void {
+    if (this.#restartPending) {
+      this.#restartPending = false;
+      session.host.driver.mutate((now) => session.transport.ice.rollbackRestart(now));
+    }
+    // Nothing was ever agreed on: who offers first decides about the role again.
+    if (this.#negotiation.session.currentLocal === undefined) session.ice.role = 'unknown';
+  }
+
+  /** To the agent, unless it belongs to a generation that is not applied yet: then it comes with its description. */
+  trickle(
+    session: PeerSession | undefined,
+    candidate: IceCandidate | undefined,
+    ufrag: string | null,
+    index: number,
+    mid: string | null,
+  ): void {
+    const section = dataSectionOf(this.#negotiation.remote?.model);
+    if (session === undefined || section?.index !== index || this.#remoteIce === undefined) return;
+    if ((ufrag ?? section.transport.ufrag) !== this.#remoteIce.ufrag) return;
+    if (candidate !== undefined) this.#addToAgent(session, candidate, mid ?? section.mid, index);
+    else session.host.driver.mutate((now) => session.transport.ice.endOfRemoteCandidates(now));
+  }
+
+  #addToAgent(session: PeerSession, candidate: IceCandidate, mid: string, index: number): void {
+    session.ice.remoteCandidates.push(toRtcCandidate(candidate, mid, index));
+    session.host.driver.mutate((now) => session.transport.ice.addRemoteCandidate(candidate, now));
+  }
+
+  onCandidate(session: PeerSession, candidate: IceCandidate): void {
+    this.#localCandidates.push(candidate);
+    const { index } = this.section;
+    const shown = this.#negotiation.represents('local', index, candidate.usernameFragment ?? null);
+    if (shown) this.#surface(session, candidate);
+    else this.#earlyCandidates.push(candidate);
+  }
+
+  releaseEarlyCandidates(session: PeerSession): void {
+    const early = this.#earlyCandidates;
+    this.#earlyCandidates = [];
+    for (const candidate of early) this.#tasks.queue(() => this.#surface(session, candidate));
+  }
+
+  /** W3C "surface a candidate". */
+  #surface(session: PeerSession, candidate: IceCandidate): void {
+    const { mid, index } = this.section;
+    const rtcCandidate = toRtcCandidate(candidate, mid, index);
+    this.#negotiation.addCandidate('local', index, candidate.usernameFragment ?? null, rtcCandidate.candidate);
+    session.ice.localCandidates.push(rtcCandidate);
+    this.#fire(new RTCPeerConnectionIceEvent('icecandidate', { candidate: rtcCandidate, url: candidate.url ?? null }));
+  }
+
+  onEndOfCandidates(ufrag: string): void {
+    const { mid, index } = this.section;
+    this.#negotiation.addEndOfCandidates('local', index, ufrag, defaultAddress(this.#localCandidates));
+    const candidate = endOfGatheringCandidate(mid, index, ufrag);
+    this.#fire(new RTCPeerConnectionIceEvent('icecandidate', { candidate }));
+  }
+}
+
+/** undefined for what cannot be read. */
+export function parseRemoteCandidate(text: string): IceCandidate | undefined {
+  try {
+    return parseCandidate(text);
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}
