@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { createInterface, type Interface } from 'node:readline';
 import { formatAddress, type TransportAddress } from '../../core/index.ts';
 import { SignalingServer, StunServer } from '../../server/index.ts';
 import { CliError, untilSignal } from '../exit.ts';
@@ -45,6 +45,9 @@ class Demo {
   #signaling: SignalingServer | undefined;
   #page: PageServer | undefined;
   #folder: string | undefined;
+  #lines: Interface | undefined;
+  #ada: PeerProcess | undefined;
+  #pageUrl = '';
   #closed = false;
 
   constructor(options: DemoOptions) {
@@ -66,6 +69,7 @@ class Demo {
     } finally {
       clearTimeout(watchdog);
     }
+    if (this.#options.serve && !this.#closed) await Promise.race([this.#serve(), this.#failure]);
   }
 
   /** Idempotent. */
@@ -73,6 +77,10 @@ class Demo {
     if (this.#closed) return;
     this.#closed = true;
     this.#printer.endProgress();
+    if (this.#lines !== undefined) {
+      this.#lines.close();
+      process.stdin.destroy(); // reading stopped, but an open pipe would keep the process alive all the same
+    }
     await Promise.all(this.#processes.map((peer) => peer.stop()));
     this.#stun.close();
     await this.#signaling?.close();
@@ -89,6 +97,7 @@ class Demo {
     const file = await this.#makeFile(this.#folder);
     printer.line(`  signaling  ${addresses.signalingUrl}`);
     printer.line(`  STUN       ${addresses.stunUrl}`);
+    this.#pageUrl = addresses.pageUrl;
     printer.line(`  page       ${addresses.pageUrl}`);
     printer.line();
 
@@ -100,16 +109,19 @@ class Demo {
     bob.process.start({ ...common, name: 'Bob', sendFile: file, greet: false });
     await bob.finished;
     await bob.process.stop();
+    this.#ada = ada.process;
     printer.summary();
     printer.line();
     printer.line(`All four steps work. The STUN server answered ${this.#stun.counters.successes} requests.`);
-    if (!serve) return;
+  }
 
-    printer.line();
-    printer.title(`Open ${addresses.pageUrl} in a browser: Ada is in the room.`);
-    printer.line('What you type here goes to everybody who is connected; /send PATH sends a file; Ctrl-C ends it.');
-    this.#readTerminal(ada.process);
-    await new Promise(() => undefined); // until a signal comes or Ada fails
+  /** Stays up for browsers until a signal comes or Ada fails. */
+  async #serve(): Promise<void> {
+    this.#printer.line();
+    this.#printer.title(`Open ${this.#pageUrl} in a browser: Ada is in the room.`);
+    this.#printer.line('What you type here goes to everybody connected; /send PATH sends a file; Ctrl-C ends it.');
+    this.#readTerminal();
+    await new Promise(() => undefined);
   }
 
   async #startServers(): Promise<{ signalingUrl: string; stunUrl: string; pageUrl: string }> {
@@ -172,12 +184,12 @@ class Demo {
     return { process, ready, finished };
   }
 
-  #readTerminal(ada: PeerProcess): void {
-    const lines = createInterface({ input: process.stdin });
-    lines.on('line', (line) => {
+  #readTerminal(): void {
+    this.#lines = createInterface({ input: process.stdin });
+    this.#lines.on('line', (line) => {
       const file = /^\/send\s+(.+)$/.exec(line);
-      if (file?.[1] !== undefined) ada.send({ type: 'send-file', path: file[1].trim() });
-      else if (line.trim() !== '') ada.send({ type: 'say', text: line });
+      if (file?.[1] !== undefined) this.#ada?.send({ type: 'send-file', path: file[1].trim() });
+      else if (line.trim() !== '') this.#ada?.send({ type: 'say', text: line });
     });
   }
 }
