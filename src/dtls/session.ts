@@ -37,9 +37,12 @@ export const DEFAULT_SESSION_LIFETIME_S: number = 24 * 60 * 60;
 /** The longest ticket state that a server puts on the wire; with more client certificates than fit it issues none. */
 export const MAX_TICKET_STATE_BYTES = 8192;
 
+/** A wall clock may have been set back a little since the session was made. */
+const CLOCK_TOLERANCE_MS = 60_000;
+
 export function sessionExpired(session: DtlsSession, wallClockMs: number): boolean {
   const age = wallClockMs - session.createdAtMs;
-  return age < 0 || age > session.lifetimeS * 1000;
+  return age < -CLOCK_TOLERANCE_MS || age > session.lifetimeS * 1000;
 }
 
 /** Where a server keeps sessions that are resumed by session ID. */
