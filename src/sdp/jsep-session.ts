@@ -4,6 +4,7 @@ import { checkAnswer, checkIceRestart, checkOffer } from './jsep-checks.ts';
 import { nextSignalingState, type SdpType, type Side, type SignalingState } from './jsep-state.ts';
 import type { SessionDescription } from './model.ts';
 import { negotiatedDtlsRole } from './offer-answer.ts';
+import { DEFAULT_SCTP_PORT } from './sections.ts';
 import { isDataSection, isRejected, readTransportDescription, type TransportDescription } from './transport.ts';
 
 /** A description that was applied. */
@@ -29,10 +30,15 @@ export interface JsepAgreement {
   readonly dtlsRole: 'client' | 'server';
   /** A new DTLS association is to be made (RFC 8842 §4): the first, or one that replaces the current. */
   readonly newDtlsAssociation: boolean;
+  /**
+   * A new SCTP association is to be made (RFC 8841 §9.3): the first, or because a port changed. False while a side says
+   * port 0, which closes the association and lets DTLS be.
+   */
+  readonly newSctpAssociation: boolean;
 }
 
 /**
- * The signalling state and the four descriptions of RFC 9429 §4.1.11 to §4.1.14: a value, never changed. Functions of
+ * The signalling state and the four descriptions of RFC 9429 §4.1.13 to §4.1.16: a value, never changed. Functions of
  * this module take one and return the next, so that an apply that fails, and a rollback, cost nothing.
  */
 export interface JsepSession {
@@ -131,7 +137,7 @@ function offerOf(session: JsepSession, side: Side): SessionDescription {
   return offer.model;
 }
 
-/** A provisional answer is pending, like its offer; a final one makes both current (RFC 9429 §4.1.9, §4.1.10). */
+/** A provisional answer is pending, like its offer; a final one makes both current (RFC 9429 §4.1.11, §4.1.12). */
 function answered(
   session: JsepSession,
   side: Side,
@@ -167,7 +173,18 @@ function agree(
     const [lastOffer, lastAnswer] = side === 'local' ? [last.remote, last.local] : [last.local, last.remote];
     checkIceRestart(credentialsChanged(lastOffer, offer), credentialsChanged(lastAnswer, answer), newDtlsAssociation);
   }
-  return { local, remote, dtlsRole, newDtlsAssociation };
+  const newSctpAssociation =
+    hasSctp(local, remote) && (last === undefined || sctpPorts(last) !== sctpPorts({ local, remote }));
+  return { local, remote, dtlsRole, newDtlsAssociation, newSctpAssociation };
+}
+
+/** RFC 8841 §10.3: with port 0 on either side there is no association. A missing port means the usual one. */
+function hasSctp(local: DataSection, remote: DataSection): boolean {
+  return local.transport.sctpPort !== 0 && remote.transport.sctpPort !== 0;
+}
+
+function sctpPorts({ local, remote }: Pick<JsepAgreement, 'local' | 'remote'>): string {
+  return `${local.transport.sctpPort ?? DEFAULT_SCTP_PORT} ${remote.transport.sctpPort ?? DEFAULT_SCTP_PORT}`;
 }
 
 /**

@@ -7,7 +7,7 @@ export type SignalingState =
   | 'have-remote-pranswer'
   | 'closed';
 
-/** W3C RTCSdpType (RFC 9429 §4.1.8). */
+/** W3C RTCSdpType (RFC 9429 §4.1.10). */
 export type SdpType = 'offer' | 'pranswer' | 'answer' | 'rollback';
 
 /** Whose description it is: `setLocalDescription` or `setRemoteDescription`. */

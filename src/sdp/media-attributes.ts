@@ -99,7 +99,7 @@ export function readExtMaps(scope: AttributeScope): ExtMap[] {
   });
 }
 
-/** Whether one- and two-byte header extensions may be mixed (RFC 8285 §4.1.2), at either level. */
+/** Whether one- and two-byte header extensions may be mixed (RFC 8285 §6), at either level. */
 export function allowsMixedExtMaps(media: AttributeScope, session: AttributeScope): boolean {
   return hasAttribute(media, 'extmap-allow-mixed') || hasAttribute(session, 'extmap-allow-mixed');
 }

@@ -118,7 +118,8 @@ export function negotiatedDtlsRole(
   answer: Setup | undefined,
   side: 'offerer' | 'answerer',
 ): 'client' | 'server' {
-  const answered = answer ?? answerSetup(offer);
+  // RFC 4145 §4.1: the default is `active` in the offer and `passive` in the answer.
+  const answered = answer ?? answerSetup(offer, 'passive');
   const legal = offer === 'actpass' || offer === undefined || answered === answerSetup(offer);
   if ((answered !== 'active' && answered !== 'passive') || !legal)
     throw new SdpError(`a=setup:${answered} does not answer a=setup:${offer ?? 'active'}`);

@@ -369,6 +369,24 @@ describe('ICE restart and DTLS (RFC 9429 §5.10, §5.11, RFC 8842)', () => {
     expect(() => exchange(c, d)).toThrow(contentError);
   });
 
+  it('another SCTP port asks for a new association over the same DTLS, port 0 for none (RFC 8841 §9.3)', () => {
+    const [a, b] = [new Peer('a'), new Peer('b')];
+    expect(exchange(a, b).completed.agreement).toMatchObject({ newSctpAssociation: true });
+    expect(exchange(a, b).completed.agreement).toMatchObject({ newSctpAssociation: false });
+    a.transport = { ...a.transport, sctpPort: 5001 };
+    const moved = exchange(a, b);
+    expect([moved.completed, moved.answered].map((c) => c.agreement)).toMatchObject([
+      { newSctpAssociation: true, newDtlsAssociation: false },
+      { newSctpAssociation: true, newDtlsAssociation: false },
+    ]);
+    a.transport = { ...a.transport, sctpPort: 0 };
+    const none = exchange(a, b);
+    expect(attributeValue(none.answer.media[0]!, 'sctp-port')).toBe('0');
+    expect(none.completed.agreement).toMatchObject({ newSctpAssociation: false });
+    a.transport = { ...a.transport, sctpPort: 5001 };
+    expect(exchange(a, b).completed.agreement).toMatchObject({ newSctpAssociation: true });
+  });
+
   it('without tls-ids, a changed role asks for a new DTLS association and so for a restart', () => {
     const [a, b] = [new Peer('a'), new Peer('b')];
     exchange(a, b); // b is the client
@@ -401,7 +419,7 @@ describe('provisional answers and rollback', () => {
     const first = a.apply('remote', 'pranswer', b.answer());
     expect(a.session.state).toBe('have-remote-pranswer');
     expect([first.iceRestart, first.agreement?.remote.transport.ufrag]).toEqual([false, 'bbbb0']);
-    // Another callee takes the call: RFC 9429 §3.7.1, serial forking.
+    // Another callee takes the call: RFC 9429 §3.8.1, sequential forking.
     const final = a.apply('remote', 'answer', c.answer());
     expect([final.iceRestart, final.agreement?.remote.transport.ufrag]).toEqual([true, 'cccc0']);
     expect(a.session).toMatchObject({ state: 'stable', currentRemote: { type: 'answer' }, pendingRemote: undefined });

@@ -271,7 +271,7 @@ describe('a=setup (RFC 4145 §4.1, RFC 8842 §5.3)', () => {
   });
 
   it('an answer without a=setup is what RFC 4145 implies', () => {
-    expect(negotiatedDtlsRole('actpass', undefined, 'offerer')).toBe('server');
+    expect(negotiatedDtlsRole('actpass', undefined, 'offerer')).toBe('client');
     expect(negotiatedDtlsRole('active', undefined, 'offerer')).toBe('client');
     expect(negotiatedDtlsRole('passive', undefined, 'offerer')).toBe('server');
   });
