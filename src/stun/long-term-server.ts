@@ -33,10 +33,23 @@ export interface LongTermServerOptions {
   readonly passwordAlgorithms?: readonly LongTermAlgorithm[];
 }
 
+/**
+ * What an earlier request of the same session proved. It spares the look-up, and lets a session go on whose user has
+ * expired meanwhile, as those of ephemeral credentials do.
+ */
+export interface LongTermSession {
+  /** As `Authenticated.username`. */
+  readonly username: string;
+  readonly keyAlgorithm: LongTermAlgorithm;
+  readonly key: IntegrityKey;
+}
+
 /** A user who proved the password. */
 export interface Authenticated {
   readonly type: 'authenticated';
   readonly username: string;
+  /** How `key` was made of the password. */
+  readonly keyAlgorithm: LongTermAlgorithm;
   /** Signs the response, with `algorithm`. */
   readonly key: IntegrityKey;
   readonly algorithm: IntegrityAlgorithm;
@@ -81,9 +94,10 @@ export class LongTermServer {
   /**
    * The checks of RFC 8489 §9.2.4 in their order.
    * @param client - the request's source: nonces are bound to it.
+   * @param session - where the request names its user, its key is used in place of the store's.
    * @throws {DecodeError} when an attribute that the checks need is malformed: answer 400.
    */
-  authenticate(message: StunMessage, client: TransportAddress): Authenticated | Rejected {
+  authenticate(message: StunMessage, client: TransportAddress, session?: LongTermSession): Authenticated | Rejected {
     const algorithm = integrityAlgorithm(message);
     if (algorithm === undefined) return this.challenge(401, client);
     const nonce = message.get('NONCE');
@@ -91,14 +105,12 @@ export class LongTermServer {
     if (!hasName || nonce === undefined || !message.has('REALM')) return badRequest();
     const keyAlgorithm = this.#keyAlgorithm(message, nonce);
     if (keyAlgorithm === undefined) return badRequest();
-    const user = this.#findUser(message);
-    const key = user === undefined ? undefined : this.#keyOf(user, keyAlgorithm);
-    if (user === undefined || key === undefined || message.get('REALM') !== this.realm) {
-      return this.challenge(401, client);
-    }
+    const known = this.#keyFor(message, keyAlgorithm, session);
+    if (known === undefined || message.get('REALM') !== this.realm) return this.challenge(401, client);
+    const { username, key } = known;
     if (!verifyIntegrity(message, key)) return this.challenge(401, client);
     if (!this.#nonces.isValid(nonce, client)) return this.challenge(438, client);
-    return { type: 'authenticated', username: user.username, key, algorithm };
+    return { type: 'authenticated', username, keyAlgorithm, key, algorithm };
   }
 
   /** 401 or 438 with a fresh nonce. Needs no state, and is as small as the RFC lets it be. */
@@ -123,6 +135,18 @@ export class LongTermServer {
     if (readNonceCookie(nonce)?.passwordAlgorithms !== true) return 'md5';
     if (offered === undefined || chosen === undefined || !sameAlgorithms(offered, this.#offer)) return undefined;
     return this.#algorithms.find((name) => PASSWORD_ALGORITHM_NUMBERS[name] === chosen.algorithm);
+  }
+
+  #keyFor(
+    message: StunMessage,
+    keyAlgorithm: LongTermAlgorithm,
+    session: LongTermSession | undefined,
+  ): { readonly username: string; readonly key: IntegrityKey } | undefined {
+    const name = session?.keyAlgorithm === keyAlgorithm ? message.get('USERNAME') : undefined;
+    if (session !== undefined && name !== undefined && opaqueString(name) === session.username) return session;
+    const user = this.#findUser(message);
+    const key = user === undefined ? undefined : this.#keyOf(user, keyAlgorithm);
+    return user === undefined || key === undefined ? undefined : { username: user.username, key };
   }
 
   #findUser(message: StunMessage): StoredUser | undefined {
