@@ -28,8 +28,14 @@ export function describeError(error: unknown): string {
 /**
  * Runs `work` until it ends or SIGINT or SIGTERM comes; then `close`, then sets the exit code. A second signal ends the
  * process at once.
+ * @param isService - whether it runs until it is stopped, as a server does: then a signal is its normal end, and the exit
+ *   code is 0. Asked when the signal comes.
  */
-export async function untilSignal(work: Promise<void>, close: () => Promise<void>): Promise<void> {
+export async function untilSignal(
+  work: Promise<void>,
+  close: () => Promise<void>,
+  isService: () => boolean,
+): Promise<void> {
   let signalled: (code: number) => void = () => undefined;
   const signal = new Promise<number>((resolve) => {
     signalled = resolve;
@@ -44,9 +50,14 @@ export async function untilSignal(work: Promise<void>, close: () => Promise<void
   });
   try {
     const code = await Promise.race([work.then(() => undefined), signal]);
-    if (code !== undefined) process.exitCode = code;
+    if (code !== undefined) process.exitCode = isService() ? 0 : code;
   } finally {
     await close();
     for (const { name, handler } of handlers) process.off(name, handler);
   }
+}
+
+/** For servers: runs until SIGINT or SIGTERM, closes, and ends with 0. */
+export async function runUntilStopped(close: () => Promise<void>): Promise<void> {
+  await untilSignal(new Promise(() => undefined), close, () => true);
 }

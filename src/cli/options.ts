@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { canonicalIp } from '../core/index.ts';
 import { formatLogLine, type Log, type LogEntry } from '../server/index.ts';
+import { isLabel, MAX_ROOM_CHARACTERS } from '../signaling/index.ts';
 
 /** A commander parser for whole numbers in a range. */
 export function integer(min: number, max: number): (text: string) => number {
@@ -21,6 +22,14 @@ export function ipAddress(text: string): string {
   const ip = canonicalIp(text);
   if (ip === undefined) throw new InvalidArgumentError('It must be an IP address, such as 127.0.0.1 or ::.');
   return ip;
+}
+
+/** A commander parser for the name of a room (docs/signaling.md). */
+export function roomName(text: string): string {
+  if (!isLabel(text, 1, MAX_ROOM_CHARACTERS)) {
+    throw new InvalidArgumentError(`It must have 1 to ${MAX_ROOM_CHARACTERS} characters, none of control.`);
+  }
+  return text;
 }
 
 /** A commander parser for options that may stand several times. */

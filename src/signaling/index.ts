@@ -1,5 +1,11 @@
 export * from './client.ts';
-export { decodeClientMessage, decodeServerMessage, encodeClientMessage, encodeServerMessage } from './codec.ts';
+export {
+  decodeClientMessage,
+  decodeServerMessage,
+  encodeClientMessage,
+  encodeServerMessage,
+  isLabel,
+} from './codec.ts';
 export * from './limits.ts';
 export * from './messages.ts';
 export { type ConnectionId, SignalingServer, type SignalingServerEvent } from './server.ts';

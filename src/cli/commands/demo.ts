@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { type DemoOptions, runDemo } from '../demo/run.ts';
-import { integer, ipAddress, port } from '../options.ts';
+import { integer, ipAddress, port, roomName } from '../options.ts';
 
 interface Options {
   readonly serve?: true;
@@ -8,6 +8,7 @@ interface Options {
   readonly port: number;
   readonly room: string;
   readonly fileSize: number;
+  readonly saveTo?: string;
   readonly timeout: number;
 }
 
@@ -17,8 +18,9 @@ export function demoCommand(): Command {
     .option('--serve', 'stay up, and let browsers in')
     .option('--host <ip>', 'address of the page, signaling and STUN', ipAddress, '127.0.0.1')
     .option('--port <number>', 'port of the page; 0 for any free one', port, 0)
-    .option('--room <name>', 'room to meet in', 'demo')
+    .option('--room <name>', 'room to meet in', roomName, 'demo')
     .option('--file-size <MiB>', 'size of the file that is sent', integer(1, 1024), 50)
+    .option('--save-to <folder>', 'keep the files that browsers send')
     .option('--timeout <seconds>', 'fail when the run is not over by then', integer(1, 3600), 120)
     .action(async (options: Options) => {
       const demo: DemoOptions = {
@@ -27,6 +29,7 @@ export function demoCommand(): Command {
         port: options.port,
         room: options.room,
         fileMiB: options.fileSize,
+        saveTo: options.saveTo,
         timeoutS: options.timeout,
       };
       await runDemo(demo);

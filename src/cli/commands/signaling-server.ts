@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { SignalingServer } from '../../server/index.ts';
 import { DEFAULT_LIMITS } from '../../signaling/index.ts';
-import { untilSignal } from '../exit.ts';
+import { runUntilStopped } from '../exit.ts';
 import { collect, consoleLog, integer, ipAddress, LOG_FORMATS, type LogFormat, port } from '../options.ts';
 
 interface Options {
@@ -32,6 +32,6 @@ export function signalingServerCommand(): Command {
         ...(allowOrigin === undefined ? {} : { allowedOrigins: allowOrigin }),
       });
       await server.listen({ host, port: options.port });
-      await untilSignal(new Promise(() => undefined), () => server.close());
+      await runUntilStopped(() => server.close());
     });
 }

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { STUN_PORT, StunServer } from '../../server/index.ts';
-import { untilSignal } from '../exit.ts';
+import { runUntilStopped } from '../exit.ts';
 import { collect, consoleLog, ipAddress, LOG_FORMATS, type LogFormat, port } from '../options.ts';
 
 interface Options {
@@ -38,6 +38,6 @@ export function stunServerCommand(): Command {
         server.close();
         throw error;
       }
-      await untilSignal(new Promise(() => undefined), close);
+      await runUntilStopped(close);
     });
 }

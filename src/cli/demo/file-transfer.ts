@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import type { RTCDataChannel, RTCPeerConnection } from '../../peer-connection/index.ts';
 import { CliError } from '../exit.ts';
@@ -20,6 +20,8 @@ export const MAX_FILE_BYTES: number = 1024 * 1024 * 1024;
 /** Bytes received and not yet on the disk: a channel cannot be told to wait, so a disk that is too slow fails the transfer. */
 const MAX_UNWRITTEN_BYTES = 64 * 1024 * 1024;
 const PROGRESS_EVERY_MS = 100;
+/** Files of the same name in one folder. */
+const MAX_COPIES = 1000;
 
 export interface FileResult {
   readonly name: string;
@@ -87,7 +89,7 @@ export async function receiveFile(channel: RTCDataChannel, folder: string, progr
     const startedAt = performance.now();
     const report = throttled(progress);
     const hash = createHash('sha256');
-    const file = createWriteStream(join(folder, safeName(header.name)));
+    const file = (await createNew(folder, safeName(header.name))).createWriteStream();
     const written = finished(file);
     written.catch(() => undefined); // awaited at the end; a failure in between shows there
     let received = 0;
@@ -134,6 +136,20 @@ function readHeader(message: string | ArrayBuffer): FileHeader {
 export function safeName(name: string): string {
   const last = name.split(/[/\\]/).at(-1) ?? '';
   return `received-${last.replace(/[^\p{L}\p{N}._ -]/gu, '_').slice(-100)}`;
+}
+
+/** Never overwrites: a taken name gets a number. */
+async function createNew(folder: string, name: string): Promise<FileHandle> {
+  const extension = extname(name);
+  const stem = name.slice(0, name.length - extension.length);
+  for (let copy = 1; ; copy++) {
+    try {
+      return await open(join(folder, copy === 1 ? name : `${stem}-${copy}${extension}`), 'wx');
+    } catch (error) {
+      const taken = error instanceof Error && 'code' in error && error.code === 'EEXIST';
+      if (!taken || copy >= MAX_COPIES) throw error;
+    }
+  }
 }
 
 function parseRecord(message: unknown): Readonly<Record<string, unknown>> | undefined {

@@ -11,8 +11,10 @@ export interface PeerConfig {
   readonly signalingUrl: string;
   /** `stun:` URL. */
   readonly stunUrl: string;
-  /** Where received files go; exists. */
+  /** For files that the peer makes itself; exists. */
   readonly folder: string;
+  /** Where received files go; exists. */
+  readonly saveTo: string;
   /** The sender runs through text, binary and this file once it is connected; the other one answers whoever comes. */
   readonly sendFile: string | undefined;
   /** Say hello to whoever connects: for people in a browser. */

@@ -103,7 +103,7 @@ export class DemoPeer {
       onEnd: (ended, reason) => {
         this.#forget(ended);
         if (this.#config.sendFile !== undefined) this.#fail(`${ended.peer.name}: ${reason}`);
-        else this.#step('communicating', `${ended.peer.name}: ${reason}`, false);
+        else this.#step('communicating', `${ended.peer.name} is gone: ${reason}`, false);
       },
     });
     this.#links.set(peer.id, link);
@@ -178,7 +178,7 @@ export class DemoPeer {
 
   async #onFile(link: PeerLink, channel: RTCDataChannel): Promise<void> {
     try {
-      const result = await receiveFile(channel, this.#config.folder, () => undefined);
+      const result = await receiveFile(channel, this.#config.saveTo, () => undefined);
       this.#step('communicating', `file from ${link.peer.name}, SHA-256 verified: ${describeFile(result)}`, true);
       if (this.#config.greet && link.isOpen) link.sendText(`Got ${describeFile(result)}`);
     } catch (error) {

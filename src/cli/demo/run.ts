@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
@@ -19,6 +19,8 @@ export interface DemoOptions {
   readonly port: number;
   readonly room: string;
   readonly fileMiB: number;
+  /** Keeps the files that browsers send; undefined: they go when the demo ends. */
+  readonly saveTo: string | undefined;
   /** The run must be over by then. */
   readonly timeoutS: number;
 }
@@ -31,7 +33,11 @@ const MIB = 1024 * 1024;
  */
 export async function runDemo(options: DemoOptions): Promise<void> {
   const demo = new Demo(options);
-  await untilSignal(demo.run(), () => demo.close());
+  await untilSignal(
+    demo.run(),
+    () => demo.close(),
+    () => demo.isServing,
+  );
 }
 
 class Demo {
@@ -48,6 +54,7 @@ class Demo {
   #lines: Interface | undefined;
   #ada: PeerProcess | undefined;
   #pageUrl = '';
+  #serving = false;
   #closed = false;
 
   constructor(options: DemoOptions) {
@@ -72,6 +79,11 @@ class Demo {
     if (this.#options.serve && !this.#closed) await Promise.race([this.#serve(), this.#failure]);
   }
 
+  /** The run is over, and it stays up for browsers. */
+  get isServing(): boolean {
+    return this.#serving;
+  }
+
   /** Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return;
@@ -93,6 +105,7 @@ class Demo {
     const printer = this.#printer;
     printer.title('purertc demo: signaling and STUN in this process, two peers in two others');
     const addresses = await this.#startServers();
+    if (this.#options.saveTo !== undefined) await mkdir(this.#options.saveTo, { recursive: true });
     this.#folder = await mkdtemp(join(tmpdir(), 'purertc-demo-'));
     const file = await this.#makeFile(this.#folder);
     printer.line(`  signaling  ${addresses.signalingUrl}`);
@@ -101,7 +114,13 @@ class Demo {
     printer.line(`  page       ${addresses.pageUrl}`);
     printer.line();
 
-    const common = { room, signalingUrl: addresses.signalingUrl, stunUrl: addresses.stunUrl, folder: this.#folder };
+    const common = {
+      room,
+      signalingUrl: addresses.signalingUrl,
+      stunUrl: addresses.stunUrl,
+      folder: this.#folder,
+      saveTo: this.#options.saveTo ?? this.#folder,
+    };
     const ada = this.#startPeer('Ada');
     const bob = this.#startPeer('Bob');
     ada.process.start({ ...common, name: 'Ada', sendFile: undefined, greet: serve });
@@ -117,9 +136,16 @@ class Demo {
 
   /** Stays up for browsers until a signal comes or Ada fails. */
   async #serve(): Promise<void> {
+    this.#serving = true;
     this.#printer.line();
     this.#printer.title(`Open ${this.#pageUrl} in a browser: Ada is in the room.`);
     this.#printer.line('What you type here goes to everybody connected; /send PATH sends a file; Ctrl-C ends it.');
+    const { saveTo } = this.#options;
+    this.#printer.line(
+      saveTo === undefined
+        ? 'Files from browsers are deleted when it ends; --save-to FOLDER keeps them.'
+        : `Files from browsers are kept in ${saveTo}.`,
+    );
     this.#readTerminal();
     await new Promise(() => undefined);
   }

@@ -65,6 +65,9 @@ export class Conversation {
     box.append(create('p', 'name', name), progress, detail);
     this.#add(box);
     const startedAt = performance.now();
+    const toEnd = () => {
+      if (this.#shown) box.parentElement?.scrollTo({ top: box.parentElement.scrollHeight });
+    };
     const rate = () => `${formatBytes((size / Math.max(performance.now() - startedAt, 1)) * 1000)}/s`;
     return {
       progress: (bytes) => {
@@ -75,11 +78,12 @@ export class Conversation {
         box.dataset['state'] = 'done';
         progress.value = progress.max;
         detail.textContent = `${formatBytes(size)}, ${rate()}. ${text}`;
-        if (blob === undefined) return;
+        if (blob === undefined) return toEnd();
         const link = create('a', '', 'Save');
         link.href = URL.createObjectURL(blob);
         link.download = name;
         box.append(link);
+        toEnd();
       },
       failed: (reason) => {
         box.dataset['state'] = 'failed';
