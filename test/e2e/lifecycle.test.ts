@@ -4,6 +4,7 @@ import { LOOPBACK, negotiate, once, Pair, trickle, untilState } from './support.
 
 let pair: Pair | undefined;
 afterEach(() => {
+  expect(pair?.refused ?? []).toEqual([]);
   pair?.close();
   pair = undefined;
 });

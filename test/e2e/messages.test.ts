@@ -6,6 +6,7 @@ const SIZES = [0, 1, 1200, 16_384, 65_535, 262_144];
 
 let pair: Pair | undefined;
 afterEach(() => {
+  expect(pair?.refused ?? []).toEqual([]);
   pair?.close();
   pair = undefined;
 });

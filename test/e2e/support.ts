@@ -23,19 +23,21 @@ export function untilState(channel: RTCDataChannel, state: RTCDataChannel['ready
   return once(channel, state === 'open' ? 'open' : 'close');
 }
 
-/** Trickles candidates both ways, as a signalling channel would. */
-export function trickle(a: RTCPeerConnection, b: RTCPeerConnection): void {
+/**
+ * Trickles candidates both ways, as a signalling channel would.
+ * @returns what was refused, such as candidates of an offer that the other side never got.
+ */
+export function trickle(a: RTCPeerConnection, b: RTCPeerConnection): unknown[] {
+  const refused: unknown[] = [];
   const forward = (from: RTCPeerConnection, to: RTCPeerConnection): void => {
     from.addEventListener('icecandidate', ({ candidate }) => {
       if (to.signalingState === 'closed') return;
-      // As an application does: candidates may not fail the program that closes meanwhile.
-      to.addIceCandidate(candidate ?? undefined).catch((error: unknown) => {
-        if (to.signalingState !== 'closed') throw error;
-      });
+      to.addIceCandidate(candidate ?? undefined).catch((error: unknown) => refused.push(error));
     });
   };
   forward(a, b);
   forward(b, a);
+  return refused;
 }
 
 /** One offer/answer exchange. `edit` may change the SDP on its way, as a signalling server could. */
@@ -54,11 +56,12 @@ export async function negotiate(
 export class Pair {
   readonly a: RTCPeerConnection;
   readonly b: RTCPeerConnection;
+  readonly refused: unknown[];
 
   constructor(configurationA: RTCConfiguration = LOOPBACK, configurationB: RTCConfiguration = LOOPBACK) {
     this.a = new RTCPeerConnection(configurationA);
     this.b = new RTCPeerConnection(configurationB);
-    trickle(this.a, this.b);
+    this.refused = trickle(this.a, this.b);
   }
 
   /** Opens one channel from `a`. @returns both ends, open. */

@@ -1,0 +1,214 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { type RTCIceCandidate, RTCPeerConnection, type RTCSessionDescription } from '../../src/index.ts';
+import { LOOPBACK, negotiate, once, Pair, untilState } from './support.ts';
+
+let pair: Pair | undefined;
+afterEach(() => {
+  pair?.close();
+  pair = undefined;
+});
+
+/** W3C §10.7, word for word: what an application does that never wants to think about glare. */
+class PerfectNegotiator {
+  readonly pc: RTCPeerConnection;
+  readonly polite: boolean;
+  send: (message: { description?: RTCSessionDescription | null; candidate?: RTCIceCandidate | null }) => void = () =>
+    undefined;
+  #makingOffer = false;
+  #ignoreOffer = false;
+  #isSettingRemoteAnswerPending = false;
+  readonly errors: unknown[] = [];
+  collisions = 0;
+
+  constructor(pc: RTCPeerConnection, polite: boolean) {
+    this.pc = pc;
+    this.polite = polite;
+    pc.onicecandidate = ({ candidate }) => this.send({ candidate });
+    pc.onnegotiationneeded = async () => {
+      try {
+        this.#makingOffer = true;
+        await pc.setLocalDescription();
+        this.send({ description: pc.localDescription });
+      } catch (error) {
+        this.errors.push(error);
+      } finally {
+        this.#makingOffer = false;
+      }
+    };
+  }
+
+  async receive({
+    description,
+    candidate,
+  }: {
+    description?: RTCSessionDescription | null;
+    candidate?: RTCIceCandidate | null;
+  }): Promise<void> {
+    const { pc } = this;
+    try {
+      if (description) {
+        const readyForOffer =
+          !this.#makingOffer && (pc.signalingState === 'stable' || this.#isSettingRemoteAnswerPending);
+        const offerCollision = description.type === 'offer' && !readyForOffer;
+        if (offerCollision) this.collisions++;
+        this.#ignoreOffer = !this.polite && offerCollision;
+        if (this.#ignoreOffer) return;
+        this.#isSettingRemoteAnswerPending = description.type === 'answer';
+        await pc.setRemoteDescription(description);
+        this.#isSettingRemoteAnswerPending = false;
+        if (description.type === 'offer') {
+          await pc.setLocalDescription();
+          this.send({ description: pc.localDescription });
+        }
+      } else {
+        try {
+          await pc.addIceCandidate(candidate);
+        } catch (error) {
+          if (!this.#ignoreOffer) throw error;
+        }
+      }
+    } catch (error) {
+      if (pc.signalingState !== 'closed') this.errors.push(error);
+    }
+  }
+}
+
+function perfectPair(): [PerfectNegotiator, PerfectNegotiator] {
+  const a = new PerfectNegotiator(new RTCPeerConnection(LOOPBACK), true);
+  const b = new PerfectNegotiator(new RTCPeerConnection(LOOPBACK), false);
+  // A signalling channel takes its time, so that both may speak at once.
+  a.send = (message) => setImmediate(() => void b.receive(message));
+  b.send = (message) => setImmediate(() => void a.receive(message));
+  return [a, b];
+}
+
+describe('perfect negotiation', () => {
+  it('both sides offer at once, 20 times over: every channel opens, nothing is thrown', async () => {
+    let collisions = 0;
+    for (let round = 0; round < 20; round++) {
+      const [a, b] = perfectPair();
+      const left = a.pc.createDataChannel('left');
+      const right = b.pc.createDataChannel('right');
+      await Promise.all([untilState(left, 'open'), untilState(right, 'open')]);
+      expect([a.errors, b.errors]).toEqual([[], []]);
+      expect([a.pc.signalingState, b.pc.signalingState]).toEqual(['stable', 'stable']);
+      collisions += a.collisions + b.collisions;
+      a.pc.close();
+      b.pc.close();
+    }
+    expect(collisions).toBeGreaterThan(0);
+  });
+
+  it('both sides restart ICE at once', async () => {
+    const [a, b] = perfectPair();
+    const channel = a.pc.createDataChannel('x');
+    b.pc.ondatachannel = ({ channel: echo }) => {
+      echo.onmessage = ({ data }) => echo.send(data);
+    };
+    await untilState(channel, 'open');
+    const ufrag = (pc: RTCPeerConnection) => /a=ice-ufrag:(.*)\r\n/.exec(pc.currentLocalDescription?.sdp ?? '')?.[1];
+    const before = [ufrag(a.pc), ufrag(b.pc)];
+    a.pc.restartIce();
+    b.pc.restartIce();
+    await expect
+      .poll(() => [a.pc.signalingState, b.pc.signalingState, ufrag(a.pc) !== before[0], ufrag(b.pc) !== before[1]])
+      .toEqual(['stable', 'stable', true, true]);
+    expect([a.errors, b.errors]).toEqual([[], []]);
+    const answer = once<MessageEvent>(channel, 'message');
+    channel.send('still here');
+    expect((await answer).data).toBe('still here');
+    a.pc.close();
+    b.pc.close();
+  });
+});
+
+describe('renegotiation', () => {
+  it('20 exchanges from alternating sides, each adding a channel: m-lines and channels stay', async () => {
+    pair = new Pair();
+    await pair.connect();
+    for (let i = 0; i < 20; i++) {
+      const [from, to] = i % 2 ? [pair.a, pair.b] : [pair.b, pair.a];
+      const announced = once(to, 'datachannel');
+      const channel = from.createDataChannel(`channel ${i}`);
+      await negotiate(from, to);
+      await Promise.all([announced, untilState(channel, 'open')]);
+    }
+    expect(pair.a.localDescription!.sdp.match(/^m=/gm)).toHaveLength(1);
+    expect(pair.a.connectionState).toBe('connected');
+  });
+
+  it('an ICE restart changes the credentials and keeps the channel', async () => {
+    pair = new Pair();
+    const [a, b] = await pair.connect();
+    const ufrag = (sdp: string) => /a=ice-ufrag:(.*)\r\n/.exec(sdp)?.[1];
+    const before = [ufrag(pair.a.localDescription!.sdp), ufrag(pair.b.localDescription!.sdp)];
+    pair.a.restartIce();
+    await once(pair.a, 'negotiationneeded');
+    await negotiate(pair.a, pair.b);
+    const after = [ufrag(pair.a.localDescription!.sdp), ufrag(pair.b.localDescription!.sdp)];
+    expect(after[0]).not.toBe(before[0]);
+    expect(after[1]).not.toBe(before[1]);
+    const message = once<MessageEvent>(b, 'message');
+    a.send('still here');
+    expect((await message).data).toBe('still here');
+    const ice = pair.a.sctp!.transport.iceTransport;
+    await expect.poll(() => ice.getSelectedCandidatePair()?.local.usernameFragment).toBe(after[0]);
+    expect(pair.a.connectionState).toBe('connected');
+  });
+
+  it('an offer that restarts ICE can be rolled back: the old credentials stay, data flows on', async () => {
+    pair = new Pair();
+    const [a, b] = await pair.connect();
+    const before = pair.a.currentLocalDescription?.sdp;
+    const offer = await pair.a.createOffer({ iceRestart: true });
+    await pair.a.setLocalDescription(offer);
+    await pair.a.setLocalDescription({ type: 'rollback' });
+    expect(pair.a.signalingState).toBe('stable');
+    expect(pair.a.currentLocalDescription?.sdp).toBe(before);
+    const message = once<MessageEvent>(b, 'message');
+    a.send('still here');
+    expect((await message).data).toBe('still here');
+    expect(pair.refused.length).toBeGreaterThan(0); // the candidates of the offer that never left
+    await negotiate(pair.b, pair.a);
+    expect(pair.a.connectionState).toBe('connected');
+  });
+});
+
+describe('offers with media', () => {
+  const AUDIO = [
+    'm=audio 9 UDP/TLS/RTP/SAVPF 111',
+    'c=IN IP4 0.0.0.0',
+    'a=rtcp:9 IN IP4 0.0.0.0',
+    'a=mid:audio',
+    'a=sendrecv',
+    'a=rtcp-mux',
+    'a=rtpmap:111 opus/48000/2',
+    '',
+  ].join('\r\n');
+
+  it('audio in front of the data section is rejected with port 0, and the channel opens', async () => {
+    pair = new Pair();
+    const { a, b } = pair;
+    const channel = a.createDataChannel('x');
+    await a.setLocalDescription();
+    // What a browser with a microphone would have offered.
+    const { sdp } = a.localDescription!;
+    const at = sdp.indexOf('m=application');
+    const ufrag = /a=ice-ufrag:.*\r\na=ice-pwd:.*\r\n/.exec(sdp)?.[0] ?? '';
+    const fingerprint = /a=fingerprint:.*\r\na=setup:.*\r\n/.exec(sdp)?.[0] ?? '';
+    const mixed = (sdp.slice(0, at) + AUDIO + ufrag + fingerprint + sdp.slice(at)).replace(
+      'BUNDLE 0',
+      'BUNDLE audio 0',
+    );
+    await b.setRemoteDescription({ type: 'offer', sdp: mixed });
+    await b.setLocalDescription();
+    const answer = b.localDescription!.sdp;
+    expect(answer).toMatch(/m=audio 0 UDP\/TLS\/RTP\/SAVPF 111\r\n/);
+    expect(answer).toContain('a=group:BUNDLE 0\r\n');
+    expect(answer.match(/^m=/gm)).toHaveLength(2);
+    // The offerer made no audio section: take it out of the answer again.
+    const audio = answer.slice(answer.indexOf('m=audio'), answer.indexOf('m=application'));
+    await a.setRemoteDescription({ type: 'answer', sdp: answer.replace(audio, '') });
+    await untilState(channel, 'open');
+  });
+});
