@@ -25,6 +25,12 @@ export function describeError(error: unknown): string {
   }
 }
 
+/** Where signals come from: the process. */
+export interface SignalSource {
+  once(signal: string, handler: () => void): unknown;
+  off(signal: string, handler: () => void): unknown;
+}
+
 /**
  * Runs `work` until it ends or SIGINT or SIGTERM comes; then `close`, then sets the exit code. A second signal ends the
  * process at once.
@@ -35,6 +41,7 @@ export async function untilSignal(
   work: Promise<void>,
   close: () => Promise<void>,
   isService: () => boolean,
+  signals: SignalSource = process,
 ): Promise<void> {
   let signalled: (code: number) => void = () => undefined;
   const signal = new Promise<number>((resolve) => {
@@ -42,10 +49,10 @@ export async function untilSignal(
   });
   const handlers = Object.entries(SIGNALS).map(([name, code]) => {
     const handler = () => {
-      process.once(name, () => process.exit(code));
+      signals.once(name, () => process.exit(code));
       signalled(code);
     };
-    process.once(name, handler);
+    signals.once(name, handler);
     return { name, handler };
   });
   try {
@@ -53,7 +60,7 @@ export async function untilSignal(
     if (code !== undefined) process.exitCode = isService() ? 0 : code;
   } finally {
     await close();
-    for (const { name, handler } of handlers) process.off(name, handler);
+    for (const { name, handler } of handlers) signals.off(name, handler);
   }
 }
 

@@ -17,6 +17,8 @@ export interface PeerConfig {
   readonly saveTo: string;
   /** The sender runs through text, binary and this file once it is connected; the other one answers whoever comes. */
   readonly sendFile: string | undefined;
+  /** Times to dial the signaling server before giving up. */
+  readonly attempts: number;
   /** Say hello to whoever connects: for people in a browser. */
   readonly greet: boolean;
 }

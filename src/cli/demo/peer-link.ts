@@ -54,14 +54,15 @@ export class PeerLink {
   }
 
   async handleDescription(description: RelayedDescription): Promise<void> {
+    if (description.type === 'answer') {
+      this.#handlers.onStep('signaling', `answer from ${this.peer.name} received`, true);
+    }
     await this.pc.setRemoteDescription(description);
     for (const candidate of this.#early.splice(0)) await this.#addCandidate(candidate);
     if (description.type === 'offer') {
       await this.pc.setLocalDescription();
       this.#sendDescription();
       this.#handlers.onStep('signaling', `offer from ${this.peer.name} received, answer sent`, true);
-    } else {
-      this.#handlers.onStep('signaling', `answer from ${this.peer.name} received`, true);
     }
     this.#watchSecurity();
   }

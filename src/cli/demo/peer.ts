@@ -30,7 +30,7 @@ export class DemoPeer {
     this.#report = report;
     this.#signaling = new SignalingConnection({
       url: config.signalingUrl,
-      maxAttempts: 5,
+      maxAttempts: config.attempts,
       onEvent: (event) => this.#onSignaling(event),
     });
   }

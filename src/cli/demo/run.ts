@@ -118,6 +118,7 @@ class Demo {
       room,
       signalingUrl: addresses.signalingUrl,
       stunUrl: addresses.stunUrl,
+      attempts: 5,
       folder: this.#folder,
       saveTo: this.#options.saveTo ?? this.#folder,
     };

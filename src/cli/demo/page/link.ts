@@ -50,14 +50,15 @@ export class Link {
       return;
     }
     const { description } = message;
+    if (description.type === 'answer') {
+      this.#handlers.onStep('signaling', `answer received from ${this.peer.name}`, true);
+    }
     await this.pc.setRemoteDescription(description);
     for (const candidate of this.#early.splice(0)) await this.#addCandidate(candidate);
     if (description.type === 'offer') {
       await this.pc.setLocalDescription();
       this.#signaling.sendDescription(this.peer.id, this.pc.localDescription);
       this.#handlers.onStep('signaling', `offer received, answered ${this.peer.name}`, true);
-    } else {
-      this.#handlers.onStep('signaling', `answer received from ${this.peer.name}`, true);
     }
     this.#watchSecurity();
   }
