@@ -71,6 +71,10 @@ export async function sendFile(pc: RTCPeerConnection, path: string, progress: Pr
     if (result?.['ok'] !== true) throw new CliError(`the receiver of ${name} computed another SHA-256`);
     progress(name, size, size);
     return { name, bytes: size, sha256, ms: performance.now() - startedAt };
+  } catch (error) {
+    // The receiver may close between two chunks: then it is the next send that throws.
+    if (error instanceof CliError || channel.readyState === 'open') throw error;
+    throw closedEarly(channel);
   } finally {
     channel.close();
   }
@@ -172,6 +176,10 @@ function throttled(progress: Progress): Progress {
   };
 }
 
+function closedEarly(channel: RTCDataChannel): CliError {
+  return new CliError(`the channel "${channel.label}" closed early`);
+}
+
 /** The next event of a kind. @throws {CliError} when the channel closes first. */
 export function next(
   channel: RTCDataChannel,
@@ -180,7 +188,7 @@ export function next(
   return new Promise((resolve, reject) => {
     const onClose = () => {
       channel.removeEventListener(type, onEvent);
-      reject(new CliError(`the channel "${channel.label}" closed early`));
+      reject(closedEarly(channel));
     };
     const onEvent = (event: Event) => {
       channel.removeEventListener('close', onClose);
