@@ -382,7 +382,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   pollTransmit(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
     if (this.#closed) return false;
     if (this.#out.length === 0) {
-      this.#session.pump(now);
+      for (const session of this.#sessions) session.pump(now);
       this.#gathering.pump(now);
       this.#refresh(now);
     }

@@ -132,7 +132,13 @@ export class IceSession {
   #formPair(local: LocalCandidate, remote: RemoteCandidate): void {
     // A reflexive candidate's pairs equal those of its base, which are of higher priority: pruned (RFC 8445 §6.1.2.4).
     const { type } = local.candidate;
-    if (this.#host.lite || type === 'srflx' || type === 'prflx' || !canPair(local, remote)) return;
+    if (
+      (this.#host.lite && this.remote?.lite !== true) ||
+      type === 'srflx' ||
+      type === 'prflx' ||
+      !canPair(local, remote)
+    )
+      return;
     const pair = new CandidatePair(this.#host.nextId(), local, remote, this.#host.role);
     if (this.checklist.get(pair.key) === undefined && !this.checklist.add(pair)) this.#host.drop('limit', 'pairs');
   }
@@ -141,6 +147,7 @@ export class IceSession {
 
   /** Sends what is due: the nomination, and one ordinary or triggered check per Ta (RFC 8445 §6.1.4.2). */
   pump(now: Instant): void {
+    if (this.#host.lite && this.remote?.lite === true) this.#selectBetweenLite(now);
     if (!this.#active) return;
     const nominee = this.selection.due(now);
     if (nominee !== undefined) {
@@ -153,6 +160,22 @@ export class IceSession {
     if (pair === undefined) return;
     this.checks.takeTurn(now);
     this.#check(pair, now);
+  }
+
+  /**
+   * RFC 8445 §8.2: two lite agents make no checks; both take the pair of the highest priority, which is the same on both
+   * sides because the formula is. Nothing proves consent here: RFC 7675 is for full implementations.
+   */
+  #selectBetweenLite(now: Instant): void {
+    for (const local of this.book.locals) for (const remote of this.book.remotes) this.#formPair(local, remote);
+    const best = this.checklist.pairs[0];
+    if (best === undefined || this.failed || best === this.selection.nominated) return;
+    best.state = 'succeeded';
+    best.validLocal = best.local;
+    best.authenticated = true;
+    best.heardAt = NEVER; // never silent
+    best.answeredAt = NEVER;
+    this.selection.nominate(best, now);
   }
 
   get #active(): boolean {

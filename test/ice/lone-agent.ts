@@ -60,7 +60,10 @@ export class LoneAgent {
 
   /** Moves time on, firing every timer at its deadline. */
   runTo(until: Instant): void {
+    let wakes = 0;
     for (let at = this.agent.nextTimeout(); at <= until; at = this.agent.nextTimeout()) {
+      wakes = at > this.now ? 0 : wakes + 1;
+      if (wakes > 100) throw new Error(`the timer at ${at} fires again and again at ${this.now}`);
       this.now = Math.max(this.now, at);
       this.agent.handleTimeout(this.now);
       this.drain();
