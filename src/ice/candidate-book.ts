@@ -46,9 +46,15 @@ export class CandidateBook {
     return this.locals.find((local) => local.protocol === path.protocol && sameAddress(local.base, path.local));
   }
 
-  /** Whether a local candidate with this base and this address exists (RFC 8445 §5.1.3). */
-  knowsLocal(base: TransportAddress, address: TransportAddress): boolean {
-    return sameAddress(base, address) || this.#findLocal(base, address) !== undefined;
+  /** Whether a server-reflexive candidate with this base and address would be redundant (RFC 8445 §5.1.3). */
+  isRedundant(base: TransportAddress, address: TransportAddress): boolean {
+    const known = this.findLocal(base, address);
+    return sameAddress(base, address) || (known !== undefined && known.candidate.type !== 'prflx');
+  }
+
+  removeLocal(local: LocalCandidate): void {
+    const at = this.locals.indexOf(local);
+    if (at >= 0) this.locals.splice(at, 1);
   }
 
   /**
@@ -73,7 +79,7 @@ export class CandidateBook {
     const { base, protocol } = local;
     // First the base itself: behind an mDNS name its candidate has another `address`.
     if (sameAddress(base, mapped)) return local;
-    const known = this.#findLocal(base, mapped);
+    const known = this.findLocal(base, mapped);
     if (known !== undefined) return known;
     const { component, protocol: transport, tcpType } = local.candidate;
     const candidate: IceCandidate = {
@@ -95,7 +101,7 @@ export class CandidateBook {
     return prflx;
   }
 
-  #findLocal(base: TransportAddress, address: TransportAddress): LocalCandidate | undefined {
+  findLocal(base: TransportAddress, address: TransportAddress): LocalCandidate | undefined {
     return this.locals.find(
       ({ base: b, candidate: c }) => sameAddress(b, base) && c.address === address.ip && c.port === address.port,
     );

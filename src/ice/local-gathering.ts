@@ -125,7 +125,7 @@ export class LocalGathering {
     const { host, server } = task;
     this.gatherer.keepAlive(task, now);
     // RFC 8445 §5.1.3: redundant with its base, or with what another server has found.
-    if (this.#host.session.book.knowsLocal(host.base, mapped)) return;
+    if (this.#host.session.book.isRedundant(host.base, mapped)) return;
     this.#publish(this.#factory.serverReflexive(host, mapped, formatAddress(server.address), server.url));
   }
 

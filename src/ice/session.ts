@@ -90,6 +90,14 @@ export class IceSession {
 
   /** False: the bound on candidates is reached. */
   addLocal(local: LocalCandidate): boolean {
+    const { address: ip, port, type } = local.candidate;
+    const discovered = type === 'srflx' ? this.book.findLocal(local.base, { ip, port }) : undefined;
+    if (discovered !== undefined) {
+      // A check of ours learned the address before the STUN server told it: what we signal takes the place of that.
+      this.book.removeLocal(discovered);
+      for (const pair of this.checklist.pairs) if (pair.validLocal === discovered) pair.validLocal = local;
+      this.checklist.reorder(this.#host.role);
+    }
     if (!this.book.addLocal(local)) return false;
     if (!this.selection.concluded) for (const remote of this.book.remotes) this.#formPair(local, remote);
     return true;

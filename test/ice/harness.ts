@@ -31,6 +31,8 @@ export class Peer {
   /** When the first pair was selected, and when it was first nominated on this side. */
   selectedAt: number | undefined;
   onEvent: ((event: IceEvent) => void) | undefined;
+  /** Adds its relayed candidate, in scenarios that have a relay. */
+  addRelay: (() => void) | undefined;
   readonly detach: () => void;
   readonly #world: SimWorld;
   readonly #network: SimNetwork;
@@ -59,6 +61,10 @@ export class Peer {
     if (event.type === 'data') this.received.push(new TextDecoder().decode(event.bytes));
     else this.events.push(event);
     this.onEvent?.(event);
+  }
+
+  get now(): number {
+    return this.#world.now;
   }
 
   gather(servers: readonly TransportAddress[] = []): void {
