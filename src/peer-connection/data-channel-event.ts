@@ -8,7 +8,7 @@ export interface RTCDataChannelEventInit extends EventInit {
 }
 
 /** `datachannel`: the peer opened a channel. */
-export class RTCDataChannelEvent extends Event {
+export class RTCDataChannelEventImpl extends Event {
   readonly #channel: RTCDataChannel;
 
   constructor(type: string, eventInitDict: RTCDataChannelEventInit) {
@@ -22,6 +22,14 @@ export class RTCDataChannelEvent extends Event {
   }
 
   static {
-    defineInterface(RTCDataChannelEvent, 'RTCDataChannelEvent');
+    defineInterface(RTCDataChannelEventImpl, 'RTCDataChannelEvent');
   }
 }
+
+/** {@link RTCDataChannelEventImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCDataChannelEvent = Pick<RTCDataChannelEventImpl, keyof RTCDataChannelEventImpl>;
+
+export const RTCDataChannelEvent: {
+  readonly prototype: RTCDataChannelEvent;
+  new (type: string, eventInitDict: RTCDataChannelEventInit): RTCDataChannelEvent;
+} = RTCDataChannelEventImpl;

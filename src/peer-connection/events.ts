@@ -1,6 +1,6 @@
 import { RTCError } from './rtc-error.ts';
 import { RTCIceCandidate } from './rtc-ice-candidate.ts';
-import { defineInterface, dictionary, enforceRange, usvString } from './web-idl.ts';
+import { defineInterface, dictionary, enforceRange, type Relaxed, usvString } from './web-idl.ts';
 
 /** DOM EventInit. */
 export interface EventInit {
@@ -16,7 +16,7 @@ export interface RTCPeerConnectionIceEventInit extends EventInit {
 }
 
 /** `icecandidate`: a candidate to signal; the empty candidate ends a generation, null ends gathering. */
-export class RTCPeerConnectionIceEvent extends Event {
+export class RTCPeerConnectionIceEventImpl extends Event {
   readonly #candidate: RTCIceCandidate | null;
   readonly #url: string | null;
 
@@ -39,9 +39,17 @@ export class RTCPeerConnectionIceEvent extends Event {
   }
 
   static {
-    defineInterface(RTCPeerConnectionIceEvent, 'RTCPeerConnectionIceEvent');
+    defineInterface(RTCPeerConnectionIceEventImpl, 'RTCPeerConnectionIceEvent');
   }
 }
+
+/** {@link RTCPeerConnectionIceEventImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCPeerConnectionIceEvent = Relaxed<RTCPeerConnectionIceEventImpl, 'url'>;
+
+export const RTCPeerConnectionIceEvent: {
+  readonly prototype: RTCPeerConnectionIceEvent;
+  new (type: string, eventInitDict?: RTCPeerConnectionIceEventInit): RTCPeerConnectionIceEvent;
+} = RTCPeerConnectionIceEventImpl;
 
 /** W3C RTCPeerConnectionIceErrorEventInit. */
 export interface RTCPeerConnectionIceErrorEventInit extends EventInit {
@@ -53,7 +61,7 @@ export interface RTCPeerConnectionIceErrorEventInit extends EventInit {
 }
 
 /** `icecandidateerror`: a STUN or TURN server refused or did not answer (error code 701). */
-export class RTCPeerConnectionIceErrorEvent extends Event {
+export class RTCPeerConnectionIceErrorEventImpl extends Event {
   readonly #address: string | null;
   readonly #port: number | null;
   readonly #url: string;
@@ -95,9 +103,20 @@ export class RTCPeerConnectionIceErrorEvent extends Event {
   }
 
   static {
-    defineInterface(RTCPeerConnectionIceErrorEvent, 'RTCPeerConnectionIceErrorEvent');
+    defineInterface(RTCPeerConnectionIceErrorEventImpl, 'RTCPeerConnectionIceErrorEvent');
   }
 }
+
+/** {@link RTCPeerConnectionIceErrorEventImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCPeerConnectionIceErrorEvent = Pick<
+  RTCPeerConnectionIceErrorEventImpl,
+  keyof RTCPeerConnectionIceErrorEventImpl
+>;
+
+export const RTCPeerConnectionIceErrorEvent: {
+  readonly prototype: RTCPeerConnectionIceErrorEvent;
+  new (type: string, eventInitDict: RTCPeerConnectionIceErrorEventInit): RTCPeerConnectionIceErrorEvent;
+} = RTCPeerConnectionIceErrorEventImpl;
 
 /** W3C RTCErrorEventInit. */
 export interface RTCErrorEventInit extends EventInit {
@@ -105,7 +124,7 @@ export interface RTCErrorEventInit extends EventInit {
 }
 
 /** `error` of a data channel or a DTLS transport. */
-export class RTCErrorEvent extends Event {
+export class RTCErrorEventImpl extends Event {
   readonly #error: RTCError;
 
   constructor(type: string, eventInitDict: RTCErrorEventInit) {
@@ -119,6 +138,14 @@ export class RTCErrorEvent extends Event {
   }
 
   static {
-    defineInterface(RTCErrorEvent, 'RTCErrorEvent');
+    defineInterface(RTCErrorEventImpl, 'RTCErrorEvent');
   }
 }
+
+/** {@link RTCErrorEventImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCErrorEvent = Pick<RTCErrorEventImpl, keyof RTCErrorEventImpl>;
+
+export const RTCErrorEvent: {
+  readonly prototype: RTCErrorEvent;
+  new (type: string, eventInitDict: RTCErrorEventInit): RTCErrorEvent;
+} = RTCErrorEventImpl;

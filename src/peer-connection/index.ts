@@ -6,9 +6,16 @@ export type {
   RTCPeerConnectionState,
   RTCSignalingState,
 } from './connection-state.ts';
-export * from './data-channel-event.ts';
+export { RTCDataChannelEvent, type RTCDataChannelEventInit } from './data-channel-event.ts';
 export { classifyPacket, type PacketKind } from './demux.ts';
-export * from './events.ts';
+export {
+  RTCErrorEvent,
+  type RTCErrorEventInit,
+  RTCPeerConnectionIceErrorEvent,
+  type RTCPeerConnectionIceErrorEventInit,
+  RTCPeerConnectionIceEvent,
+  type RTCPeerConnectionIceEventInit,
+} from './events.ts';
 export { type Fingerprint, matchFingerprint } from './fingerprints.ts';
 export { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
 export * from './peer-transport.ts';
@@ -29,7 +36,7 @@ export {
   type RTCDtlsTransportEventMap,
   type RTCDtlsTransportState,
 } from './rtc-dtls-transport.ts';
-export * from './rtc-error.ts';
+export { RTCError, type RTCErrorDetailType, type RTCErrorInit } from './rtc-error.ts';
 export {
   RTCIceCandidate,
   type RTCIceCandidateInit,
@@ -49,7 +56,14 @@ export {
   type RTCIceTransportEventMap,
   type RTCIceTransportState,
 } from './rtc-ice-transport.ts';
-export * from './rtc-peer-connection.ts';
+export {
+  type RTCAnswerOptions,
+  type RTCOfferOptions,
+  RTCPeerConnection,
+  type RTCPeerConnectionErrorCallback,
+  type RTCPeerConnectionEventMap,
+  type RTCSessionDescriptionCallback,
+} from './rtc-peer-connection.ts';
 export { RTCSctpTransport, type RTCSctpTransportEventMap, type RTCSctpTransportState } from './rtc-sctp-transport.ts';
 export {
   type RTCLocalSessionDescriptionInit,
@@ -59,3 +73,4 @@ export {
 } from './rtc-session-description.ts';
 export { type RTCStats, RTCStatsReport, type RTCStatsType } from './stats.ts';
 export * from './transport-types.ts';
+export type { EventHandler } from './web-idl.ts';

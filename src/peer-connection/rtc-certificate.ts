@@ -4,8 +4,8 @@ import { ConstructorGate, defineInterface, dictionary, domError } from './web-id
 
 /** W3C RTCDtlsFingerprint. */
 export interface RTCDtlsFingerprint {
-  algorithm: string;
-  value: string;
+  algorithm?: string;
+  value?: string;
 }
 
 /** What Web Crypto calls an AlgorithmIdentifier, as far as certificates go. */

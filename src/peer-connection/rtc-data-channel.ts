@@ -42,49 +42,49 @@ interface ChannelInternals {
   readonly settings: ChannelSettings;
   readonly queueTask: (task: () => void) => void;
   /** The channel was closed before the transport knew it. */
-  readonly forget: (channel: RTCDataChannel) => void;
+  readonly forget: (channel: RTCDataChannelImpl) => void;
 }
 
 const gate = new ConstructorGate<ChannelInternals>();
 
 /** Makes a channel in state `connecting`. */
-export function createRtcDataChannel(internals: ChannelInternals): RTCDataChannel {
-  return gate.make(internals, () => new RTCDataChannel());
+export function createRtcDataChannel(internals: ChannelInternals): RTCDataChannelImpl {
+  return gate.make(internals, () => new RTCDataChannelImpl());
 }
 
 /** What the connection does to its channels; not reachable from the objects themselves. */
 interface ChannelControl {
-  link(channel: RTCDataChannel, link: ChannelLink): void;
-  setId(channel: RTCDataChannel, id: number): void;
-  settings(channel: RTCDataChannel): ChannelSettings;
+  link(channel: RTCDataChannelImpl, link: ChannelLink): void;
+  setId(channel: RTCDataChannelImpl, id: number): void;
+  settings(channel: RTCDataChannelImpl): ChannelSettings;
   /** The peer's channel is open before its `open` event, so that a `datachannel` handler may send. */
-  allowSending(channel: RTCDataChannel): void;
+  allowSending(channel: RTCDataChannelImpl): void;
   /** W3C "announce as open". */
-  announceOpen(channel: RTCDataChannel): void;
-  deliver(channel: RTCDataChannel, data: string | Uint8Array): void;
-  bufferedAmountLow(channel: RTCDataChannel): void;
+  announceOpen(channel: RTCDataChannelImpl): void;
+  deliver(channel: RTCDataChannelImpl, data: string | Uint8Array): void;
+  bufferedAmountLow(channel: RTCDataChannelImpl): void;
   /** The peer has begun to close. */
-  announceClosing(channel: RTCDataChannel): void;
+  announceClosing(channel: RTCDataChannelImpl): void;
   /** W3C "announce as closed"; with an error where the end was not a graceful one. */
-  announceClosed(channel: RTCDataChannel, error: RTCError | undefined): void;
+  announceClosed(channel: RTCDataChannelImpl, error: RTCError | undefined): void;
   /** `RTCPeerConnection.close()`: no events (W3C §4.4.1.13 "close the connection" step 5). */
-  closeAbruptly(channel: RTCDataChannel): void;
+  closeAbruptly(channel: RTCDataChannelImpl): void;
 }
 
 export let channelControl: ChannelControl;
 
 /** W3C RTCDataChannel: messages in both directions over one pair of SCTP streams (RFC 8831, RFC 8832). */
-export class RTCDataChannel extends TypedEventTarget<RTCDataChannelEventMap> {
-  declare onopen: EventHandler<RTCDataChannel>;
-  declare onmessage: EventHandler<RTCDataChannel, MessageEvent>;
-  declare onbufferedamountlow: EventHandler<RTCDataChannel>;
-  declare onerror: EventHandler<RTCDataChannel, RTCErrorEvent>;
-  declare onclosing: EventHandler<RTCDataChannel>;
-  declare onclose: EventHandler<RTCDataChannel>;
+export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap> {
+  declare onopen: EventHandler;
+  declare onmessage: EventHandler<MessageEvent>;
+  declare onbufferedamountlow: EventHandler;
+  declare onerror: EventHandler<RTCErrorEvent>;
+  declare onclosing: EventHandler;
+  declare onclose: EventHandler;
 
   readonly #settings: ChannelSettings;
   readonly #queueTask: (task: () => void) => void;
-  readonly #forget: (channel: RTCDataChannel) => void;
+  readonly #forget: (channel: RTCDataChannelImpl) => void;
   #id: number | null;
   #readyState: RTCDataChannelState = 'connecting';
   #binaryType: BinaryType = 'arraybuffer';
@@ -272,7 +272,7 @@ export class RTCDataChannel extends TypedEventTarget<RTCDataChannelEventMap> {
   }
 
   static {
-    defineInterface(RTCDataChannel, 'RTCDataChannel', [
+    defineInterface(RTCDataChannelImpl, 'RTCDataChannel', [
       'open',
       'message',
       'bufferedamountlow',
@@ -313,6 +313,14 @@ export class RTCDataChannel extends TypedEventTarget<RTCDataChannelEventMap> {
     };
   }
 }
+
+/** {@link RTCDataChannelImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCDataChannel = Pick<RTCDataChannelImpl, keyof RTCDataChannelImpl>;
+
+export const RTCDataChannel: {
+  readonly prototype: RTCDataChannel;
+  new (): RTCDataChannel;
+} = RTCDataChannelImpl;
 
 /** Web IDL overload resolution of `send`, and the copy that makes the bytes ours. */
 function toMessage(data: unknown): string | Blob | Uint8Array {

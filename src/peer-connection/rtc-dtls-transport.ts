@@ -20,9 +20,9 @@ export interface RTCDtlsTransportEventMap {
 const gate = new ConstructorGate<DtlsTransportSlots>();
 
 /** W3C RTCDtlsTransport: what DTLS is doing. Read-only. */
-export class RTCDtlsTransport extends TypedEventTarget<RTCDtlsTransportEventMap> {
-  declare onstatechange: EventHandler<RTCDtlsTransport>;
-  declare onerror: EventHandler<RTCDtlsTransport, RTCErrorEvent>;
+export class RTCDtlsTransportImpl extends TypedEventTarget<RTCDtlsTransportEventMap> {
+  declare onstatechange: EventHandler;
+  declare onerror: EventHandler<RTCErrorEvent>;
   readonly #slots: DtlsTransportSlots;
 
   constructor() {
@@ -45,10 +45,18 @@ export class RTCDtlsTransport extends TypedEventTarget<RTCDtlsTransportEventMap>
   }
 
   static {
-    defineInterface(RTCDtlsTransport, 'RTCDtlsTransport', ['statechange', 'error']);
+    defineInterface(RTCDtlsTransportImpl, 'RTCDtlsTransport', ['statechange', 'error']);
   }
 }
 
+/** {@link RTCDtlsTransportImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCDtlsTransport = Pick<RTCDtlsTransportImpl, keyof RTCDtlsTransportImpl>;
+
+export const RTCDtlsTransport: {
+  readonly prototype: RTCDtlsTransport;
+  new (): RTCDtlsTransport;
+} = RTCDtlsTransportImpl;
+
 export function createRtcDtlsTransport(slots: DtlsTransportSlots): RTCDtlsTransport {
-  return gate.make(slots, () => new RTCDtlsTransport());
+  return gate.make(slots, () => new RTCDtlsTransportImpl());
 }

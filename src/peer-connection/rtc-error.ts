@@ -23,7 +23,7 @@ export interface RTCErrorInit {
 }
 
 /** A failure with what the protocols said about it: a DOMException named `OperationError` with details. */
-export class RTCError extends DOMException {
+export class RTCErrorImpl extends DOMException {
   readonly #detail: RTCErrorDetailType;
   readonly #sdpLineNumber: number | null;
   readonly #sctpCauseCode: number | null;
@@ -66,6 +66,14 @@ export class RTCError extends DOMException {
   }
 
   static {
-    defineInterface(RTCError, 'RTCError');
+    defineInterface(RTCErrorImpl, 'RTCError');
   }
 }
+
+/** {@link RTCErrorImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCError = Pick<RTCErrorImpl, keyof RTCErrorImpl>;
+
+export const RTCError: {
+  readonly prototype: RTCError;
+  new (init: RTCErrorInit, message?: string): RTCError;
+} = RTCErrorImpl;

@@ -1,6 +1,6 @@
 import { DecodeError } from '../core/index.ts';
 import { formatCandidate, type IceCandidate, parseCandidate } from '../ice/index.ts';
-import { defineInterface, dictionary, domString, enforceRange, usvString } from './web-idl.ts';
+import { defineInterface, dictionary, domString, enforceRange, type Relaxed, usvString } from './web-idl.ts';
 
 /** W3C RTCIceCandidateInit. */
 export interface RTCIceCandidateInit {
@@ -56,7 +56,7 @@ function tryParse(candidate: string): IceCandidate | undefined {
 }
 
 /** W3C RTCIceCandidate: the candidate text with its fields (RFC 8839 §5.1). */
-export class RTCIceCandidate {
+export class RTCIceCandidateImpl {
   readonly #init: CandidateJson;
   readonly #parsed: IceCandidate | undefined;
   readonly #relayProtocol: RTCIceServerTransportProtocol | null;
@@ -143,14 +143,22 @@ export class RTCIceCandidate {
     return this.#url;
   }
 
-  toJSON(): CandidateJson {
+  toJSON(): RTCIceCandidateInit {
     return { ...this.#init };
   }
 
   static {
-    defineInterface(RTCIceCandidate, 'RTCIceCandidate');
+    defineInterface(RTCIceCandidateImpl, 'RTCIceCandidate');
   }
 }
+
+/** {@link RTCIceCandidateImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCIceCandidate = Relaxed<RTCIceCandidateImpl, 'url' | 'relayProtocol'>;
+
+export const RTCIceCandidate: {
+  readonly prototype: RTCIceCandidate;
+  new (candidateInitDict?: RTCLocalIceCandidateInit): RTCIceCandidate;
+} = RTCIceCandidateImpl;
 
 /** The W3C object of a candidate of the agent. */
 export function toRtcCandidate(candidate: IceCandidate, sdpMid: string, sdpMLineIndex: number): RTCIceCandidate {

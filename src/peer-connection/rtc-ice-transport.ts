@@ -1,5 +1,5 @@
 import type { RTCIceCandidate } from './rtc-ice-candidate.ts';
-import { ConstructorGate, defineInterface, type EventHandler, TypedEventTarget } from './web-idl.ts';
+import { ConstructorGate, defineInterface, type EventHandler, type Relaxed, TypedEventTarget } from './web-idl.ts';
 
 export type RTCIceComponentName = 'rtp' | 'rtcp';
 export type RTCIceRole = 'unknown' | 'controlling' | 'controlled';
@@ -46,10 +46,10 @@ export interface RTCIceTransportEventMap {
 const gate = new ConstructorGate<IceTransportSlots>();
 
 /** W3C RTCIceTransport: what ICE is doing. Read-only. */
-export class RTCIceTransport extends TypedEventTarget<RTCIceTransportEventMap> {
-  declare onstatechange: EventHandler<RTCIceTransport>;
-  declare ongatheringstatechange: EventHandler<RTCIceTransport>;
-  declare onselectedcandidatepairchange: EventHandler<RTCIceTransport>;
+export class RTCIceTransportImpl extends TypedEventTarget<RTCIceTransportEventMap> {
+  declare onstatechange: EventHandler;
+  declare ongatheringstatechange: EventHandler;
+  declare onselectedcandidatepairchange: EventHandler;
   readonly #slots: IceTransportSlots;
 
   constructor() {
@@ -95,7 +95,7 @@ export class RTCIceTransport extends TypedEventTarget<RTCIceTransportEventMap> {
   }
 
   static {
-    defineInterface(RTCIceTransport, 'RTCIceTransport', [
+    defineInterface(RTCIceTransportImpl, 'RTCIceTransport', [
       'statechange',
       'gatheringstatechange',
       'selectedcandidatepairchange',
@@ -103,6 +103,17 @@ export class RTCIceTransport extends TypedEventTarget<RTCIceTransportEventMap> {
   }
 }
 
+/** {@link RTCIceTransportImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCIceTransport = Relaxed<
+  RTCIceTransportImpl,
+  'role' | 'component' | 'getLocalCandidates' | 'getRemoteCandidates' | 'getLocalParameters' | 'getRemoteParameters'
+>;
+
+export const RTCIceTransport: {
+  readonly prototype: RTCIceTransport;
+  new (): RTCIceTransport;
+} = RTCIceTransportImpl;
+
 export function createRtcIceTransport(slots: IceTransportSlots): RTCIceTransport {
-  return gate.make(slots, () => new RTCIceTransport());
+  return gate.make(slots, () => new RTCIceTransportImpl());
 }

@@ -35,6 +35,9 @@ export interface RTCOfferOptions {
 /** W3C RTCAnswerOptions. */
 export type RTCAnswerOptions = Record<never, never>;
 
+// biome-ignore lint/suspicious/noExplicitAny: media types are those of TypeScript's DOM library, which nobody here needs
+type Media = any;
+
 export type RTCPeerConnectionErrorCallback = (error: DOMException) => void;
 export type RTCSessionDescriptionCallback = (description: RTCSessionDescriptionInit) => void;
 
@@ -47,7 +50,7 @@ export interface RTCPeerConnectionEventMap {
   icegatheringstatechange: Event;
   connectionstatechange: Event;
   datachannel: RTCDataChannelEvent;
-  track: Event;
+  track: Media;
 }
 
 /**
@@ -62,17 +65,17 @@ export interface RTCPeerConnectionEventMap {
  * await pc.setLocalDescription();
  * signal({ description: pc.localDescription });
  */
-export class RTCPeerConnection extends TypedEventTarget<RTCPeerConnectionEventMap> {
-  declare onnegotiationneeded: EventHandler<RTCPeerConnection>;
-  declare onicecandidate: EventHandler<RTCPeerConnection, RTCPeerConnectionIceEvent>;
-  declare onicecandidateerror: EventHandler<RTCPeerConnection, RTCPeerConnectionIceErrorEvent>;
-  declare onsignalingstatechange: EventHandler<RTCPeerConnection>;
-  declare oniceconnectionstatechange: EventHandler<RTCPeerConnection>;
-  declare onicegatheringstatechange: EventHandler<RTCPeerConnection>;
-  declare onconnectionstatechange: EventHandler<RTCPeerConnection>;
-  declare ondatachannel: EventHandler<RTCPeerConnection, RTCDataChannelEvent>;
+export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEventMap> {
+  declare onnegotiationneeded: EventHandler;
+  declare onicecandidate: EventHandler<RTCPeerConnectionIceEvent>;
+  declare onicecandidateerror: EventHandler<RTCPeerConnectionIceErrorEvent>;
+  declare onsignalingstatechange: EventHandler;
+  declare oniceconnectionstatechange: EventHandler;
+  declare onicegatheringstatechange: EventHandler;
+  declare onconnectionstatechange: EventHandler;
+  declare ondatachannel: EventHandler<RTCDataChannelEvent>;
   /** Never called: there is no media. */
-  declare ontrack: EventHandler<RTCPeerConnection>;
+  declare ontrack: EventHandler<Media>;
 
   readonly #connection: Connection;
 
@@ -269,7 +272,7 @@ export class RTCPeerConnection extends TypedEventTarget<RTCPeerConnectionEventMa
   }
 
   /** W3C webrtc-stats dictionaries, and `sctp-transport`. There are no tracks to select. */
-  getStats(_selector?: null): Promise<RTCStatsReport> {
+  getStats(_selector?: Media): Promise<RTCStatsReport> {
     const { session, platform } = this.#connection;
     return promised(async () => collectStats(session, platform.env.wallClockMs()));
   }
@@ -281,35 +284,35 @@ export class RTCPeerConnection extends TypedEventTarget<RTCPeerConnectionEventMa
 
   // The media part of the interface: present, so that programs may ask, and empty.
 
-  getSenders(): never[] {
+  getSenders(): Media[] {
     return [];
   }
 
-  getReceivers(): never[] {
+  getReceivers(): Media[] {
     return [];
   }
 
-  getTransceivers(): never[] {
+  getTransceivers(): Media[] {
     return [];
   }
 
   /** @throws {DOMException} `NotSupportedError`, always. */
-  addTrack(): never {
+  addTrack(_track: Media, ..._streams: Media[]): Media {
     throw domError('NotSupportedError', 'purertc has data channels and no media');
   }
 
   /** @throws {DOMException} `NotSupportedError`, always. */
-  addTransceiver(): never {
+  addTransceiver(_trackOrKind: Media, _init?: Media): Media {
     throw domError('NotSupportedError', 'purertc has data channels and no media');
   }
 
   /** @throws {DOMException} `NotSupportedError`, always. */
-  removeTrack(): never {
+  removeTrack(_sender: Media): void {
     throw domError('NotSupportedError', 'purertc has data channels and no media');
   }
 
   static {
-    defineInterface(RTCPeerConnection, 'RTCPeerConnection', [
+    defineInterface(RTCPeerConnectionImpl, 'RTCPeerConnection', [
       'negotiationneeded',
       'icecandidate',
       'icecandidateerror',
@@ -322,6 +325,16 @@ export class RTCPeerConnection extends TypedEventTarget<RTCPeerConnectionEventMa
     ]);
   }
 }
+
+/** {@link RTCPeerConnectionImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCPeerConnection = Pick<RTCPeerConnectionImpl, keyof RTCPeerConnectionImpl>;
+
+export const RTCPeerConnection: {
+  readonly prototype: RTCPeerConnection;
+  new (configuration?: RTCConfiguration): RTCPeerConnection;
+  /** @throws {DOMException} (rejects) `NotSupportedError`. */
+  generateCertificate(keygenAlgorithm: CertificateAlgorithm): Promise<RTCCertificate>;
+} = RTCPeerConnectionImpl;
 
 /** The callback forms of createOffer and createAnswer are told by their first argument. */
 function isCallback(value: object | undefined): value is RTCSessionDescriptionCallback {

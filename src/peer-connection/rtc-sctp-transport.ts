@@ -19,8 +19,8 @@ export interface RTCSctpTransportEventMap {
 const gate = new ConstructorGate<SctpTransportSlots>();
 
 /** W3C RTCSctpTransport: the association that carries all data channels. Read-only. */
-export class RTCSctpTransport extends TypedEventTarget<RTCSctpTransportEventMap> {
-  declare onstatechange: EventHandler<RTCSctpTransport>;
+export class RTCSctpTransportImpl extends TypedEventTarget<RTCSctpTransportEventMap> {
+  declare onstatechange: EventHandler;
   readonly #slots: SctpTransportSlots;
 
   constructor() {
@@ -48,10 +48,18 @@ export class RTCSctpTransport extends TypedEventTarget<RTCSctpTransportEventMap>
   }
 
   static {
-    defineInterface(RTCSctpTransport, 'RTCSctpTransport', ['statechange']);
+    defineInterface(RTCSctpTransportImpl, 'RTCSctpTransport', ['statechange']);
   }
 }
 
+/** {@link RTCSctpTransportImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCSctpTransport = Pick<RTCSctpTransportImpl, keyof RTCSctpTransportImpl>;
+
+export const RTCSctpTransport: {
+  readonly prototype: RTCSctpTransport;
+  new (): RTCSctpTransport;
+} = RTCSctpTransportImpl;
+
 export function createRtcSctpTransport(slots: SctpTransportSlots): RTCSctpTransport {
-  return gate.make(slots, () => new RTCSctpTransport());
+  return gate.make(slots, () => new RTCSctpTransportImpl());
 }

@@ -33,7 +33,7 @@ export function readLocalDescriptionInit(value: unknown): { readonly type?: RTCS
 }
 
 /** W3C RTCSessionDescription: an immutable pair of type and SDP text. */
-export class RTCSessionDescription {
+export class RTCSessionDescriptionImpl {
   readonly #type: RTCSdpType;
   readonly #sdp: string;
 
@@ -51,11 +51,19 @@ export class RTCSessionDescription {
     return this.#sdp;
   }
 
-  toJSON(): { type: RTCSdpType; sdp: string } {
+  toJSON(): RTCSessionDescriptionInit {
     return { type: this.#type, sdp: this.#sdp };
   }
 
   static {
-    defineInterface(RTCSessionDescription, 'RTCSessionDescription');
+    defineInterface(RTCSessionDescriptionImpl, 'RTCSessionDescription');
   }
 }
+
+/** {@link RTCSessionDescriptionImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCSessionDescription = Pick<RTCSessionDescriptionImpl, keyof RTCSessionDescriptionImpl>;
+
+export const RTCSessionDescription: {
+  readonly prototype: RTCSessionDescription;
+  new (descriptionInitDict: RTCSessionDescriptionInit): RTCSessionDescription;
+} = RTCSessionDescriptionImpl;

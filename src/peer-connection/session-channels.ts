@@ -6,7 +6,7 @@ import {
 } from '../datachannel/index.ts';
 import { type ChannelSettings, toChannelOptions } from './channel-settings.ts';
 import type { PeerTransport } from './peer-transport.ts';
-import { type ChannelLink, channelControl, createRtcDataChannel, type RTCDataChannel } from './rtc-data-channel.ts';
+import { type ChannelLink, channelControl, createRtcDataChannel, type RTCDataChannelImpl } from './rtc-data-channel.ts';
 import { RTCError } from './rtc-error.ts';
 import type { SocketHost } from './socket-host.ts';
 import type { TaskQueue } from './task-queue.ts';
@@ -19,18 +19,18 @@ export class SessionChannels {
   readonly #host: SocketHost<PeerTransportEvent>;
   readonly #tasks: TaskQueue;
   /** W3C [[DataChannels]], in order of creation. */
-  readonly #channels = new Set<RTCDataChannel>();
-  readonly #byHandle = new Map<ChannelHandle, RTCDataChannel>();
+  readonly #channels = new Set<RTCDataChannelImpl>();
+  readonly #byHandle = new Map<ChannelHandle, RTCDataChannelImpl>();
   /** Errors that were reported for a channel whose end is still to come. */
   readonly #errors = new Map<ChannelHandle, RTCError>();
-  readonly #onDataChannel: (channel: RTCDataChannel) => void;
+  readonly #onDataChannel: (channel: RTCDataChannelImpl) => void;
   #everCreated = false;
 
   constructor(
     transport: PeerTransport,
     host: SocketHost<PeerTransportEvent>,
     tasks: TaskQueue,
-    onDataChannel: (channel: RTCDataChannel) => void,
+    onDataChannel: (channel: RTCDataChannelImpl) => void,
   ) {
     this.#transport = transport;
     this.#host = host;
@@ -44,7 +44,7 @@ export class SessionChannels {
   }
 
   /** Channels that the transport knows, with their handles. */
-  entries(): Iterable<[ChannelHandle, RTCDataChannel]> {
+  entries(): Iterable<[ChannelHandle, RTCDataChannelImpl]> {
     return this.#byHandle;
   }
 
@@ -52,7 +52,7 @@ export class SessionChannels {
    * W3C `createDataChannel` from step 15 on.
    * @throws {DOMException} `OperationError` when the id is in use or none is free.
    */
-  create(settings: ChannelSettings): RTCDataChannel {
+  create(settings: ChannelSettings): RTCDataChannelImpl {
     const taken = settings.id !== null && Array.from(this.#channels).some((channel) => channel.id === settings.id);
     if (taken) throw domError('OperationError', `id ${settings.id} is in use`);
     const channel = this.#make(settings);
@@ -69,7 +69,7 @@ export class SessionChannels {
     return channel;
   }
 
-  #make(settings: ChannelSettings): RTCDataChannel {
+  #make(settings: ChannelSettings): RTCDataChannelImpl {
     return createRtcDataChannel({
       settings,
       queueTask: (task) => this.#tasks.queue(task),
@@ -92,7 +92,7 @@ export class SessionChannels {
     }
   }
 
-  #open(channel: RTCDataChannel): void {
+  #open(channel: RTCDataChannelImpl): void {
     const { driver } = this.#host;
     const options = toChannelOptions(channelControl.settings(channel));
     const handle = driver.mutate((now) => this.#transport.channels.open(options, now));
@@ -101,7 +101,7 @@ export class SessionChannels {
     if (id !== undefined) channelControl.setId(channel, id);
   }
 
-  #bind(handle: ChannelHandle, channel: RTCDataChannel): void {
+  #bind(handle: ChannelHandle, channel: RTCDataChannelImpl): void {
     this.#byHandle.set(handle, channel);
     channelControl.link(channel, new HandleLink(handle, this.#transport, this.#host));
   }

@@ -25,7 +25,7 @@ export interface RTCStats {
 }
 
 /** W3C RTCStatsReport: a read-only map from id to dictionary. */
-export class RTCStatsReport implements ReadonlyMap<string, RTCStats> {
+export class RTCStatsReportImpl {
   readonly #stats: ReadonlyMap<string, RTCStats>;
 
   constructor(stats: Iterable<RTCStats> = []) {
@@ -65,9 +65,17 @@ export class RTCStatsReport implements ReadonlyMap<string, RTCStats> {
   }
 
   static {
-    defineInterface(RTCStatsReport, 'RTCStatsReport');
+    defineInterface(RTCStatsReportImpl, 'RTCStatsReport');
   }
 }
+
+/** {@link RTCStatsReportImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCStatsReport = Pick<RTCStatsReportImpl, keyof RTCStatsReportImpl>;
+
+export const RTCStatsReport: {
+  readonly prototype: RTCStatsReport;
+  new (): RTCStatsReport;
+} = RTCStatsReportImpl;
 
 const TRANSPORT_ID = 'T0';
 const SCTP_ID = 'S0';
@@ -77,10 +85,10 @@ const CONNECTION_ID = 'P';
 export function collectStats(session: PeerSession | undefined, timestamp: number): RTCStatsReport {
   if (session === undefined) {
     const none = { dataChannelsOpened: 0, dataChannelsClosed: 0 };
-    return new RTCStatsReport([{ timestamp, type: 'peer-connection', id: CONNECTION_ID, ...none }]);
+    return new RTCStatsReportImpl([{ timestamp, type: 'peer-connection', id: CONNECTION_ID, ...none }]);
   }
   const certificates = certificateStats(session, timestamp);
-  return new RTCStatsReport([
+  return new RTCStatsReportImpl([
     ...connectionStats(session, timestamp),
     ...certificates,
     transportStats(session, timestamp, certificates),

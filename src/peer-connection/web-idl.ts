@@ -3,16 +3,25 @@
  * handler attributes, enumerable members, `Symbol.toStringTag`, and the integer conversions with their TypeErrors.
  */
 
-/** An event handler attribute (`onopen` …) of an interface `T`. */
-export type EventHandler<T, E extends Event = Event> = ((this: T, event: E) => unknown) | null;
+/**
+ * An event handler attribute (`onopen` …). `this` is not part of the type, so that the types here and those of
+ * TypeScript's DOM library are assignable to each other.
+ */
+export type EventHandler<E extends Event = Event> = ((event: E) => unknown) | null;
 
-type Listener<T, E extends Event> = ((this: T, event: E) => unknown) | { handleEvent(event: E): unknown } | null;
+type Listener<E extends Event> = ((event: E) => unknown) | { handleEvent(event: E): unknown } | null;
+
+/**
+ * The public part of a class, the members `K` optional: they are in the W3C's interface and always there, but
+ * TypeScript's DOM library does not know them, and its types are to be assignable to ours.
+ */
+export type Relaxed<T, K extends keyof T> = Omit<T, K> & Partial<Pick<T, K>>;
 
 /** `EventTarget` whose events have types: `Events` maps event names to event classes, as the maps of lib.dom do. */
 export interface TypedEventTarget<Events> extends EventTarget {
   addEventListener<K extends keyof Events & string>(
     type: K,
-    listener: Listener<this, Events[K] & Event>,
+    listener: Listener<Events[K] & Event>,
     options?: boolean | AddEventListenerOptions,
   ): void;
   addEventListener(
@@ -22,7 +31,7 @@ export interface TypedEventTarget<Events> extends EventTarget {
   ): void;
   removeEventListener<K extends keyof Events & string>(
     type: K,
-    listener: Listener<this, Events[K] & Event>,
+    listener: Listener<Events[K] & Event>,
     options?: boolean | EventListenerOptions,
   ): void;
   removeEventListener(
@@ -109,6 +118,7 @@ export function defineInterface(
     // Static operations too; `prototype`, `name` and `length` are not writable or not functions.
     if (typeof descriptor.value === 'function') Object.defineProperty(target, key, { ...descriptor, enumerable: true });
   }
+  Object.defineProperty(target, 'name', { configurable: true, value: name });
   Object.defineProperty(prototype, Symbol.toStringTag, { configurable: true, value: name });
 }
 
