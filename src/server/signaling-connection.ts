@@ -83,7 +83,7 @@ export class SignalingConnection {
 
   /** Leaves the room and ends the connection for good. Idempotent; no event comes after it but `closed`. */
   close(): void {
+    // The core says when to hang up: behind its last message, also when this is called from within an event.
     this.#shell.driver.mutate((now) => this.#core.close(now));
-    this.#shell.close();
   }
 }

@@ -78,6 +78,17 @@ describe('SignalingServer and SignalingConnection', () => {
     expect(server.drops.total).toBe(0);
   });
 
+  it('closing from within an event still says leave', async () => {
+    let left: (entry: LogEntry) => void = () => undefined;
+    const departure = new Promise<LogEntry>((resolve) => {
+      left = resolve;
+    });
+    const { url } = await start({ log: (entry) => entry.event === 'left' && left(entry) });
+    const ada = new SignalingConnection({ url, onEvent: (event) => event.type === 'welcome' && ada.close() });
+    ada.join('garden', 'Ada');
+    expect(await departure).toMatchObject({ reason: 'left' });
+  });
+
   it('a client comes back after the server was restarted, under a new id', async () => {
     const first = await start();
     const ada = client(first.url, { backoffMs: 20 });

@@ -119,7 +119,8 @@ export class PeerLink {
       return;
     }
     this.#handlers.onStep('connecting', `candidate found: ${describe(candidate)}`, false);
-    this.#relayCandidate(candidate.toJSON());
+    const { sdpMid, sdpMLineIndex, usernameFragment } = candidate;
+    this.#relayCandidate({ candidate: candidate.candidate, sdpMid, sdpMLineIndex, usernameFragment });
   }
 
   #relayCandidate(candidate: RelayedCandidate | null): void {
