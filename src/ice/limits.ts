@@ -37,10 +37,11 @@ export const PROBE_SHARE = 0.8;
 
 /**
  * How long nominating waits, after the first pair became valid, for pairs of higher priority that are still being
- * checked. Data flows meanwhile (RFC 8445 §12.1 allows any valid pair), so this costs nothing but the verdict. A direct
- * pair waits for one retransmission of the others, a relayed pair for two.
+ * checked. Data flows meanwhile (RFC 8445 §12.1 allows any valid pair), but some peers send nothing before they are
+ * nominated. A direct pair waits for jitter: better pairs were checked earlier, so their answers come earlier. A relayed
+ * pair waits for two retransmissions of the direct ones.
  */
-export const NOMINATION_GRACE_DIRECT_MS = 600;
+export const NOMINATION_GRACE_DIRECT_MS = 200;
 export const NOMINATION_GRACE_RELAY_MS = 2000;
 
 /** A nomination of another pair later than this after the last one of the current pair replaces it (see nomination.ts). */

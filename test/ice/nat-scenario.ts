@@ -63,6 +63,8 @@ export interface NatOutcome {
   readonly kind: string;
   /** From the moment when both sides have had each other's credentials to the nominated pair on both, in round trips. */
   readonly roundTrips: number;
+  /** The same to the first pair that carries data, on both. */
+  readonly usableRoundTrips: number;
 }
 
 /** Two hosts in their surroundings connect; undefined when they do not within 30 s. */
@@ -94,12 +96,14 @@ export function runPair(world: SimWorld, peerA: Peer, peerB: Peer): NatOutcome |
   }
   const done = () => nominatedPair(peerA) && nominatedPair(peerB);
   if (!world.run({ until: 30_000, done })) return undefined;
-  const roundTrips = (world.now - signallingMs) / (2 * LATENCY_MS);
-  world.run({ until: world.now + 1000 }); // candidates still being signalled replace peer-reflexive ones
+  const inRoundTrips = (at: number) => (at - signallingMs) / (2 * LATENCY_MS);
+  const roundTrips = inRoundTrips(world.now);
+  const usableRoundTrips = inRoundTrips(Math.max(peerA.selectedAt ?? world.now, peerB.selectedAt ?? world.now));
+  world.run({ until: world.now + 8000 }); // candidates still being signalled replace peer-reflexive ones
   const kind = kindOf(peerA, peerB);
   peerA.close();
   peerB.close();
-  return { kind, roundTrips };
+  return { kind, roundTrips, usableRoundTrips };
 }
 
 /** What each side is in the eyes of itself: `host-srflx` and so on; `relay` when a relay takes part. */
