@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { bytesToHex, hexToBytes, utf8 } from '../../src/core/index.ts';
 import {
   type CipherSuiteName,
   DtlsClient,
@@ -105,5 +106,118 @@ describe('GnuTLS', () => {
     peer.endInput();
     await server.happened(/^closed$/m);
     await peer.exited();
+  });
+
+  const NORMAL = '--priority=NORMAL:-VERS-ALL:+VERS-DTLS1.2';
+  const keys = [
+    ['ecdsa-p256', 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'],
+    ['ecdsa-p384', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'],
+    ['ed25519', 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256'],
+    ['rsa', 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'],
+    ['rsa', 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384'],
+    ['rsa', 'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256'],
+    ['ecdsa-p256', 'TLS_ECDHE_ECDSA_WITH_AES_128_CCM'],
+    ['ecdsa-p256', 'TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8'],
+  ] as const;
+  const withCcm = `${NORMAL}:+AES-128-CCM:+AES-128-CCM-8`;
+
+  it.each(keys)('gnutls-serv and our client, both with %s: %s', async (keyType, suite) => {
+    const [mine, other] = [credentials.make({ keyType }), credentials.make({ keyType })];
+    const { port } = await startServer([...identity(other), '--require-client-cert', withCcm]);
+    const client = await connect(port, { certificate: mine, cipherSuites: [suite] });
+    await client.happened(/^connected$/m);
+    expect(client.core.negotiated?.cipherSuite).toBe(suite);
+    client.send('hello gnutls-serv\n');
+    await client.happened(/data:hello gnutls-serv/);
+  });
+
+  it.each(keys)('gnutls-cli and our server, both with %s: %s', async (keyType, suite) => {
+    const [mine, other] = [credentials.make({ keyType }), credentials.make({ keyType })];
+    const server = await listen({ certificate: mine, cipherSuites: [suite] });
+    const peer = startClient(server.port, [...identity(other), withCcm]);
+    await server.happened(/^connected$/m);
+    expect(server.core.negotiated?.cipherSuite).toBe(suite);
+    expect(server.core.peerCertificates).toEqual([other.der]);
+    await peer.printed(/Simple Client Mode/);
+    peer.type('hello from gnutls\n');
+    await server.happened(/data:hello from gnutls/);
+  });
+
+  const psk = { identity: utf8('sensor'), key: hexToBytes('00112233445566778899aabbccddeeff') };
+  const preShared: readonly (readonly [CipherSuiteName, string, string])[] = [
+    ['TLS_PSK_WITH_AES_128_GCM_SHA256', 'PSK', 'AES-128-GCM'],
+    ['TLS_PSK_WITH_AES_128_CCM', 'PSK', 'AES-128-CCM'],
+    ['TLS_PSK_WITH_AES_128_CCM_8', 'PSK', 'AES-128-CCM-8'],
+    ['TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256', 'ECDHE-PSK', 'CHACHA20-POLY1305'],
+  ];
+  const pskPriority = (exchange: string, cipher: string): string =>
+    `--priority=NONE:+VERS-DTLS1.2:+${exchange}:+${cipher}:+AEAD:+SHA256:+GROUP-ALL:+COMP-NULL`;
+
+  it.each(preShared)('gnutls-serv with a PSK and our client: %s', async (suite, exchange, cipher) => {
+    const file = credentials.write('psk.txt', `sensor:${bytesToHex(psk.key)}\n`);
+    const { port } = await startServer([`--pskpasswd=${file}`, '--pskhint=a hint', pskPriority(exchange, cipher)]);
+    const client = await connect(port, { cipherSuites: [suite], psk });
+    await client.happened(/^connected$/m);
+    client.send('hello gnutls-serv\n');
+    await client.happened(/data:hello gnutls-serv/);
+  });
+
+  it.each(preShared)('gnutls-cli with a PSK and our server: %s', async (suite, exchange, cipher) => {
+    const server = await listen({ cipherSuites: [suite], psk: () => psk.key });
+    const credential = ['--pskusername=sensor', `--pskkey=${bytesToHex(psk.key)}`];
+    const peer = startClient(server.port, [...credential, pskPriority(exchange, cipher)]);
+    await server.happened(/^connected$/m);
+    expect(server.core.negotiated?.pskIdentity).toEqual(psk.identity);
+    await peer.printed(/Simple Client Mode/);
+    peer.type('hello from gnutls\n');
+    await server.happened(/data:hello from gnutls/);
+  });
+
+  it.each([
+    ['ticket', true],
+    ['session ID', false],
+  ] as const)('our client resumes with gnutls-serv by %s', async (_way, tickets) => {
+    const { port } = await startServer([...identity(theirs), '--require-client-cert', NORMAL]);
+    const first = await connect(port, { tickets });
+    await first.happened(/^session$/m);
+    first.send('one\n');
+    await first.happened(/data:one/);
+    first.mutate((core, now) => core.close(now));
+    const session = first.events.find((event) => event.type === 'session')?.session;
+    const second = await connect(port, { tickets, ...(session === undefined ? {} : { session }) });
+    await second.happened(/^connected$/m);
+    expect(second.core.negotiated?.resumed).toBe(true);
+    second.send('two\n');
+    await second.happened(/data:two/);
+  });
+
+  it('ALPN, use_srtp and the record size limit with gnutls-serv', async () => {
+    const args = ['--alpn=webrtc', '--srtp-profiles=SRTP_AES128_CM_HMAC_SHA1_80', '--recordsize=600'];
+    const { port } = await startServer([...identity(theirs), '--require-client-cert', NORMAL, ...args]);
+    const client = await connect(port, {
+      alpn: ['c-webrtc', 'webrtc'],
+      srtpProfiles: [7, 1],
+      recordSizeLimitBytes: 700,
+    });
+    await client.happened(/^connected$/m);
+    expect(client.core.negotiated).toMatchObject({ alpn: 'webrtc', srtpProfile: 1 });
+    expect(client.core.negotiated?.maxSendRecordBytes).toBeLessThanOrEqual(16_384);
+  });
+
+  it('fragmented flights: datagrams of 256 bytes each way', async () => {
+    const [mine, other] = [credentials.make({ keyType: 'rsa' }), credentials.make({ keyType: 'rsa' })];
+    const { port } = await startServer([...identity(other), '--require-client-cert', NORMAL, '--mtu=256']);
+    const client = await connect(port, { certificate: mine, mtuBytes: 256 });
+    await client.happened(/^connected$/m);
+    const server = await listen({ certificate: mine, mtuBytes: 256 });
+    startClient(server.port, [...identity(other), NORMAL, '--mtu=256']);
+    await server.happened(/^connected$/m);
+  });
+
+  it('our refusal of its certificate reaches gnutls-cli as that alert', async () => {
+    const server = await listen({ verifyPeer: () => 'certificate_expired' });
+    const peer = startClient(server.port, [...identity(theirs), NORMAL]);
+    await peer.printed(/expired/i);
+    expect(server.core.state).toBe('failed');
   });
 });

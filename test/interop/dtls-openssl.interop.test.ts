@@ -1,10 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { bytesToHex, hexToBytes, utf8 } from '../../src/core/index.ts';
 import {
   type CipherSuiteName,
   DtlsClient,
   type DtlsClientOptions,
   DtlsServer,
   type DtlsServerOptions,
+  MemorySessionCache,
+  TicketKeys,
 } from '../../src/dtls/index.ts';
 import { type CertificateFiles, Credentials, ENV, PeerProcess, UdpDtls } from './dtls-peers.ts';
 
@@ -94,7 +97,13 @@ describe('OpenSSL', () => {
 
   it.each(matrix)('s_client connects to our server: $suite, $group', async ({ suite, cipher, group, curve }) => {
     const server = await listen({ groups: [group] });
-    const peer = startClient(server.port, [...identity(theirs), '-cipher', cipher, '-curves', [...new Set([curve, 'P-256'])].join(':')]);
+    const peer = startClient(server.port, [
+      ...identity(theirs),
+      '-cipher',
+      cipher,
+      '-curves',
+      [...new Set([curve, 'P-256'])].join(':'),
+    ]);
     await server.happened(/^connected$/m);
     expect(server.core.negotiated).toMatchObject({ cipherSuite: suite, group, extendedMasterSecret: true });
     expect(server.core.peerCertificates).toEqual([theirs.der]);
@@ -102,5 +111,224 @@ describe('OpenSSL', () => {
     peer.endInput(); // s_client says close_notify and ends
     await server.happened(/^closed$/m);
     await peer.exited();
+  });
+
+  // Every certificate type and signature, with the suites that go with it.
+  const keys = [
+    ['ecdsa-p256', 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'],
+    ['ecdsa-p384', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'],
+    ['ed25519', 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256'],
+    ['rsa', 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'],
+    ['rsa', 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384'],
+    ['rsa', 'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256'],
+  ] as const;
+
+  // OpenSSL 3.0's DTLS server has "no shared cipher" for an Ed25519 certificate, with its own s_client too. GnuTLS has.
+  it.each(keys.filter(([keyType]) => keyType !== 'ed25519'))(
+    's_server and our client, both with %s: %s',
+    async (keyType, suite) => {
+      const [mine, other] = [credentials.make({ keyType }), credentials.make({ keyType })];
+      const { peer, port } = await startServer([...identity(other), '-Verify', '1']);
+      const client = await connect(port, { certificate: mine, cipherSuites: [suite] });
+      await client.happened(/^connected$/m);
+      expect(client.core.negotiated?.cipherSuite).toBe(suite);
+      await echo(client, peer);
+    },
+  );
+
+  it.each(keys)('s_client and our server, both with %s: %s', async (keyType, suite) => {
+    const [mine, other] = [credentials.make({ keyType }), credentials.make({ keyType })];
+    const server = await listen({ certificate: mine, cipherSuites: [suite] });
+    const peer = startClient(server.port, identity(other));
+    await server.happened(/^connected$/m);
+    expect(server.core.negotiated?.cipherSuite).toBe(suite);
+    expect(server.core.peerCertificates).toEqual([other.der]);
+    await echo(server, peer);
+  });
+
+  it.each([
+    ['rsa_pkcs1_sha256', 'RSA+SHA256'],
+    ['rsa_pkcs1_sha384', 'RSA+SHA384'],
+    ['rsa_pkcs1_sha512', 'RSA+SHA512'],
+    ['rsa_pss_rsae_sha256', 'rsa_pss_rsae_sha256'],
+    ['rsa_pss_rsae_sha384', 'rsa_pss_rsae_sha384'],
+    ['rsa_pss_rsae_sha512', 'rsa_pss_rsae_sha512'],
+  ] as const)('RSA signatures both ways: %s', async (scheme, sigalgs) => {
+    const [mine, other] = [credentials.make({ keyType: 'rsa' }), credentials.make({ keyType: 'rsa' })];
+    const { peer, port } = await startServer([
+      ...identity(other),
+      '-Verify',
+      '1',
+      '-sigalgs',
+      sigalgs,
+      '-client_sigalgs',
+      sigalgs,
+    ]);
+    const client = await connect(port, { certificate: mine });
+    await client.happened(/^connected$/m);
+    expect(client.core.negotiated?.peerSignatureScheme).toBe(scheme);
+    await echo(client, peer);
+  });
+
+  const SECRET = '00112233445566778899aabbccddeeff';
+  const psk = { identity: utf8('sensor'), key: hexToBytes(SECRET) };
+  const preShared: readonly (readonly [CipherSuiteName, string])[] = [
+    ['TLS_PSK_WITH_AES_128_GCM_SHA256', 'PSK-AES128-GCM-SHA256'],
+    ['TLS_PSK_WITH_CHACHA20_POLY1305_SHA256', 'PSK-CHACHA20-POLY1305'],
+    ['TLS_PSK_WITH_AES_128_CCM', 'PSK-AES128-CCM@SECLEVEL=0'],
+    ['TLS_PSK_WITH_AES_128_CCM_8', 'PSK-AES128-CCM8@SECLEVEL=0'],
+    ['TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256', 'ECDHE-PSK-CHACHA20-POLY1305'],
+  ];
+
+  it.each(preShared)('s_server with a PSK and our client: %s', async (suite, cipher) => {
+    const args = ['-nocert', '-psk', SECRET, '-psk_identity', 'sensor', '-psk_hint', 'a hint', '-cipher', cipher];
+    const { peer, port } = await startServer(args);
+    const client = await connect(port, { cipherSuites: [suite], psk: () => psk });
+    await client.happened(/^connected$/m);
+    expect(client.core.negotiated?.cipherSuite).toBe(suite);
+    await echo(client, peer);
+  });
+
+  it.each(preShared)('s_client with a PSK and our server: %s', async (suite, cipher) => {
+    const server = await listen({ cipherSuites: [suite], psk: () => psk.key, pskIdentityHint: utf8('a hint') });
+    const peer = startClient(server.port, ['-psk', SECRET, '-psk_identity', 'sensor', '-cipher', cipher]);
+    await server.happened(/^connected$/m);
+    expect(server.core.negotiated).toMatchObject({ cipherSuite: suite, pskIdentity: psk.identity });
+    await echo(server, peer);
+  });
+
+  it.each([
+    ['TLS_ECDHE_ECDSA_WITH_AES_128_CCM', 'ECDHE-ECDSA-AES128-CCM@SECLEVEL=0'],
+    ['TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8', 'ECDHE-ECDSA-AES128-CCM8@SECLEVEL=0'],
+  ] as const)('CCM in both roles: %s', async (suite, cipher) => {
+    const { peer, port } = await startServer([...identity(theirs), '-cipher', cipher]);
+    const client = await connect(port, { cipherSuites: [suite] });
+    await client.happened(/^connected$/m);
+    await echo(client, peer);
+    const server = await listen({ cipherSuites: [suite] });
+    const other = startClient(server.port, [...identity(theirs), '-cipher', cipher]);
+    await server.happened(/^connected$/m);
+    await echo(server, other);
+  });
+
+  it.each([
+    ['by ticket', []],
+    ['by session ID', ['-no_ticket']],
+  ] as const)('our client resumes %s', async (way, args) => {
+    const { peer, port } = await startServer([...identity(theirs), '-Verify', '1', ...args]);
+    const options = { tickets: way === 'by ticket' };
+    const first = await connect(port, options);
+    await first.happened(/^session$/m);
+    await echo(first, peer);
+    first.mutate((core, now) => core.close(now));
+    const session = first.events.find((event) => event.type === 'session')?.session;
+    await peer.printed(/^DONE$/m);
+    const second = await connect(port, { ...options, ...(session === undefined ? {} : { session }) });
+    await second.happened(/^connected$/m);
+    expect(second.core.negotiated?.resumed).toBe(true);
+    expect(second.core.peerCertificates).toEqual([theirs.der]);
+    second.send('hello again\n');
+    await peer.printed(/hello again/);
+  });
+
+  it.each(['ticket', 'session ID'])('s_client resumes with our server by %s', async (way) => {
+    const resumption: Partial<DtlsServerOptions> =
+      way === 'ticket' ? { ticketKeys: new TicketKeys(ENV) } : { sessionCache: new MemorySessionCache() };
+    const file = `${credentials.folder}/session-${way.length}.pem`;
+    const first = await listen(resumption);
+    const before = startClient(first.port, [...identity(theirs), '-sess_out', file]);
+    await first.happened(/^connected$/m);
+    await echo(first, before);
+    before.endInput();
+    await before.exited();
+    const second = await listen(resumption);
+    const after = startClient(second.port, [...identity(theirs), '-sess_in', file]);
+    await second.happened(/^connected$/m);
+    expect(second.core.negotiated?.resumed).toBe(true);
+    expect(second.core.peerCertificates).toEqual([theirs.der]);
+    await echo(second, after);
+    await after.printed(/Reused, TLSv1\.2/);
+  });
+
+  it('ALPN and server_name, in both roles', async () => {
+    const { peer, port } = await startServer([...identity(theirs), '-alpn', 'c-webrtc,webrtc']);
+    const client = await connect(port, { alpn: ['webrtc', 'c-webrtc'], serverName: 'peer.example' });
+    await client.happened(/^connected$/m);
+    expect(client.core.negotiated?.alpn).toBe('c-webrtc');
+    await echo(client, peer);
+    const server = await listen({ alpn: ['webrtc'] });
+    const other = startClient(server.port, [
+      ...identity(theirs),
+      '-alpn',
+      'c-webrtc,webrtc',
+      '-servername',
+      'peer.example',
+    ]);
+    await server.happened(/^connected$/m);
+    expect(server.core.negotiated).toMatchObject({ alpn: 'webrtc', serverName: 'peer.example' });
+    await other.printed(/ALPN protocol: webrtc/);
+  });
+
+  it('use_srtp: the profile and the exported keys are the same on both sides', async () => {
+    const label = 'EXTRACTOR-dtls_srtp';
+    const server = await listen({ srtpProfiles: [7, 1] });
+    const srtp = [
+      '-use_srtp',
+      'SRTP_AES128_CM_SHA1_80:SRTP_AEAD_AES_128_GCM',
+      '-keymatexport',
+      label,
+      '-keymatexportlen',
+      '60',
+    ];
+    const peer = startClient(server.port, [...identity(theirs), ...srtp]);
+    await server.happened(/^connected$/m);
+    expect(server.core.negotiated?.srtpProfile).toBe(7);
+    const match = await peer.printed(/Keying material: ([0-9A-F]{120})/);
+    expect(bytesToHex(server.core.exportKeyingMaterial(label, undefined, 60)).toUpperCase()).toBe(match[1]);
+  });
+
+  it('fragmented flights: datagrams of 256 bytes each way, with an RSA chain', async () => {
+    const rsa = credentials.make({ keyType: 'rsa' });
+    const { peer, port } = await startServer([...identity(rsa), '-Verify', '1', '-mtu', '256']);
+    const client = await connect(port, { certificate: credentials.make({ keyType: 'rsa' }), mtuBytes: 256 });
+    await client.happened(/^connected$/m);
+    await echo(client, peer);
+    const server = await listen({ certificate: rsa, mtuBytes: 256 });
+    const other = startClient(server.port, [...identity(rsa), '-mtu', '256']);
+    await server.happened(/^connected$/m);
+    await echo(server, other);
+  });
+
+  it('a client certificate that s_server refuses: its alert is reported', async () => {
+    const { port } = await startServer([...identity(theirs), '-Verify', '1', '-verify_return_error']);
+    const client = await connect(port);
+    await client.happened(/^failed:.*"by":"remote"/m);
+    expect(client.core.state).toBe('failed');
+  });
+
+  it('our refusal of its certificate reaches s_client as that alert', async () => {
+    const server = await listen({ verifyPeer: () => 'certificate_expired' });
+    const peer = startClient(server.port, identity(theirs));
+    await peer.printed(/alert certificate expired/);
+    expect(server.core.state).toBe('failed');
+  });
+
+  it('1 MiB of records each way', async () => {
+    const server = await listen();
+    const peer = startClient(server.port, [...identity(theirs), '-quiet']);
+    await server.happened(/^connected$/m);
+    const line = `${'x'.repeat(1023)}\n`;
+    let received = 0;
+    // In step, because UDP on loopback drops what the other side has not read yet.
+    for (let sent = 0; sent < 1024; sent += 16) {
+      const before = peer.output.length;
+      for (let i = 0; i < 16; i++) server.send(line);
+      await peer.printed(new RegExp(`^[^]{${16 * 1024}}`), before);
+      const from = received;
+      peer.type(line.repeat(16));
+      received = await server.receivedBytes(from + 16 * 1024);
+    }
+    expect(received).toBe(1024 * 1024);
+    expect(server.core.drops.total).toBe(0);
   });
 });

@@ -104,6 +104,8 @@ export class UdpDtls<C extends DtlsEndpoint> {
   readonly #log = new Transcript();
   #remotePort: number | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #receivedBytes = 0;
+  #onData: () => void = () => undefined;
 
   private constructor(core: C, socket: Socket, remotePort: number | undefined) {
     this.core = core;
@@ -124,8 +126,11 @@ export class UdpDtls<C extends DtlsEndpoint> {
     };
     this.#driver = new Driver<DtlsEvent>(core, host, (event) => {
       this.events.push(event);
-      if (event.type === 'data') this.#log.append(`data:${new TextDecoder().decode(event.bytes)}\n`);
-      else if (event.type === 'failed') this.#log.append(`failed:${JSON.stringify(event.error)}\n`);
+      if (event.type === 'data') {
+        this.#receivedBytes += event.bytes.length;
+        this.#log.append(`data:${new TextDecoder().decode(event.bytes)}\n`);
+        this.#onData();
+      } else if (event.type === 'failed') this.#log.append(`failed:${JSON.stringify(event.error)}\n`);
       else this.#log.append(`${event.type}\n`);
     });
     socket.on('message', (bytes, from) => {
@@ -161,6 +166,18 @@ export class UdpDtls<C extends DtlsEndpoint> {
       if (!pattern.test(match[0])) throw new Error(`the connection failed: ${match[1]}`);
     });
     await patiently(String(pattern), Promise.race([seen, failed]), () => this.#log.text);
+  }
+
+  /** Resolves with the number of data bytes received, once there are at least so many. */
+  receivedBytes(atLeast: number): Promise<number> {
+    const enough = new Promise<number>((resolve) => {
+      const look = (): void => {
+        if (this.#receivedBytes >= atLeast) resolve(this.#receivedBytes);
+        else this.#onData = look;
+      };
+      look();
+    });
+    return patiently(`${atLeast} bytes`, enough, () => `${this.#receivedBytes} bytes`);
   }
 
   close(): void {
