@@ -18,6 +18,7 @@ import {
   DEFAULT_MTU_BYTES,
   DEFAULT_PORT,
   DEFAULT_RECEIVE_WINDOW_BYTES,
+  MAX_GROWN_RECEIVE_WINDOW_BYTES,
   MAX_MTU_BYTES,
   MIN_MTU_BYTES,
   MIN_RECEIVE_WINDOW_BYTES,
@@ -79,6 +80,7 @@ export class SctpAssociation implements SansIo<SctpEvent> {
   readonly #remotePort: number;
   readonly #mtuBytes: number;
   readonly #windowBytes: number;
+  readonly #maxWindowBytes: number;
   readonly #maxMessageSize: number;
   readonly #handshake: Handshake;
   readonly #events: Ring<SctpEvent> = new Ring();
@@ -108,6 +110,8 @@ export class SctpAssociation implements SansIo<SctpEvent> {
       MIN_RECEIVE_WINDOW_BYTES,
       2 * this.#maxMessageSize,
     );
+    const grows = options.receiveWindowBytes === undefined;
+    this.#maxWindowBytes = grows ? Math.max(this.#windowBytes, MAX_GROWN_RECEIVE_WINDOW_BYTES) : this.#windowBytes;
     checkRange('outboundStreams', options.outboundStreams ?? 1, 1, 0xffff);
     checkRange('inboundStreams', options.inboundStreams ?? 1, 1, 0xffff);
     this.#reporter = new DropReporter(this.drops, options.env.trace);
@@ -182,12 +186,16 @@ export class SctpAssociation implements SansIo<SctpEvent> {
   /**
    * Resets the outgoing half of streams (RFC 6525 §5.1.2) once what is queued on them is sent; what is sent on them
    * afterwards waits for the peer's answer, `outgoing-reset`.
-   * @throws {UsageError} not connected, no such stream, or the peer does not know how.
+   * A peer without RFC 6525 answers nothing: the event comes at once and says `ok: false`.
+   * @throws {UsageError} not connected, or no such stream.
    */
   resetStreams(streamIds: readonly number[], _now: Instant): void {
     const session = this.#connected('resetStreams');
-    if (!session.reset.isSupported) throw new UsageError('the peer does not support stream reset');
     for (const id of streamIds) this.#checkStream(session, id);
+    if (!session.reset.isSupported) {
+      this.#events.push({ type: 'outgoing-reset', streamIds: [...streamIds], ok: false });
+      return;
+    }
     session.reset.reset(streamIds);
   }
 
@@ -561,6 +569,7 @@ export class SctpAssociation implements SansIo<SctpEvent> {
         options: this.#options,
         mtuBytes: this.#mtuBytes,
         windowBytes: this.#windowBytes,
+        maxWindowBytes: this.#maxWindowBytes,
         maxMessageSize: this.#maxMessageSize,
         rtt: this.#rtt,
         events: this.#events,

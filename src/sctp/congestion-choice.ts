@@ -1,7 +1,8 @@
 import { type CongestionControl, Reno } from './congestion.ts';
+import { Cubic } from './cubic.ts';
 import type { CongestionControlName } from './types.ts';
 
 /** Makes the controller of that name. */
-export function createCongestionControl(_name: CongestionControlName, mtuBytes: number): CongestionControl {
-  return new Reno(mtuBytes);
+export function createCongestionControl(name: CongestionControlName, mtuBytes: number): CongestionControl {
+  return name === 'reno' ? new Reno(mtuBytes) : new Cubic(mtuBytes);
 }

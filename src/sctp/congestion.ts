@@ -43,8 +43,8 @@ export interface CongestionControl {
   readonly windowBytes: number;
   readonly slowStartThresholdBytes: number;
   onAck(report: AckReport): void;
-  /** A loss begins a recovery: at most once a round trip. */
-  onLoss(report: AckReport): void;
+  /** Losses were detected. @param newEpisode - they begin a recovery, which happens at most once a round trip. */
+  onLoss(report: AckReport, lostBytes: number, newEpisode: boolean): void;
   /** T3-rtx expired. */
   onTimeout(flightBytes: number, now: Instant): void;
   /** Nothing was sent for a retransmission timeout (RFC 9260 §7.2.1). */
@@ -87,7 +87,8 @@ export class Reno implements CongestionControl {
     this.windowBytes += this.#mtu;
   }
 
-  onLoss(): void {
+  onLoss(_report: AckReport, _lostBytes: number, newEpisode: boolean): void {
+    if (!newEpisode) return;
     this.slowStartThresholdBytes = Math.max(this.windowBytes / 2, 4 * this.#mtu);
     this.windowBytes = this.slowStartThresholdBytes;
     this.#partialBytesAcked = 0;

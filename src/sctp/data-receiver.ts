@@ -12,6 +12,16 @@ import type { ForwardTsnChunk } from './wire/forward-tsn.ts';
 /** What came of a DATA chunk. */
 export type DataVerdict = ReassemblyResult | Exclude<TsnVerdict, 'new'> | 'invalid-stream';
 
+/** What a receiver is made with. */
+export interface ReceiverParts {
+  readonly tcb: Tcb;
+  readonly windowBytes: number;
+  /** What the window may grow to; equal to `windowBytes` when it is fixed. */
+  readonly maxWindowBytes: number;
+  readonly maxMessageSize: number;
+  readonly events: Ring<SctpEvent>;
+}
+
 /**
  * The receiving half of an association: which TSNs came, reassembly, ordering, the receive window, and when to
  * acknowledge (RFC 9260 §6.2).
@@ -20,9 +30,11 @@ export class DataReceiver {
   readonly tsns: ReceivedTsns;
   readonly #streams: InboundStreams;
   readonly #reassembly: Reassembly;
-  readonly #windowBytes: number;
-  /** Bytes and chunks above which a window update is worth a packet. */
-  readonly #updateStep: number;
+  #windowBytes: number;
+  readonly #maxWindowBytes: number;
+  /** Bytes received since `#measuredFrom`. */
+  #receivedBytes = 0;
+  #measuredFrom: Instant = 0;
   #inboundStreams: number;
   #packetsSinceSack = 0;
   #dataInPacket = false;
@@ -30,7 +42,7 @@ export class DataReceiver {
   #sackAt: Instant = NEVER;
   #advertised: number;
 
-  constructor(tcb: Tcb, windowBytes: number, maxMessageSize: number, events: Ring<SctpEvent>) {
+  constructor({ tcb, windowBytes, maxWindowBytes, maxMessageSize, events }: ReceiverParts) {
     this.tsns = new ReceivedTsns(tcb.peerInitialTsn);
     this.#inboundStreams = tcb.inboundStreams;
     this.#streams = new InboundStreams(events, tcb.extensions.interleaving);
@@ -38,7 +50,7 @@ export class DataReceiver {
       ? new IDataReassembly(this.#streams, maxMessageSize)
       : new DataReassembly(this.#streams, maxMessageSize, tcb.extensions.forwardTsn);
     this.#windowBytes = windowBytes;
-    this.#updateStep = windowBytes >> 2;
+    this.#maxWindowBytes = maxWindowBytes;
     this.#advertised = windowBytes;
   }
 
@@ -93,6 +105,7 @@ export class DataReceiver {
       return 'limit';
     }
     this.tsns.record(tsn);
+    this.#receivedBytes += chunk.userEnd - chunk.userStart;
     if (chunk.streamId >= this.#inboundStreams) return 'invalid-stream'; // acknowledged, not delivered (§6.5)
     return this.#reassembly.add(chunk, bytes, tsn);
   }
@@ -106,12 +119,25 @@ export class DataReceiver {
   }
 
   /** The last chunk of a packet was handled: decides about the acknowledgement (RFC 9260 §6.2). */
-  endOfPacket(now: Instant): void {
+  endOfPacket(rttMs: number, now: Instant): void {
     if (!this.#dataInPacket) return;
+    if (now - this.#measuredFrom >= rttMs) this.#growWindow(rttMs, now);
     this.#dataInPacket = false;
     this.#packetsSinceSack++;
     if (this.#packetsSinceSack >= SACK_EVERY_PACKETS || this.tsns.hasGaps) this.#sackNow = true;
     else if (this.#sackAt === NEVER) this.#sackAt = now + SACK_DELAY_MS;
+  }
+
+  /**
+   * Dynamic right-sizing: a sender that gets more than half of the window through in one round trip may be held back by
+   * it, and the application has taken what came, so the window becomes twice what a round trip brings.
+   */
+  #growWindow(rttMs: number, now: Instant): void {
+    const perRound = (this.#receivedBytes * rttMs) / Math.max(rttMs, now - this.#measuredFrom);
+    this.#receivedBytes = 0;
+    this.#measuredFrom = now;
+    if (2 * perRound <= this.#windowBytes) return;
+    this.#windowBytes = Math.min(this.#maxWindowBytes, Math.ceil(2 * perRound));
   }
 
   /** FORWARD TSN (RFC 3758 §3.6). @returns false when it is an old one. */
@@ -148,7 +174,8 @@ export class DataReceiver {
    * be the silly window syndrome (RFC 9260 §6.2, RFC 1122 §4.2.3.3).
    */
   #considerUpdate(): void {
-    if (this.#advertised < this.#updateStep && this.windowBytes >= this.#advertised + this.#updateStep) {
+    const step = this.#windowBytes >> 2;
+    if (this.#advertised < step && this.windowBytes >= this.#advertised + step) {
       this.#sackNow = true;
     }
   }

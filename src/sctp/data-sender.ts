@@ -220,13 +220,14 @@ export class DataSender {
     const out = this.outstanding;
     const lost = this.#loss.detect(out, this.rtt, this.#recoveryEnd >= 0, now);
     if (lost === 0) return;
-    if (this.#recoveryEnd < 0) {
+    const newEpisode = this.#recoveryEnd < 0;
+    if (newEpisode) {
       // RFC 9260 §7.2.4: once per window of data; the first retransmission leaves whatever the window says.
       this.#recoveryEnd = out.next - 1;
       this.#retransmitNow = true;
-      this.#report.now = now;
-      this.congestion.onLoss(this.#report);
     }
+    this.#report.now = now;
+    this.congestion.onLoss(this.#report, lost, newEpisode);
     this.#abandoned.considerLost(now);
   }
 

@@ -19,6 +19,12 @@ export const DEFAULT_MAX_MESSAGE_BYTES = 262_144;
  */
 export const DEFAULT_RECEIVE_WINDOW_BYTES: number = 4 * 1024 * 1024;
 
+/** What the default window may grow to when a sender fills it: 1 Gbit/s over 250 ms. */
+export const MAX_GROWN_RECEIVE_WINDOW_BYTES: number = 32 * 1024 * 1024;
+
+/** Round trip assumed for that growth while none has been measured. */
+export const ASSUMED_RTT_MS = 200;
+
 /** RFC 9260 §5.1.1 wants at least 1,500 bytes of window; a message must fit as well. */
 export const MIN_RECEIVE_WINDOW_BYTES = 4096;
 

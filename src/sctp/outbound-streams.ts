@@ -53,8 +53,8 @@ export type ResetPhase =
 export class OutboundStream implements Schedulable {
   readonly id: number;
   queue: Ring<OutboundMessage> = new Ring();
-  /** Messages sent while a reset was under way: they belong to the stream's next life. */
-  afterReset: Ring<OutboundMessage> | undefined;
+  /** Messages sent while a reset was under way, for the stream's next life; between two lives lies another reset. */
+  readonly nextLives: Ring<Ring<OutboundMessage>> = new Ring();
   resetPhase: ResetPhase = 'none';
   bufferedBytes = 0;
   lowThreshold = 0;
@@ -121,8 +121,8 @@ export class OutboundStreams {
     this.#totalBytes += item.bytes.length;
     stream.bufferedBytes += item.bytes.length;
     if (stream.resetPhase !== 'none') {
-      stream.afterReset ??= new Ring();
-      stream.afterReset.push(item);
+      if (stream.nextLives.length === 0) stream.nextLives.push(new Ring());
+      stream.nextLives.at(stream.nextLives.length - 1)?.push(item);
       return;
     }
     stream.queue.push(item);
@@ -213,10 +213,18 @@ export class OutboundStreams {
     if (done && stream.resetPhase === 'draining' && stream.queue.length === 0) this.#setReady(stream);
   }
 
-  /** RFC 6525 §5.1.2: the stream is to be reset once what it has queued is sent. Nothing happens when it already is. */
+  /** RFC 6525 §5.1.2: the stream is to be reset once what it has queued is sent; again, if it already is to be. */
   beginReset(streamId: number): void {
     const stream = this.stream(streamId);
-    if (stream.resetPhase !== 'none') return;
+    if (stream.resetPhase === 'none') {
+      this.#drainForReset(stream);
+      return;
+    }
+    if (stream.nextLives.length === 0) stream.nextLives.push(new Ring());
+    stream.nextLives.push(new Ring());
+  }
+
+  #drainForReset(stream: OutboundStream): void {
     stream.resetPhase = 'draining';
     if (stream.queue.length === 0) this.#setReady(stream);
   }
@@ -252,9 +260,10 @@ export class OutboundStreams {
         stream.nextMid = 0;
         stream.nextUnorderedMid = 0;
       }
-      if (stream.afterReset !== undefined) {
-        stream.queue = stream.afterReset;
-        stream.afterReset = undefined;
+      const nextLife = stream.nextLives.shift();
+      if (nextLife !== undefined) {
+        stream.queue = nextLife;
+        if (stream.nextLives.length > 0) this.#drainForReset(stream);
         this.#schedule(stream);
       } else if (performed && stream.lowThreshold === 0 && stream.priority === DEFAULT_PRIORITY) {
         this.#streams.delete(id); // as good as new: memory stays flat over many channels

@@ -3,7 +3,12 @@ import type { ControlQueue, DropReporter } from './control-queue.ts';
 import { DataReceiver, type DataVerdict } from './data-receiver.ts';
 import { DataSender } from './data-sender.ts';
 import { Heartbeat } from './heartbeat.ts';
-import { DEFAULT_HEARTBEAT_INTERVAL_MS, DEFAULT_MAX_RETRANSMISSIONS, DEFAULT_MAX_SEND_BUFFER_BYTES } from './limits.ts';
+import {
+  ASSUMED_RTT_MS,
+  DEFAULT_HEARTBEAT_INTERVAL_MS,
+  DEFAULT_MAX_RETRANSMISSIONS,
+  DEFAULT_MAX_SEND_BUFFER_BYTES,
+} from './limits.ts';
 import type { RttEstimator } from './rtt.ts';
 import { StreamReset } from './stream-reset.ts';
 import type { Tcb } from './tcb.ts';
@@ -22,6 +27,7 @@ export interface SessionParts {
   readonly options: SctpOptions;
   readonly mtuBytes: number;
   readonly windowBytes: number;
+  readonly maxWindowBytes: number;
   readonly maxMessageSize: number;
   readonly rtt: RttEstimator;
   readonly events: Ring<SctpEvent>;
@@ -40,6 +46,7 @@ export class Session {
   readonly #control: ControlQueue;
   readonly #reporter: DropReporter;
   readonly #maxRetransmissions: number;
+  readonly #rtt: RttEstimator;
   readonly #data: DataFields = createDataFields();
   readonly #sack: SackFields = createSackFields();
   #errorCount = 0;
@@ -47,12 +54,13 @@ export class Session {
   constructor(parts: SessionParts, now: Instant) {
     const { tcb, options, mtuBytes, rtt, events } = parts;
     this.tcb = tcb;
+    this.#rtt = rtt;
     this.#env = options.env;
     this.#control = parts.control;
     this.#reporter = parts.reporter;
     const maxBuffer = options.maxSendBufferBytes ?? DEFAULT_MAX_SEND_BUFFER_BYTES;
     this.sender = new DataSender(tcb, options, mtuBytes, maxBuffer, rtt, events);
-    this.receiver = new DataReceiver(tcb, parts.windowBytes, parts.maxMessageSize, events);
+    this.receiver = new DataReceiver(parts);
     this.reset = new StreamReset(tcb, this.sender, this.receiver, rtt, events);
     this.#heartbeat = new Heartbeat(this.#env, options.heartbeatIntervalMs ?? DEFAULT_HEARTBEAT_INTERVAL_MS, rtt, now);
     this.#maxRetransmissions = options.maxRetransmissions ?? DEFAULT_MAX_RETRANSMISSIONS;
@@ -134,7 +142,7 @@ export class Session {
 
   /** All chunks of a packet were handled. */
   endOfPacket(now: Instant): void {
-    this.receiver.endOfPacket(now);
+    this.receiver.endOfPacket(this.#rtt.smoothedMs ?? ASSUMED_RTT_MS, now);
     this.reset.noteReceived();
   }
 

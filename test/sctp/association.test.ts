@@ -53,7 +53,7 @@ describe('an association over a perfect link', () => {
     expect(() => pair.a.send({ bytes: pattern(1, 1) })).toThrow(UsageError);
     pair.world.run();
     expect(pair.b.messages.length).toBe(100);
-    expect(pair.a.types()).toEqual(['connected', 'buffered-amount-low', 'closed']);
+    expect(new Set(pair.a.types())).toEqual(new Set(['connected', 'buffered-amount-low', 'closed']));
     expect(pair.b.types()).toEqual(['connected', 'closed']);
     expect([pair.a.core.state, pair.b.core.state]).toEqual(['closed', 'closed']);
     expect(pair.world.pending).toBe(0);

@@ -71,7 +71,8 @@ function check(to: Side, ledger: Ledger): void {
     expect(number).toBeGreaterThan(lastOrdered.get(streamId) ?? -1);
     lastOrdered.set(streamId, number);
   }
-  for (const [number, { reliable }] of ledger.sent.entries()) if (reliable) expect(seen.has(number), `message ${number}`).toBe(true);
+  for (const [number, { reliable }] of ledger.sent.entries())
+    if (reliable) expect(seen.has(number), `message ${number}`).toBe(true);
 }
 
 function quiet(side: Side): boolean {

@@ -1,0 +1,83 @@
+import type { CongestionControlName, SctpOptions } from '../../src/sctp/index.ts';
+import type { LinkOptions } from '../sim/index.ts';
+import { connectedPair, type Pair } from './helpers.ts';
+
+export interface Path {
+  readonly mbps: number;
+  readonly rttMs: number;
+  readonly loss: number;
+  /** Bottleneck queue as a share of the bandwidth-delay product. */
+  readonly queue: number;
+}
+
+export interface Goodput {
+  readonly mbps: number;
+  /** Of what the link could carry as user data. */
+  readonly share: number;
+  readonly retransmissions: number;
+  readonly timeouts: number;
+}
+
+const MESSAGE = new Uint8Array(16_384);
+/** User data per byte on the link: 1,163 of 1,191 in a datagram with 28 of UDP and IPv4. */
+const EFFICIENCY = 1160 / (1191 + 28);
+
+export function pathLink(path: Path): { forward: LinkOptions; back: LinkOptions } {
+  const bdp = (path.mbps * 1000 * path.rttMs) / 8;
+  const base = { latencyMs: path.rttMs / 2, bitsPerSecond: path.mbps * 1e6 };
+  return {
+    forward: { ...base, loss: path.loss, queueBytes: Math.max(bdp * path.queue, 15_000) },
+    back: { ...base, loss: path.loss, queueBytes: 1_000_000 },
+  };
+}
+
+/** Keeps `side` a busy. */
+export function keepSending(pair: Pair, streamId = 0): void {
+  const { core, end } = pair.a;
+  const fill = () => {
+    while (core.state === 'established' && core.bufferedAmount(streamId) < 1_000_000) {
+      pair.a.send({ streamId, bytes: MESSAGE });
+    }
+  };
+  const before = end.onEvent;
+  end.driver.mutate(() => core.setBufferedAmountLowThreshold(streamId, 500_000));
+  end.onEvent = (event) => {
+    before?.(event);
+    if (event.type === 'buffered-amount-low') fill();
+  };
+  fill();
+}
+
+/** Goodput of one long transfer, from its very beginning. */
+export function measureGoodput(
+  path: Path,
+  congestionControl: CongestionControlName,
+  seconds: number,
+  seed = 1,
+  options: Partial<SctpOptions> = {},
+): Goodput {
+  const { forward, back } = pathLink(path);
+  const common = { zeroChecksum: true, congestionControl, ...options };
+  const pair = connectedPair({ seed, link: forward, back, a: common, b: common, maxSteps: 50_000_000 });
+  const start = pair.world.now;
+  let received = 0;
+  pair.b.end.onEvent = (event) => {
+    if (event.type === 'message') received += event.bytes.length;
+  };
+  keepSending(pair);
+  const step = () => {
+    pair.b.end.events.length = 0; // long runs must not keep every message
+  };
+  for (let i = 1; i <= seconds * 10; i++) {
+    pair.world.run({ until: start + i * 100 });
+    step();
+  }
+  const mbps = (received * 8) / 1e6 / seconds;
+  const stats = pair.a.core.stats();
+  return {
+    mbps,
+    share: mbps / (path.mbps * EFFICIENCY),
+    retransmissions: stats.retransmissions,
+    timeouts: stats.timeouts,
+  };
+}
