@@ -568,6 +568,12 @@ export class SctpAssociation implements SansIo<SctpEvent> {
         tcb,
         options: this.#options,
         mtuBytes: this.#mtuBytes,
+        maxMtuBytes: checkRange(
+          'maxMtuBytes',
+          this.#options.maxMtuBytes ?? this.#mtuBytes,
+          this.#mtuBytes,
+          MAX_MTU_BYTES,
+        ),
         windowBytes: this.#windowBytes,
         maxWindowBytes: this.#maxWindowBytes,
         maxMessageSize: this.#maxMessageSize,
@@ -712,10 +718,17 @@ export class SctpAssociation implements SansIo<SctpEvent> {
     const lone = this.#control.takeLone() ?? this.#handshake.takeChunk();
     if (lone !== undefined) return this.#writeLone(slot, lone.tag, lone.chunk);
     const session = this.#session;
+    if (session === undefined) return false;
     const mayReset = this.#state === 'established';
-    if (session === undefined || !session.hasPacket(mayReset, now)) return false;
     const start = slot.offset + COMMON_HEADER_BYTES;
-    const end = Math.min(slot.offset + session.sender.mtuBytes, slot.buffer.length - SLOT_TAILROOM);
+    const limit = slot.buffer.length - SLOT_TAILROOM;
+    const probeEnd = session.writeProbe(slot.buffer, slot.offset, start, limit, now);
+    if (probeEnd > start) {
+      this.#finish(slot, probeEnd, session.tcb.peerTag, session.tcb.extensions.zeroChecksum);
+      return true;
+    }
+    if (!session.hasPacket(mayReset, now)) return false;
+    const end = Math.min(slot.offset + session.sender.mtuBytes, limit);
     const pos = session.write(slot.buffer, start, end, mayReset, this.#state !== 'established', now);
     if (pos === start) return false;
     this.#finish(slot, pos, session.tcb.peerTag, session.tcb.extensions.zeroChecksum);

@@ -9,6 +9,7 @@ import {
   DEFAULT_MAX_RETRANSMISSIONS,
   DEFAULT_MAX_SEND_BUFFER_BYTES,
 } from './limits.ts';
+import { PathMtu } from './path-mtu.ts';
 import type { RttEstimator } from './rtt.ts';
 import { StreamReset } from './stream-reset.ts';
 import type { Tcb } from './tcb.ts';
@@ -19,13 +20,14 @@ import { decodeForwardTsn } from './wire/forward-tsn.ts';
 import { decodeReConfig } from './wire/re-config.ts';
 import { CAUSE, CHUNK } from './wire/registry.ts';
 import { createSackFields, readSack, type SackFields } from './wire/sack.ts';
-import { decodeHeartbeat, encodeHeartbeat } from './wire/simple.ts';
+import { decodeHeartbeat, encodeHeartbeat, writePad } from './wire/simple.ts';
 
 /** What a session is made with. */
 export interface SessionParts {
   readonly tcb: Tcb;
   readonly options: SctpOptions;
   readonly mtuBytes: number;
+  readonly maxMtuBytes: number;
   readonly windowBytes: number;
   readonly maxWindowBytes: number;
   readonly maxMessageSize: number;
@@ -43,6 +45,7 @@ export class Session {
   readonly reset: StreamReset;
   readonly #env: Env;
   readonly #heartbeat: Heartbeat;
+  readonly #pathMtu: PathMtu;
   readonly #control: ControlQueue;
   readonly #reporter: DropReporter;
   readonly #maxRetransmissions: number;
@@ -63,6 +66,7 @@ export class Session {
     this.receiver = new DataReceiver(parts);
     this.reset = new StreamReset(tcb, this.sender, this.receiver, rtt, events);
     this.#heartbeat = new Heartbeat(this.#env, options.heartbeatIntervalMs ?? DEFAULT_HEARTBEAT_INTERVAL_MS, rtt, now);
+    this.#pathMtu = new PathMtu(this.#env, mtuBytes, parts.maxMtuBytes);
     this.#maxRetransmissions = options.maxRetransmissions ?? DEFAULT_MAX_RETRANSMISSIONS;
   }
 
@@ -108,7 +112,9 @@ export class Session {
       return;
     }
     // RFC 9260 §8.1: progress clears the count; so does a closed window whose owner is alive (§6.1 A).
-    if (this.sender.outstanding.deliveredBytes > before || sack.aRwnd < this.sender.mtuBytes) this.#errorCount = 0;
+    const delivered = this.sender.outstanding.deliveredBytes;
+    if (delivered > before || sack.aRwnd < this.sender.mtuBytes) this.#errorCount = 0;
+    if (delivered > before) this.#pathMtu.noteProgress(delivered, now);
     this.#heartbeat.noteTraffic(now);
     this.reset.noteProgress();
   }
@@ -137,6 +143,7 @@ export class Session {
   handleHeartbeatAck(bytes: Uint8Array, at: number, end: number, now: Instant): void {
     const info = decodeHeartbeat(bytes, at, end);
     if (this.#heartbeat.handleAck(info, now)) this.#errorCount = 0;
+    else if (this.#pathMtu.handleAck(info, now)) this.sender.setMtu(this.#pathMtu.currentBytes);
     else this.#reporter.drop('unknown-transaction', 'HEARTBEAT ACK');
   }
 
@@ -159,7 +166,10 @@ export class Session {
   /** @returns false when the peer does not answer any more (RFC 9260 §8.1). */
   handleTimeout(now: Instant): boolean {
     this.receiver.handleTimeout(now);
-    if (this.sender.handleTimeout(now)) this.noteError();
+    if (this.sender.handleTimeout(now)) {
+      this.noteError();
+      if (this.#pathMtu.noteTimeout(now)) this.sender.setMtu(this.#pathMtu.currentBytes);
+    }
     if (this.reset.handleTimeout(now)) this.noteError();
     if (now >= this.#heartbeat.dueAt) {
       const { chunk, unanswered } = this.#heartbeat.fire(now);
@@ -176,6 +186,22 @@ export class Session {
 
   get hasFailed(): boolean {
     return this.#errorCount > this.#maxRetransmissions;
+  }
+
+  /**
+   * Writes a path-MTU probe at `at` when one is due: a HEARTBEAT and a PAD (RFC 8899 §6.2.1.1, RFC 4820).
+   * @param packetStart - where the packet begins; `limit` is the end of the room there is.
+   * @returns the position behind it; `at` when there is none.
+   */
+  writeProbe(bytes: Uint8Array, packetStart: number, at: number, limit: number, now: Instant): number {
+    if (now < this.#pathMtu.dueAt) return at;
+    const probe = this.#pathMtu.takeProbe(this.#rtt.rtoMs, now);
+    if (probe === undefined || packetStart + probe.sizeBytes > limit) return at;
+    const heartbeat = encodeHeartbeat(CHUNK.HEARTBEAT, probe.info);
+    bytes.set(heartbeat, at);
+    const end = packetStart + probe.sizeBytes;
+    writePad(bytes, at + heartbeat.length, end - at - heartbeat.length);
+    return end;
   }
 
   /** Whether {@link write} would produce chunks. */
