@@ -3,7 +3,15 @@ import { readMid } from './attributes.ts';
 import { type JsepSession, JsepStateError, offerRestartsDtls } from './jsep-session.ts';
 import type { MediaDescription, SessionDescription } from './model.ts';
 import { createDataAnswer } from './offer-answer.ts';
-import { type LocalOrigin, type LocalTransport, newDescription, offerSection, rejectSection } from './sections.ts';
+import {
+  DEFAULT_ICE_OPTIONS,
+  idleSection,
+  type LocalOrigin,
+  type LocalTransport,
+  newDescription,
+  offerSection,
+  rejectSection,
+} from './sections.ts';
 import { isDataSection, isRejected, readTransportDescription } from './transport.ts';
 
 /** Parameters of {@link createOffer}. */
@@ -23,6 +31,8 @@ export interface JsepAnswerParams {
   readonly transport: LocalTransport;
   /** Our wish for a new DTLS association; default `active`. One that continues keeps its roles. */
   readonly setup?: 'active' | 'passive' | undefined;
+  /** See `createDataAnswer`. Default `balanced`. */
+  readonly bundlePolicy?: 'balanced' | 'max-compat' | 'max-bundle' | undefined;
 }
 
 /**
@@ -35,6 +45,7 @@ export interface JsepAnswerParams {
 export function createOffer(session: JsepSession, params: JsepOfferParams): SessionDescription {
   if (session.state === 'closed') throw new JsepStateError('closed', 'local', 'offer');
   const { transport, origin, wantsData } = params;
+  const iceOptions = transport.iceOptions ?? DEFAULT_ICE_OPTIONS;
   // An offer of ours that waits for its answer is the base of the next one; else what is negotiated is.
   const waiting = session.pendingLocal?.type === 'offer' ? session.pendingLocal.model.media : undefined;
   const base = waiting ?? session.currentLocal?.model.media ?? [];
@@ -45,9 +56,15 @@ export function createOffer(session: JsepSession, params: JsepOfferParams): Sess
   const knownSection = base[known];
   const mid = (knownSection && readMid(knownSection)) ?? freeMid(session);
   const own = offerSection(transport, mid, 'actpass');
-  const media = base.map((section, i) => (i === known || i === recycled ? own : rejectSection(section)));
+  const media = base.map((section, i) => {
+    if (i === known || i === recycled) return own;
+    // Media of ours in use are there for their transport, which data shares: see createDataAnswer.
+    return free[i] ? rejectSection(section) : idleSection(section, transport, 'actpass', iceOptions);
+  });
   if (known === -1 && recycled === -1 && wantsData) media.push(own);
-  return newDescription(origin, transport.iceLite, media.includes(own) ? [mid] : [], media);
+  const carriers = media.filter((section) => section !== own && !isRejected(section));
+  const bundle = media.includes(own) ? [...carriers.flatMap((section) => readMid(section) ?? []), mid] : [];
+  return newDescription(origin, transport.iceLite, bundle, media);
 }
 
 /**
@@ -63,7 +80,8 @@ export function createAnswer(session: JsepSession, params: JsepAnswerParams): Se
   const last = session.agreement;
   const keeps = last !== undefined && !offerRestartsDtls(session);
   const setup = keeps ? (last.dtlsRole === 'client' ? 'active' : 'passive') : params.setup;
-  return createDataAnswer(offer.model, { ...params.transport, origin: params.origin, setup });
+  const { origin, bundlePolicy } = params;
+  return createDataAnswer(offer.model, { ...params.transport, origin, setup, bundlePolicy });
 }
 
 function isRejectedAt(media: readonly MediaDescription[] | undefined, index: number): boolean {

@@ -1,12 +1,12 @@
-import { readGroups, readMid, type Setup } from './attributes.ts';
+import { hasAttribute, readMid, type Setup } from './attributes.ts';
 import { SdpError } from './error.ts';
 import type { Attribute, MediaDescription, SessionDescription } from './model.ts';
 import {
   attribute,
   DEFAULT_ICE_OPTIONS,
   DEFAULT_SCTP_PORT,
-  dataSectionBody,
   emptySection,
+  idleSection,
   type LocalOrigin,
   type LocalTransport,
   newDescription,
@@ -14,8 +14,10 @@ import {
   offerSection,
   rejectSection,
   sctpAttributes,
+  sectionBody,
 } from './sections.ts';
 import {
+  bundleTaggedSection,
   DATA_CHANNEL_FORMAT,
   isDataSection,
   isRejected,
@@ -37,6 +39,8 @@ export interface DataAnswerParams extends LocalTransport {
   readonly origin: LocalOrigin;
   /** Our wish where the offer leaves the choice with `actpass`. Default `active` (RFC 9429 §5.3.1). */
   readonly setup?: 'active' | 'passive' | undefined;
+  /** W3C RTCBundlePolicy of our side; what it does here is said at {@link createDataAnswer}. Default `balanced`. */
+  readonly bundlePolicy?: 'balanced' | 'max-compat' | 'max-bundle' | undefined;
 }
 
 /** 63 random bits as decimal digits (RFC 9429 §5.2.1). `random` fills its argument, as `Env.random` does. */
@@ -66,17 +70,37 @@ export function createDataOffer(params: DataOfferParams): SessionDescription {
  * mid. The BUNDLE group is that of the offer reduced to the accepted mid (RFC 9143 §7.3), and absent if none was offered.
  * A data section is unusable without ICE credentials or fingerprint (RFC 9429 §5.3.1: affected sections are rejected).
  *
+ * One media section may be accepted after all, as `a=inactive`: the BUNDLE-tagged one, where the data section has nothing
+ * but its transport. To reject it would reject the whole group (RFC 9429 §5.3.1). So it is for a data section that is
+ * bundle-only. Chrome's offers under `max-bundle` look like those under `balanced`, but only the latter let the tagged
+ * section be rejected; our own `bundlePolicy: 'max-bundle'` says that such offers are expected.
+ *
  * @throws {SdpError} when the offer's `a=setup` leaves no answer (`holdconn`).
  * @throws {UsageError} when a parameter cannot be written.
  */
 export function createDataAnswer(offer: SessionDescription, params: DataAnswerParams): SessionDescription {
   const accepted = findUsableDataSection(offer);
-  const sections = offer.media.map((media) =>
-    media === accepted ? acceptSection(media, offer, params) : rejectSection(media),
-  );
-  const mid = accepted && readMid(accepted);
-  const bundled = mid !== undefined && readGroups(offer).some((g) => g.semantics === 'BUNDLE' && g.mids.includes(mid));
-  return newDescription(params.origin, params.iceLite, bundled ? [mid] : [], sections);
+  const carrier = accepted && carrierSection(accepted, offer, params.bundlePolicy);
+  const sections = offer.media.map((media) => {
+    if (media === accepted) return acceptSection(media, offer, params);
+    return media === carrier ? acceptCarrier(media, offer, params) : rejectSection(media);
+  });
+  const tagged = accepted && bundleTaggedSection(accepted, offer);
+  const bundled = tagged === undefined ? [] : [carrier, accepted].flatMap((media) => (media && readMid(media)) ?? []);
+  return newDescription(params.origin, params.iceLite, bundled, sections);
+}
+
+/** The media section whose transport the data section cannot do without; undefined where it stands alone. */
+function carrierSection(
+  data: MediaDescription,
+  offer: SessionDescription,
+  bundlePolicy: DataAnswerParams['bundlePolicy'],
+): MediaDescription | undefined {
+  const tagged = bundleTaggedSection(data, offer);
+  if (tagged === undefined || tagged === data || isDataSection(tagged) || isRejected(tagged)) return undefined;
+  if (hasAttribute(data, 'bundle-only')) return tagged;
+  const shared = readTransportDescription(tagged, offer).ufrag === readTransportDescription(data, offer).ufrag;
+  return shared && bundlePolicy === 'max-bundle' ? tagged : undefined;
 }
 
 /** The data section of an offer that an answer will accept: see {@link createDataAnswer}. */
@@ -128,18 +152,31 @@ export function negotiatedDtlsRole(
 
 function acceptSection(media: MediaDescription, offer: SessionDescription, params: DataAnswerParams): MediaDescription {
   const remote = readTransportDescription(media, offer);
-  // RFC 9429 §5.3.1: ice-options only "if such an option was present in the offer".
-  const options = (params.iceOptions ?? DEFAULT_ICE_OPTIONS).filter((option) => remote.iceOptions.includes(option));
   return {
     ...emptySection(media.media, media.proto, media.formats),
-    // RFC 8842 §5.3: to an offer without tls-id "the answerer MUST NOT insert a tls-id attribute".
-    ...dataSectionBody(remote.tlsId === undefined ? { ...params, tlsId: undefined } : params, {
+    ...sectionBody(answeredTransport(params, remote), {
       mid: readMid(media),
       setup: answerSetup(remote.setup, params.setup),
-      iceOptions: options,
-      sctpAttributes: answeredSctpAttributes(media, remote, params),
+      iceOptions: answeredIceOptions(params, remote),
+      own: answeredSctpAttributes(media, remote, params),
     }),
   };
+}
+
+function acceptCarrier(media: MediaDescription, offer: SessionDescription, params: DataAnswerParams): MediaDescription {
+  const remote = readTransportDescription(media, offer);
+  const setup = answerSetup(remote.setup, params.setup);
+  return idleSection(media, answeredTransport(params, remote), setup, answeredIceOptions(params, remote));
+}
+
+/** RFC 8842 §5.3: to an offer without tls-id "the answerer MUST NOT insert a tls-id attribute". */
+function answeredTransport(params: LocalTransport, remote: TransportDescription): LocalTransport {
+  return remote.tlsId === undefined ? { ...params, tlsId: undefined } : params;
+}
+
+/** RFC 9429 §5.3.1: ice-options only "if such an option was present in the offer". */
+function answeredIceOptions(params: LocalTransport, remote: TransportDescription): string[] {
+  return (params.iceOptions ?? DEFAULT_ICE_OPTIONS).filter((option) => remote.iceOptions.includes(option));
 }
 
 function answeredSctpAttributes(

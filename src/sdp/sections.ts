@@ -52,11 +52,11 @@ export const DEFAULT_ICE_OPTIONS: readonly string[] = ['trickle', 'ice2'];
 export function offerSection(params: LocalTransport, mid: string, setup: Setup): MediaDescription {
   return {
     ...emptySection('application', 'UDP/DTLS/SCTP', [DATA_CHANNEL_FORMAT]),
-    ...dataSectionBody(params, {
+    ...sectionBody(params, {
       mid,
       setup,
       iceOptions: params.iceOptions ?? DEFAULT_ICE_OPTIONS,
-      sctpAttributes: sctpAttributes(params, params.sctpPort ?? DEFAULT_SCTP_PORT),
+      own: sctpAttributes(params, params.sctpPort ?? DEFAULT_SCTP_PORT),
     }),
   };
 }
@@ -68,16 +68,17 @@ export function sctpAttributes(params: LocalTransport, sctpPort: number): Attrib
   return [attribute('sctp-port', `${sctpPort}`), attribute('max-message-size', `${size}`)];
 }
 
-/** What differs between the data sections of offers and answers. */
+/** What differs between the sections that have a transport of ours. */
 export interface SectionBody {
   readonly mid: string | undefined;
   readonly setup: Setup;
   readonly iceOptions: readonly string[];
-  readonly sctpAttributes: readonly Attribute[];
+  /** What follows: the attributes of SCTP, or of media. */
+  readonly own: readonly Attribute[];
 }
 
-/** The changing part of a data section of ours, attributes in the order in which Chrome writes them. */
-export function dataSectionBody(
+/** The changing part of a section of ours, attributes in the order in which Chrome writes them. */
+export function sectionBody(
   params: LocalTransport,
   body: SectionBody,
 ): Pick<MediaDescription, 'port' | 'connections' | 'attributes'> {
@@ -101,7 +102,7 @@ export function dataSectionBody(
   attributes.push(attribute('setup', body.setup));
   if (params.tlsId !== undefined) attributes.push(attribute('tls-id', params.tlsId));
   if (body.mid !== undefined) attributes.push(attribute('mid', body.mid));
-  attributes.push(...body.sctpAttributes);
+  attributes.push(...body.own);
   const address = params.defaultAddress;
   const connection =
     address === undefined
@@ -119,6 +120,29 @@ export function rejectSection(media: MediaDescription): MediaDescription {
   const attributes: Attribute[] = mid === undefined ? [] : [attribute('mid', mid)];
   if (media.proto.includes('RTP') || hasAttribute(media, 'rtpmap')) attributes.push(attribute('inactive'));
   return { ...emptySection(media.media, media.proto, media.formats), port: 0, attributes };
+}
+
+/**
+ * A section of media that is accepted and idle: one format, `a=inactive`. It is there for its transport, which a data
+ * section shares: see `createDataAnswer`.
+ */
+export function idleSection(
+  media: MediaDescription,
+  params: LocalTransport,
+  setup: Setup,
+  iceOptions: readonly string[],
+): MediaDescription {
+  const format = media.formats[0] ?? '0';
+  const kept = media.attributes.filter(
+    ({ name, value }) =>
+      name === 'rtcp-mux' || ((name === 'rtpmap' || name === 'fmtp') && value?.split(/[ \t]/, 1)[0] === format),
+  );
+  // Candidates and the end of them are the data section's to tell; a browser finds them through the bundle.
+  const transport = { ...params, candidates: undefined, endOfCandidates: undefined };
+  return {
+    ...emptySection(media.media, media.proto, [format]),
+    ...sectionBody(transport, { mid: readMid(media), setup, iceOptions, own: [attribute('inactive'), ...kept] }),
+  };
 }
 
 export function emptySection(media: string, proto: string, formats: readonly string[]): MediaDescription {

@@ -193,11 +193,32 @@ describe('createDataAnswer (RFC 8841 §10.3, RFC 9429 §5.3.1)', () => {
     expect(readTransportDescription(answer.media[2]!, answer)).toMatchObject({ setup: 'active', ufrag: LOCAL.ufrag });
   });
 
-  it('a bundle-only data section is accepted with a port and without bundle-only', () => {
+  it('a bundle-only data section is accepted with the media section whose transport it has, which is idle', () => {
     const answer = answerTo('Firefox: offer under bundlePolicy max-bundle, data channel bundle-only');
-    expect(answer.media.map((m) => m.port)).toEqual([0, 9]);
-    expect(hasAttribute(answer.media[1]!, 'bundle-only')).toBe(false);
-    expect(attributeValues(answer, 'group')).toEqual(['BUNDLE 1']);
+    expect(answer.media.map((m) => m.port)).toEqual([9, 9]);
+    expect(answer.media.map((m) => hasAttribute(m, 'bundle-only'))).toEqual([false, false]);
+    expect(attributeValues(answer, 'group')).toEqual(['BUNDLE 0 1']);
+    expect(answer.media[0]?.formats).toEqual(['109']);
+    expect(answer.media[0]?.attributes.slice(-4)).toEqual([
+      { name: 'inactive', value: undefined },
+      { name: 'fmtp', value: '109 maxplaybackrate=48000;stereo=1;useinbandfec=1' },
+      { name: 'rtcp-mux', value: undefined },
+      { name: 'rtpmap', value: '109 opus/48000/2' },
+    ]);
+    const [media, data] = answer.media.map((m) => readTransportDescription(m, answer));
+    expect(media).toMatchObject({ ufrag: LOCAL.ufrag, setup: 'active', fingerprints: [FINGERPRINT] });
+    expect(data).toMatchObject({ ufrag: LOCAL.ufrag, setup: 'active', sctpPort: 5000 });
+  });
+
+  it('offers that bundle everything over one transport: rejected media, or an idle one under max-bundle', () => {
+    const name = 'Chromium 156: offer with audio, video and a data channel under max-bundle';
+    const ports = (bundlePolicy: 'balanced' | 'max-compat' | 'max-bundle') => {
+      const answer = answerTo(name, { bundlePolicy });
+      return [...answer.media.map((m) => m.port), ...attributeValues(answer, 'group')];
+    };
+    expect(ports('balanced')).toEqual([0, 0, 9, 'BUNDLE 2']);
+    expect(ports('max-compat')).toEqual([0, 0, 9, 'BUNDLE 2']);
+    expect(ports('max-bundle')).toEqual([9, 0, 9, 'BUNDLE 0 2']);
   });
 
   it('the syntax of the drafts is answered in kind', () => {
@@ -244,14 +265,18 @@ describe('createDataAnswer (RFC 8841 §10.3, RFC 9429 §5.3.1)', () => {
   });
 
   it.each(VECTORS.filter((v) => !v.name.includes('answer')))(
-    'to $name: section by section, same media, proto and formats',
+    'to $name: section by section, same media and proto',
     ({ sdp }) => {
       const offer = parseSdp(sdp);
       const answer = createDataAnswer(offer, LOCAL);
-      expect(answer.media.map(({ media, proto, formats }) => [media, proto, formats])).toEqual(
-        offer.media.map(({ media, proto, formats }) => [media, proto, formats]),
+      expect(answer.media.map(({ media, proto }) => [media, proto])).toEqual(
+        offer.media.map(({ media, proto }) => [media, proto]),
       );
-      expect(answer.media.filter((m) => m.port !== 0)).toHaveLength(findUsableDataSection(offer) === undefined ? 0 : 1);
+      answer.media.forEach(({ formats }, i) => {
+        expect(offer.media[i]?.formats).toEqual(expect.arrayContaining([...formats]));
+      });
+      const live = answer.media.filter((m) => m.port !== 0 && !hasAttribute(m, 'inactive'));
+      expect(live).toHaveLength(findUsableDataSection(offer) === undefined ? 0 : 1);
       expect(parseSdp(writeSdp(answer))).toEqual(answer);
     },
   );

@@ -1,3 +1,4 @@
+import chromium from '../vectors/sdp/chromium.json' with { type: 'json' };
 import jsep from '../vectors/sdp/jsep.json' with { type: 'json' };
 import rfc from '../vectors/sdp/rfc.json' with { type: 'json' };
 import stacks from '../vectors/sdp/stacks.json' with { type: 'json' };
@@ -13,7 +14,12 @@ function texts(cases: readonly { readonly name: string; readonly lines: readonly
 }
 
 /** Every description there is. */
-export const VECTORS: readonly SdpVector[] = [...texts(stacks.cases), ...texts(rfc.cases), ...texts(jsep.cases)];
+export const VECTORS: readonly SdpVector[] = [
+  ...texts(chromium.cases),
+  ...texts(stacks.cases),
+  ...texts(rfc.cases),
+  ...texts(jsep.cases),
+];
 
 export function vector(name: string): string {
   const found = VECTORS.find((v) => v.name === name);
