@@ -171,6 +171,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   /** True for a path over which the peer has proved itself: data from elsewhere is to be dropped (RFC 8445 §12.2). */
   acceptsData(path: FiveTuple): boolean {
+    if (this.#closed) return false;
     const pair = this.#pairOf(path);
     if (pair !== undefined) return pair.authenticated;
     // Before its credentials are known a peer may send already: it has our answer to its check.
@@ -328,6 +329,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   close(_now: Instant): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#selected = undefined;
     for (const session of this.#sessions) session.stop();
     this.#previous = undefined;
     this.#gathering.gatherer.reset();

@@ -470,7 +470,7 @@ export class IceSession {
   stop(): void {
     this.failed = true;
     this.checks.requests.deleteIf(() => true);
-    for (const pair of this.checklist.pairs) if (pair.pending) pair.state = 'failed';
+    for (const pair of this.checklist.pairs) if (pair.pending) this.#fail(pair);
   }
 
   nextTimeout(): Instant {

@@ -1,42 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { seeds } from '../sim/index.ts';
-import { address, agreed, connect, isConnected, nominatedPair, type Peer, signal, twoPeers } from './harness.ts';
+import { address, agreed, connect, isConnected, nominatedPair, signal, twoPeers } from './harness.ts';
 import { hostCandidate, LoneAgent, udp } from './lone-agent.ts';
 import { checkBytes, responseBytes } from './messages.ts';
-
-/** Restarts both, as an offer and an answer would. */
-function restartBoth(
-  world: { schedule(at: number, run: () => void): unknown; now: number },
-  first: Peer,
-  second: Peer,
-): void {
-  first.candidates.length = 0;
-  second.candidates.length = 0;
-  first.driver.mutate((now) => {
-    first.agent.restart(now);
-    first.agent.endOfLocalCandidates(now);
-  });
-  const { localParameters } = first.agent;
-  const offered = [...first.candidates];
-  world.schedule(world.now + 30, () => {
-    second.driver.mutate((now) => {
-      second.agent.restart(now);
-      second.agent.setRemoteParameters(localParameters, now);
-      for (const candidate of offered) second.agent.addRemoteCandidate(candidate, now);
-      second.agent.endOfRemoteCandidates(now);
-      second.agent.endOfLocalCandidates(now);
-    });
-    const answer = second.agent.localParameters;
-    const answered = [...second.candidates];
-    world.schedule(world.now + 30, () =>
-      first.driver.mutate((now) => {
-        first.agent.setRemoteParameters(answer, now);
-        for (const candidate of answered) first.agent.addRemoteCandidate(candidate, now);
-        first.agent.endOfRemoteCandidates(now);
-      }),
-    );
-  });
-}
+import { restartBoth } from './signalling.ts';
 
 describe('ICE restart (RFC 8445 §9)', () => {
   it.each(seeds(20))(
