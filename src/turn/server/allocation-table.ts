@@ -1,0 +1,168 @@
+import { type FiveTuple, formatFiveTuple, type Instant, NEVER } from '../../core/index.ts';
+import type { Relay } from './allocation.ts';
+import { Allocation, type AllocationParameters } from './allocation.ts';
+import type { DeadlineHeap } from './deadlines.ts';
+import type { PortKind, RelayTable } from './relay-table.ts';
+import type { ReleaseReason, TurnServerEvent } from './types.ts';
+
+/** What a new allocation wants of relays: fresh ports, or one that was reserved. */
+export type RelayWish =
+  | { readonly type: 'open'; readonly families: readonly (4 | 6)[]; readonly kind: PortKind }
+  | { readonly type: 'reserved'; readonly relay: Relay };
+
+/**
+ * The allocations of a server (RFC 8656 §6): found by 5-tuple, counted by user, open when their sockets are, ended when
+ * their relayed addresses expire.
+ */
+export class AllocationTable {
+  readonly #relays: RelayTable;
+  readonly #deadlines: DeadlineHeap;
+  readonly #emit: (event: TurnServerEvent) => void;
+  readonly #onSettled: (allocation: Allocation, now: Instant) => void;
+  readonly #byPath = new Map<string, Allocation>();
+  readonly #perUser = new Map<string, number>();
+  readonly #byTransport: Record<FiveTuple['protocol'], number> = { udp: 0, tcp: 0, tls: 0, dtls: 0 };
+  /** Since construction, open ones. */
+  total = 0;
+
+  /** @param onSettled - the answer to Allocate is due: success where the allocation has relays, else 508. */
+  constructor(
+    relays: RelayTable,
+    deadlines: DeadlineHeap,
+    emit: (event: TurnServerEvent) => void,
+    onSettled: (allocation: Allocation, now: Instant) => void,
+  ) {
+    this.#relays = relays;
+    this.#deadlines = deadlines;
+    this.#emit = emit;
+    this.#onSettled = onSettled;
+  }
+
+  get size(): number {
+    return this.#byPath.size;
+  }
+
+  get byTransport(): Readonly<Record<FiveTuple['protocol'], number>> {
+    return this.#byTransport;
+  }
+
+  find(path: FiveTuple): Allocation | undefined {
+    return this.#byPath.get(formatFiveTuple(path));
+  }
+
+  /** Allocations and reservations of a user. */
+  countOf(quotaKey: string): number {
+    return this.#perUser.get(quotaKey) ?? 0;
+  }
+
+  all(): Allocation[] {
+    return [...this.#byPath.values()];
+  }
+
+  create(parameters: Omit<AllocationParameters, 'onDeadline'>, wish: RelayWish, now: Instant): void {
+    const onDeadline = (expired: Allocation, at: Instant) => this.#expire(expired, at);
+    const allocation = new Allocation({ ...parameters, onDeadline }, now);
+    this.#byPath.set(formatFiveTuple(allocation.path), allocation);
+    this.#byTransport[allocation.path.protocol]++;
+    this.#count(allocation.quotaKey, 1);
+    if (wish.type === 'reserved') this.#settle(allocation, [wish.relay], now);
+    else this.#open(allocation, wish.families, wish.kind, now);
+  }
+
+  /** Sets the lifetime of some relays of an allocation, in seconds. */
+  setLifetime(allocation: Allocation, relays: readonly Relay[], lifetimeS: number, now: Instant): void {
+    for (const relay of relays) relay.expiresAt = now + lifetimeS * 1000;
+    this.#deadlines.set(allocation.deadline, allocation.expiresAt);
+  }
+
+  /** Ends one relayed address (RFC 8656 §8.1: of a dual allocation), and the allocation with the last one. */
+  closeRelay(allocation: Allocation, relay: Relay, reason: ReleaseReason, now: Instant): void {
+    if (allocation.relays.length === 1) {
+      this.release(allocation, reason, now);
+      return;
+    }
+    this.#relays.close(relay);
+    allocation.dropRelay(relay);
+    this.#deadlines.set(allocation.deadline, allocation.expiresAt);
+  }
+
+  /** Ends an allocation with all it has. Idempotent. */
+  release(allocation: Allocation, reason: ReleaseReason, now: Instant): void {
+    if (allocation.state === 'closed') return;
+    const wasOpen = allocation.state === 'open';
+    allocation.state = 'closed';
+    this.#deadlines.remove(allocation.deadline);
+    this.#byPath.delete(formatFiveTuple(allocation.path));
+    this.#byTransport[allocation.path.protocol]--;
+    this.#count(allocation.quotaKey, -1);
+    for (const relay of allocation.relays) this.#relays.close(relay);
+    if (!wasOpen) return;
+    const { username, path, traffic, createdAt } = allocation;
+    const relayed = allocation.relays.map((relay) => relay.external);
+    this.#emit({ type: 'released', username, path, relayed, reason, durationMs: now - createdAt, traffic });
+  }
+
+  #open(allocation: Allocation, families: readonly (4 | 6)[], kind: PortKind, now: Instant): void {
+    let waiting = families.length;
+    const opened: Relay[] = [];
+    for (const family of families) {
+      const settled = (relays: readonly Relay[], at: Instant): void => {
+        waiting--;
+        const [relay, neighbour] = relays;
+        if (relay !== undefined) opened.push(relay);
+        else allocation.addressError = { family, code: this.#relays.supports(family) ? 508 : 440 };
+        if (neighbour !== undefined) this.#reserve(allocation, neighbour, at);
+        if (waiting === 0) this.#settle(allocation, opened, at);
+      };
+      this.#relays.open(family, kind, settled, now);
+    }
+  }
+
+  #settle(allocation: Allocation, relays: readonly Relay[], now: Instant): void {
+    if (allocation.state === 'closed') {
+      for (const relay of relays) this.#relays.close(relay); // the client has gone meanwhile
+      return;
+    }
+    allocation.relays = relays.toSorted((a, b) => a.family - b.family);
+    if (relays.length === 0) {
+      this.release(allocation, 'relay-failed', now);
+    } else {
+      allocation.state = 'open';
+      this.total++;
+      for (const relay of relays) relay.allocation = allocation;
+      this.setLifetime(allocation, relays, allocation.lifetimeS, now);
+      const { username, path, lifetimeS } = allocation;
+      this.#emit({ type: 'allocated', username, path, relayed: relays.map((relay) => relay.external), lifetimeS });
+    }
+    this.#onSettled(allocation, now);
+  }
+
+  #reserve(allocation: Allocation, relay: Relay, now: Instant): void {
+    const { quotaKey } = allocation;
+    this.#count(quotaKey, 1);
+    const expired = () => this.#count(quotaKey, -1);
+    allocation.reservationToken = this.#relays.reserve(relay, quotaKey, expired, now);
+  }
+
+  /** Takes a reserved relay by its token; undefined when the token is not good. */
+  claim(token: Uint8Array): Relay | undefined {
+    const claimed = this.#relays.claim(token);
+    if (claimed !== undefined) this.#count(claimed.quotaKey, -1);
+    return claimed?.relay;
+  }
+
+  #expire(allocation: Allocation, now: Instant): void {
+    for (const relay of allocation.relays) {
+      if (relay.expiresAt <= now) this.closeRelay(allocation, relay, 'expired', now);
+    }
+    if (!allocation.isClosed && allocation.expiresAt !== NEVER) {
+      this.#deadlines.set(allocation.deadline, allocation.expiresAt);
+    }
+  }
+
+  #count(quotaKey: string, change: 1 | -1): void {
+    const count = this.countOf(quotaKey) + change;
+    if (count > 0) this.#perUser.set(quotaKey, count);
+    else this.#perUser.delete(quotaKey);
+  }
+}

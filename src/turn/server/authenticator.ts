@@ -1,0 +1,81 @@
+import type { Instant, TransportAddress } from '../../core/index.ts';
+import {
+  type Authenticated,
+  LongTermServer,
+  type LongTermSession,
+  type Rejected,
+  type StunMessage,
+} from '../../stun/index.ts';
+import { SourceRateLimit } from './rate-limits.ts';
+import { findRestUser } from './rest-credentials.ts';
+import type { Rate, TurnServerCoreOptions } from './types.ts';
+
+/**
+ * Answers to requests that prove nothing, per source. The burst lets a hundred clients behind one NAT start together; the
+ * rate is what a reflector would be worth to somebody who forges addresses.
+ */
+export const DEFAULT_UNAUTHENTICATED_RATE: Rate = { perSecond: 100, burst: 1000 };
+
+/**
+ * Who may do something: long-term users, ephemeral REST credentials, and sessions that began with either. Nothing is kept
+ * for a client that has not authenticated, but for the bounded count of what it was answered.
+ */
+export class Authenticator {
+  readonly #options: TurnServerCoreOptions;
+  readonly #longTerm: LongTermServer;
+  readonly #limit: SourceRateLimit;
+  readonly #secrets: readonly string[];
+  /** Whose password is being tried; `findUser` has no other way to say "another one too". */
+  #secret: string | undefined;
+
+  /** @throws {UsageError} for a realm that cannot be prepared. */
+  constructor(options: TurnServerCoreOptions) {
+    this.#options = options;
+    this.#secrets = options.authSecrets ?? [];
+    const rate = options.unauthenticatedRate ?? DEFAULT_UNAUTHENTICATED_RATE;
+    this.#limit = new SourceRateLimit(rate.perSecond, rate.burst);
+    const { env, realm, findUserByHash, nonceLifetimeMs, nonceSecret, passwordAlgorithms } = options;
+    // A user of REST credentials cannot be found by hash: the name is made up by somebody else.
+    const anonymity = findUserByHash !== undefined && this.#secrets.length === 0;
+    this.#longTerm = new LongTermServer({
+      env,
+      realm,
+      findUser: (username) => this.#findUser(username),
+      ...(anonymity ? { findUserByHash } : {}),
+      ...(nonceLifetimeMs === undefined ? {} : { nonceLifetimeMs }),
+      ...(nonceSecret === undefined ? {} : { nonceSecret }),
+      ...(passwordAlgorithms === undefined ? {} : { passwordAlgorithms }),
+    });
+  }
+
+  get realm(): string {
+    return this.#longTerm.realm;
+  }
+
+  /** Whether a source that has proved nothing may have one more answer, or one more HMAC computed. */
+  mayAsk(source: TransportAddress, now: Instant): boolean {
+    return this.#limit.allows(source.ip, now);
+  }
+
+  /** RFC 8489 §9.2.4. @throws {DecodeError} when an attribute that this needs is malformed: answer 400. */
+  authenticate(
+    message: StunMessage,
+    client: TransportAddress,
+    session: LongTermSession | undefined,
+  ): Authenticated | Rejected {
+    this.#secret = this.#secrets[0];
+    let result = this.#longTerm.authenticate(message, client, session);
+    for (let i = 1; i < this.#secrets.length && result.type === 'rejected' && result.code === 401; i++) {
+      this.#secret = this.#secrets[i];
+      result = this.#longTerm.authenticate(message, client, session);
+    }
+    return result;
+  }
+
+  #findUser(username: string): ReturnType<NonNullable<TurnServerCoreOptions['findUser']>> {
+    const user = this.#options.findUser?.(username);
+    if (user !== undefined || this.#secret === undefined) return user;
+    const { crypto } = this.#options.env;
+    return findRestUser(crypto, this.#secret, username, this.#options.env.wallClockMs());
+  }
+}

@@ -1,0 +1,262 @@
+import {
+  DecodeError,
+  DropCounters,
+  type DropReason,
+  type Env,
+  type FiveTuple,
+  type Instant,
+  Ring,
+  type SansIo,
+  type TransmitSlot,
+  type TransportAddress,
+  UsageError,
+} from '../../core/index.ts';
+import { decodeStun, STUN_METHODS, type StunMessage, StunServer } from '../../stun/index.ts';
+import { CHANNEL_DATA_HEADER_BYTES, channelDataLength, channelNumber, isChannelData } from '../channel-data.ts';
+import { PeerPolicy } from './address-policy.ts';
+import type { Allocation, Relay } from './allocation.ts';
+import { AllocationTable } from './allocation-table.ts';
+import { Authenticator } from './authenticator.ts';
+import { DeadlineHeap } from './deadlines.ts';
+import { Forwarder, type PeerSource } from './forwarder.ts';
+import { Outbox } from './outbox.ts';
+import { RelayTable } from './relay-table.ts';
+import { TurnRequests } from './requests.ts';
+import type { RelayId, TurnServerCoreOptions, TurnServerEvent, TurnServerStats } from './types.ts';
+
+/** What is at the other end of a path: a client with an allocation, or a peer of a relay. */
+type Source = Allocation | PeerSource;
+
+/**
+ * A TURN server (RFC 8656) without sockets. In protocol order, what a client does and what becomes of it:
+ *
+ * ```text
+ * Allocate, unsigned      → 401 with realm and nonce; nothing is kept
+ * Allocate, signed        → `open-relay` to the shell → `relayOpened` → success, `allocated`
+ * CreatePermission        → the peer's IP address may send, for five minutes
+ * ChannelBind             → a number stands for the peer, for ten minutes
+ * Send, ChannelData       → a datagram from the relayed address to the peer
+ * datagram from the peer  → Data or ChannelData to the client
+ * Refresh, or its absence → `close-relay`, `released`
+ * ```
+ *
+ * Paths are told apart by their `local`: one that `relayOpened` was given is a relay's, every other one a client's. Over
+ * TCP and TLS a path carries one whole message for each `handleInput` (`StreamDeframer`), and `pathClosed` ends it.
+ *
+ * @example
+ * const core = new TurnServerCore({ env, realm: 'example.org', authSecrets: ['…'], relayAddresses: [{ ip: '203.0.113.7' }] });
+ * const driver = new Driver(core, host, (event) => {
+ *   if (event.type === 'open-relay') bind(event.local).then(() => driver.mutate((now) => core.relayOpened(event.relay, event.local, now)));
+ * });
+ */
+export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
+  readonly drops: DropCounters = new DropCounters();
+  readonly #env: Env;
+  readonly #events = new Ring<TurnServerEvent>();
+  readonly #outbox = new Outbox();
+  readonly #deadlines = new DeadlineHeap();
+  readonly #policy: PeerPolicy;
+  readonly #authenticator: Authenticator;
+  readonly #relays: RelayTable;
+  readonly #allocations: AllocationTable;
+  readonly #requests: TurnRequests;
+  readonly #forwarder: Forwarder;
+  readonly #stun: StunServer;
+  /** Shells hand out one object for each path, so that the packet path needs no text key. */
+  readonly #sources = new WeakMap<FiveTuple, Source>();
+  #lastPath: FiveTuple | undefined;
+  #lastSource: Source | undefined;
+  #isDrained = false;
+
+  /** @throws {UsageError} for options that cannot work: no relay address, a bad port range, realm or address range. */
+  constructor(options: TurnServerCoreOptions) {
+    if (options.relayAddresses.length === 0) throw new UsageError('a TURN server needs a relay address');
+    if (options.findUser === undefined && (options.authSecrets ?? []).length === 0) {
+      throw new UsageError('a TURN server needs users or a secret: without it is an open proxy');
+    }
+    this.#env = options.env;
+    const relayIps = options.relayAddresses.flatMap(({ ip, externalIp = ip }) => [ip, externalIp]);
+    this.#policy = new PeerPolicy({
+      ...options.peers,
+      ownAddresses: [...relayIps, ...(options.ownAddresses ?? [])],
+    });
+    this.#authenticator = new Authenticator(options);
+    const emit = (event: TurnServerEvent): void => void this.#events.push(event);
+    const ports = { min: options.minPort, max: options.maxPort };
+    this.#relays = new RelayTable(options.env, options.relayAddresses, ports, this.#deadlines, emit);
+    this.#allocations = new AllocationTable(this.#relays, this.#deadlines, emit, (allocation, now) =>
+      this.#requests.answerSettled(allocation, now),
+    );
+    const drop = (reason: DropReason, detail: string): void => this.#drop(reason, detail);
+    this.#forwarder = new Forwarder(options, this.#relays, this.#policy, this.#outbox, drop);
+    this.#requests = new TurnRequests(options, {
+      authenticator: this.#authenticator,
+      policy: this.#policy,
+      relays: this.#relays,
+      allocations: this.#allocations,
+      outbox: this.#outbox,
+      drop,
+    });
+    const { env, behaviourDiscovery } = options;
+    this.#stun = new StunServer({ env, ...(behaviourDiscovery === undefined ? {} : { behaviourDiscovery }) });
+  }
+
+  get realm(): string {
+    return this.#authenticator.realm;
+  }
+
+  get stats(): TurnServerStats {
+    return {
+      allocations: this.#allocations.size,
+      allocationsByTransport: { ...this.#allocations.byTransport },
+      relays: this.#relays.openCount,
+      reservations: this.#relays.reservationCount,
+      allocationsTotal: this.#allocations.total,
+      requestsTotal: Object.fromEntries(this.#requests.requests),
+      errorsTotal: Object.fromEntries(this.#requests.errors),
+      bindingRequestsTotal: this.#stun.counters.requests,
+      traffic: { ...this.#forwarder.traffic },
+      draining: this.#requests.isDraining,
+    };
+  }
+
+  /** One more address of this machine that clients must not reach, canonical text: one that the shell listens on. */
+  addOwnAddress(ip: string): void {
+    this.#policy.addOwn(ip);
+  }
+
+  /**
+   * The shell has bound a relay's socket.
+   * @param local - the object that the paths of its datagrams carry.
+   * @throws {UsageError} when the relay was not asked for.
+   */
+  relayOpened(relay: RelayId, local: TransportAddress, now: Instant): void {
+    this.#relays.opened(relay, local, now);
+  }
+
+  /** The shell could not bind it; another port is tried. @throws {UsageError} when it was not asked for. */
+  relayFailed(relay: RelayId, now: Instant): void {
+    this.#relays.failed(relay, now);
+    this.#checkDrained();
+  }
+
+  /** The connection of a client over TCP, TLS or DTLS has ended, and its allocation with it. */
+  pathClosed(path: FiveTuple, now: Instant): void {
+    const allocation = this.#allocations.find(path);
+    if (allocation !== undefined) this.#allocations.release(allocation, 'disconnected', now);
+    this.#checkDrained();
+  }
+
+  /** No new allocations from now on; `drained` comes when the last one has ended. Idempotent. */
+  drain(): void {
+    this.#requests.isDraining = true;
+    this.#checkDrained();
+  }
+
+  /** Ends every allocation at once. */
+  close(now: Instant): void {
+    this.#requests.isDraining = true;
+    for (const allocation of this.#allocations.all()) this.#allocations.release(allocation, 'closed', now);
+    this.#checkDrained();
+  }
+
+  handleInput(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
+    let source = path === this.#lastPath ? this.#lastSource : this.#sources.get(path);
+    if (source === undefined || source.isClosed) source = this.#resolve(path);
+    this.#lastPath = path;
+    this.#lastSource = source;
+    if (source !== undefined && source.kind === 'peer') {
+      this.#forwarder.fromPeer(source, bytes, now);
+      return;
+    }
+    try {
+      if (bytes.length > 0 && isChannelData(bytes[0]!)) this.#handleChannelData(bytes, source, now);
+      else this.#handleMessage(bytes, path, source, now);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#drop(error.reason, error.message);
+    }
+  }
+
+  handleTimeout(now: Instant): void {
+    this.#deadlines.fire(now);
+    this.#checkDrained();
+  }
+
+  pollTransmit(slot: TransmitSlot<FiveTuple>): boolean {
+    return this.#outbox.shiftInto(slot) || this.#stun.pollTransmit(slot);
+  }
+
+  pollEvent(): TurnServerEvent | undefined {
+    return this.#events.shift();
+  }
+
+  nextTimeout(): Instant {
+    return this.#deadlines.next();
+  }
+
+  /** Who is there; undefined for a client that has no allocation, of whom nothing is remembered. */
+  #resolve(path: FiveTuple): Source | undefined {
+    const relay: Relay | undefined = this.#relays.atLocal(path.local);
+    const source = relay === undefined ? this.#allocations.find(path) : this.#forwarder.peerOf(relay, path.remote);
+    if (source !== undefined) this.#sources.set(path, source);
+    return source;
+  }
+
+  #handleChannelData(bytes: Uint8Array, allocation: Allocation | undefined, now: Instant): void {
+    if (allocation === undefined || allocation.state !== 'open') {
+      this.#drop('unknown-path', 'channel data without an allocation');
+      return;
+    }
+    const length = channelDataLength(bytes);
+    const channel = allocation.channel(channelNumber(bytes), now);
+    if (channel === undefined) {
+      this.#drop('unknown-peer', 'channel that is not bound');
+      return;
+    }
+    const start = CHANNEL_DATA_HEADER_BYTES;
+    if (channel.isOwn) this.#forwarder.toOwn(allocation, channel.path.local, channel.peer, bytes, start, length, now);
+    else this.#forwarder.toPeer(allocation, channel.path, bytes, start, length, now);
+  }
+
+  #handleMessage(bytes: Uint8Array, path: FiveTuple, allocation: Allocation | undefined, now: Instant): void {
+    if (isBinding(bytes)) {
+      if (allocation !== undefined || this.#authenticator.mayAsk(path.remote, now)) {
+        this.#stun.handleInput(bytes, path, now);
+      } else this.#drop('rate-limited', 'Binding');
+      return;
+    }
+    const message = decodeStun(bytes);
+    if (message.messageClass === 'request') {
+      this.#requests.handle(message, path, allocation, now);
+      this.#checkDrained();
+    } else if (message.messageClass === 'indication' && message.method === STUN_METHODS.Send) {
+      this.#handleSend(message, allocation, now);
+    } else {
+      this.#drop('unsupported', String(message));
+    }
+  }
+
+  /** RFC 8656 §11.2. */
+  #handleSend(message: StunMessage, allocation: Allocation | undefined, now: Instant): void {
+    if (allocation === undefined || allocation.state !== 'open')
+      this.#drop('unknown-path', 'Send without an allocation');
+    else this.#forwarder.handleSend(message, allocation, now);
+  }
+
+  #checkDrained(): void {
+    if (!this.#requests.isDraining || this.#isDrained || this.#allocations.size > 0) return;
+    this.#isDrained = true;
+    this.#events.push({ type: 'drained' });
+  }
+
+  #drop(reason: DropReason, detail: string): void {
+    this.drops.count(reason);
+    this.#env.trace.drop('turn-server', reason, detail);
+  }
+}
+
+/** A Binding request or indication, of any age: 0x0001, 0x0011. */
+function isBinding(bytes: Uint8Array): boolean {
+  return bytes.length >= 2 && bytes[0] === 0 && (bytes[1]! & 0xef) === 0x01;
+}

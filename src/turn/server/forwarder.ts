@@ -1,0 +1,291 @@
+import {
+  ByteWriter,
+  type DropReason,
+  type Env,
+  type FiveTuple,
+  formatAddress,
+  type Instant,
+  ipFamily,
+  type TransportAddress,
+} from '../../core/index.ts';
+import { isKnownAttribute, STUN_ATTRIBUTES, STUN_METHODS, type StunMessage, StunWriter } from '../../stun/index.ts';
+import { CHANNEL_DATA_HEADER_BYTES } from '../channel-data.ts';
+import type { PeerPolicy } from './address-policy.ts';
+import type { Allocation, Channel, Permission, Relay } from './allocation.ts';
+import type { Outbox } from './outbox.ts';
+import { TokenBucket } from './rate-limits.ts';
+import type { RelayTable } from './relay-table.ts';
+import { newTraffic, type TrafficCounters, type TurnServerCoreOptions } from './types.ts';
+
+/** Header, XOR-PEER-ADDRESS of IPv6 and the DATA header: what a Data indication costs at most, and 3 of padding. */
+const DATA_INDICATION_BYTES = 20 + 24 + 4 + 3;
+const TRANSACTION_ID_BYTES = 12;
+
+/** A peer of a relay, as far as its datagrams need it; what it points to may have expired and is then looked up again. */
+export interface PeerSource {
+  readonly kind: 'peer';
+  readonly relay: Relay;
+  readonly peer: TransportAddress;
+  readonly key: string;
+  /** One of our own addresses: what comes from there through a socket is no relay's, and not let in. */
+  readonly isOwn: boolean;
+  permission: Permission | undefined;
+  channel: Channel | undefined;
+  readonly isClosed: boolean;
+}
+
+class Peer implements PeerSource {
+  readonly kind = 'peer';
+  readonly relay: Relay;
+  readonly peer: TransportAddress;
+  readonly key: string;
+  readonly isOwn: boolean;
+  permission: Permission | undefined;
+  channel: Channel | undefined;
+
+  constructor(relay: Relay, peer: TransportAddress, isOwn: boolean) {
+    this.relay = relay;
+    this.peer = peer;
+    this.key = formatAddress(peer);
+    this.isOwn = isOwn;
+    this.permission = undefined;
+    this.channel = undefined;
+  }
+
+  get isClosed(): boolean {
+    return this.relay.isClosed;
+  }
+}
+
+/**
+ * The data of a TURN server, both ways (RFC 8656 §11.2, §11.3, §12.6, §12.7). Each datagram is written once, into the
+ * outbox; nothing else is allocated for one that travels on a channel.
+ *
+ * Between two clients of the same server data does not leave: the peer's address is one of ours, and behind a NAT it
+ * would have to be routed back in. The receiver sees the sender's relayed address, as if it had left.
+ */
+export class Forwarder {
+  readonly traffic: TrafficCounters = newTraffic();
+  readonly #env: Env;
+  readonly #relays: RelayTable;
+  readonly #policy: PeerPolicy;
+  readonly #outbox: Outbox;
+  readonly #drop: (reason: DropReason, detail: string) => void;
+  readonly #dontFragment: boolean;
+  readonly #totalRate: TurnServerCoreOptions['totalRate'];
+  #totalFromClients: TokenBucket | undefined;
+  #totalToClients: TokenBucket | undefined;
+  /** Random bytes for the transaction IDs of indications, drawn many at a time. */
+  readonly #random: Uint8Array = new Uint8Array(TRANSACTION_ID_BYTES * 256);
+  #randomAt: number = this.#random.length;
+
+  constructor(
+    options: TurnServerCoreOptions,
+    relays: RelayTable,
+    policy: PeerPolicy,
+    outbox: Outbox,
+    drop: (reason: DropReason, detail: string) => void,
+  ) {
+    this.#env = options.env;
+    this.#relays = relays;
+    this.#policy = policy;
+    this.#outbox = outbox;
+    this.#drop = drop;
+    this.#dontFragment = options.dontFragment === true;
+    this.#totalRate = options.totalRate;
+  }
+
+  /** What stands for a peer's path; worth keeping only while the peer has a permission. */
+  peerOf(relay: Relay, peer: TransportAddress): PeerSource {
+    return new Peer(relay, peer, this.#policy.verdict(peer.ip) === 'own');
+  }
+
+  /** RFC 8656 §11.2: what is missing, invalid or not allowed is discarded in silence. @throws {DecodeError} */
+  handleSend(message: StunMessage, allocation: Allocation, now: Instant): void {
+    const unknown = message.unknownRequired((type) => {
+      return isKnownAttribute(type) && (type !== STUN_ATTRIBUTES['DONT-FRAGMENT'].type || this.#dontFragment);
+    });
+    if (unknown.length > 0) {
+      this.#drop('unsupported', 'attribute in a Send indication');
+      return;
+    }
+    const peer = message.require('XOR-PEER-ADDRESS');
+    const data = message.require('DATA');
+    const relay = allocation.relayOf(ipFamily(peer.ip));
+    if (relay === undefined || peer.port === 0) {
+      this.#drop('bad-value', 'peer of a Send indication');
+    } else if (relay.permission(peer.ip, now) === undefined) {
+      this.#drop('unknown-peer', 'Send without a permission');
+    } else if (this.#policy.verdict(peer.ip) === 'own') {
+      this.toOwn(allocation, relay.local, peer, data, 0, data.length, now);
+    } else {
+      this.toPeer(allocation, { protocol: 'udp', local: relay.local, remote: peer }, data, 0, data.length, now);
+    }
+  }
+
+  /** Data of a client, `bytes[start, start + length)`, from its relayed address to a peer. */
+  toPeer(
+    allocation: Allocation,
+    path: FiveTuple,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    now: Instant,
+  ): void {
+    if (!this.#admitFromClient(allocation, length, now)) return;
+    const buffer = this.#outbox.begin(length);
+    if (buffer === undefined) {
+      this.#drop('limit', 'datagrams waiting');
+      return;
+    }
+    copy(bytes, start, length, buffer, 0);
+    this.#outbox.commit(length, path);
+  }
+
+  /** The same, where the peer is a relayed address of this server. @param local - of the sender's relay. */
+  toOwn(
+    allocation: Allocation,
+    local: TransportAddress,
+    peer: TransportAddress,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    now: Instant,
+  ): void {
+    const from = allocation.relays.find((relay) => relay.local === local);
+    const to = this.#relays.atExternal(peer);
+    if (from === undefined || to === undefined) {
+      this.#drop('unknown-peer', 'one of our own addresses, where no relay is');
+      return;
+    }
+    if (!this.#admitFromClient(allocation, length, now)) return;
+    if (to.permission(from.external.ip, now) === undefined) {
+      this.#drop('unknown-peer', 'another client, without a permission');
+      return;
+    }
+    const channel = to.channelOf(from.externalKey, now);
+    this.#toClient(to, from.external, channel, bytes, start, length, now);
+  }
+
+  /** A datagram at a relayed address (RFC 8656 §11.3). */
+  fromPeer(source: PeerSource, bytes: Uint8Array, now: Instant): void {
+    const { relay } = source;
+    if (source.permission === undefined || source.permission.expiresAt <= now) {
+      source.permission = relay.permission(source.peer.ip, now);
+      if (source.permission === undefined || source.isOwn) {
+        source.permission = undefined;
+        this.#drop('unknown-peer', 'datagram of a peer without a permission');
+        return;
+      }
+    }
+    if (source.channel === undefined || source.channel.expiresAt <= now) {
+      source.channel = relay.channelOf(source.key, now);
+    }
+    this.#toClient(relay, source.peer, source.channel, bytes, 0, bytes.length, now);
+  }
+
+  #toClient(
+    relay: Relay,
+    peer: TransportAddress,
+    channel: Channel | undefined,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    now: Instant,
+  ): void {
+    const { allocation } = relay;
+    if (allocation === undefined || allocation.state !== 'open') {
+      this.#drop('bad-state', 'datagram at a reserved address');
+      return;
+    }
+    if (!this.#admitToClient(allocation, length, now)) return;
+    if (channel === undefined) this.#dataIndication(allocation, peer, bytes, start, length);
+    else this.#channelData(allocation, channel.number, bytes, start, length);
+  }
+
+  /** RFC 8656 §12.7. */
+  #channelData(allocation: Allocation, channel: number, bytes: Uint8Array, start: number, length: number): void {
+    const padding = allocation.isStream ? -length & 3 : 0;
+    const total = CHANNEL_DATA_HEADER_BYTES + length + padding;
+    const buffer = this.#outbox.begin(total);
+    if (buffer === undefined) {
+      this.#drop('limit', 'datagrams waiting');
+      return;
+    }
+    buffer[0] = channel >>> 8;
+    buffer[1] = channel;
+    buffer[2] = length >>> 8;
+    buffer[3] = length;
+    copy(bytes, start, length, buffer, CHANNEL_DATA_HEADER_BYTES);
+    if (padding > 0) buffer.fill(0, CHANNEL_DATA_HEADER_BYTES + length, total);
+    this.#outbox.commit(total, allocation.path);
+  }
+
+  /** RFC 8656 §11.3. */
+  #dataIndication(
+    allocation: Allocation,
+    peer: TransportAddress,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+  ): void {
+    const buffer = this.#outbox.begin(DATA_INDICATION_BYTES + length);
+    if (buffer === undefined) {
+      this.#drop('limit', 'datagrams waiting');
+      return;
+    }
+    const w = new StunWriter(new ByteWriter(buffer), 'indication', STUN_METHODS.Data, this.#transactionId());
+    w.add('XOR-PEER-ADDRESS', peer).add('DATA', bytes.subarray(start, start + length));
+    this.#outbox.commit(w.length, allocation.path);
+  }
+
+  #admitFromClient(allocation: Allocation, length: number, now: Instant): boolean {
+    if (this.#totalRate !== undefined) {
+      this.#totalFromClients ??= new TokenBucket(this.#totalRate.perSecond, this.#totalRate.burst, now);
+      if (!this.#totalFromClients.take(length, now)) return this.#exceeded();
+    }
+    if (allocation.fromClient !== undefined && !allocation.fromClient.take(length, now)) return this.#exceeded();
+    allocation.traffic.toPeerPackets++;
+    allocation.traffic.toPeerBytes += length;
+    this.traffic.toPeerPackets++;
+    this.traffic.toPeerBytes += length;
+    return true;
+  }
+
+  #admitToClient(allocation: Allocation, length: number, now: Instant): boolean {
+    if (this.#totalRate !== undefined) {
+      this.#totalToClients ??= new TokenBucket(this.#totalRate.perSecond, this.#totalRate.burst, now);
+      if (!this.#totalToClients.take(length, now)) return this.#exceeded();
+    }
+    if (allocation.toClient !== undefined && !allocation.toClient.take(length, now)) return this.#exceeded();
+    allocation.traffic.toClientPackets++;
+    allocation.traffic.toClientBytes += length;
+    this.traffic.toClientPackets++;
+    this.traffic.toClientBytes += length;
+    return true;
+  }
+
+  /** RFC 8656 §5: the server "should discard application data traffic that exceeds the bandwidth quota". */
+  #exceeded(): false {
+    this.#drop('rate-limited', 'bandwidth');
+    return false;
+  }
+
+  #transactionId(): Uint8Array {
+    if (this.#randomAt >= this.#random.length) {
+      this.#env.random(this.#random);
+      this.#randomAt = 0;
+    }
+    const id = this.#random.subarray(this.#randomAt, this.#randomAt + TRANSACTION_ID_BYTES);
+    this.#randomAt += TRANSACTION_ID_BYTES;
+    return id;
+  }
+}
+
+/** Below this a loop beats making a view for `set`. */
+const LOOP_BYTES = 64;
+
+function copy(from: Uint8Array, start: number, length: number, to: Uint8Array, at: number): void {
+  if (length < LOOP_BYTES) for (let i = 0; i < length; i++) to[at + i] = from[start + i]!;
+  else to.set(from.subarray(start, start + length), at);
+}

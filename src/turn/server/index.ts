@@ -1,0 +1,12 @@
+export {
+  type AddressClass,
+  classifyAddress,
+  PeerPolicy,
+  type PeerPolicyOptions,
+  parseAddressRange,
+} from './address-policy.ts';
+export { DEFAULT_UNAUTHENTICATED_RATE } from './authenticator.ts';
+export { TurnServerCore } from './core.ts';
+export { DEFAULT_MAX_PORT, DEFAULT_MIN_PORT } from './ports.ts';
+export { makeRestCredentials, type RestCredentials } from './rest-credentials.ts';
+export * from './types.ts';

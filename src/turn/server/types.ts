@@ -1,0 +1,132 @@
+import type { Env, FiveTuple, TransportAddress } from '../../core/index.ts';
+import type { BehaviourDiscoveryAddresses, LongTermAlgorithm, StoredUser } from '../../stun/index.ts';
+import type { PeerPolicyOptions } from './address-policy.ts';
+
+/** An address on which relayed ports are opened. */
+export interface RelayAddress {
+  /** Of this machine, canonical text. */
+  readonly ip: string;
+  /** What clients and peers are told instead, where a one-to-one NAT stands in front; the ports are the same. */
+  readonly externalIp?: string;
+}
+
+/** How much per second on average, and how much at once. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+export interface TurnServerCoreOptions {
+  readonly env: Env;
+  /** RFC 8489 §9.2.4 recommends the provider's domain name. */
+  readonly realm: string;
+  /** Long-term users; synchronous, undefined for an unknown one. The name is prepared with OpaqueString. */
+  readonly findUser?: (username: string) => StoredUser | undefined;
+  /** Finds a user by USERHASH. Given, and without `authSecrets`, the server announces username anonymity. */
+  readonly findUserByHash?: (hash: Uint8Array) => StoredUser | undefined;
+  /** Secrets of ephemeral REST credentials, coturn's `static-auth-secret`. Several, so that one can be replaced. */
+  readonly authSecrets?: readonly string[];
+  /** Default 600,000. */
+  readonly nonceLifetimeMs?: number;
+  /** 32 bytes, the same in all workers of one server. Default: random. */
+  readonly nonceSecret?: Uint8Array;
+  /** In order of preference; default SHA-256, then MD5. */
+  readonly passwordAlgorithms?: readonly LongTermAlgorithm[];
+  /** At least one; a family that none has is refused with 440. */
+  readonly relayAddresses: readonly RelayAddress[];
+  /** More addresses of this machine, which clients must not reach: those that it listens on. */
+  readonly ownAddresses?: readonly string[];
+  /** Relayed ports, inclusive. Default 49,152 to 65,535. */
+  readonly minPort?: number;
+  readonly maxPort?: number;
+  /** Lifetime without a wish, and the least that is given. Default 600. */
+  readonly defaultLifetimeS?: number;
+  /** The most that is given. Default 3600. */
+  readonly maxLifetimeS?: number;
+  /** Allocations and reservations of one user, 486 beyond. Default: no bound of its own. */
+  readonly userQuota?: number;
+  /** Allocations in all, 486 beyond. Default {@link DEFAULT_MAX_ALLOCATIONS}. */
+  readonly totalQuota?: number;
+  /** Data of one allocation, bytes, each direction by itself; what exceeds it is dropped. Default: unlimited. */
+  readonly sessionRate?: Rate;
+  /** Data of all allocations together, bytes, each direction by itself. Default: unlimited. */
+  readonly totalRate?: Rate;
+  /** Requests that prove nothing, per source address. Default {@link DEFAULT_UNAUTHENTICATED_RATE}. */
+  readonly unauthenticatedRate?: Rate;
+  /** Which peers may be reached. Default: global addresses only. */
+  readonly peers?: Omit<PeerPolicyOptions, 'ownAddresses'>;
+  /** The shell sets the DF bit. Default false: DONT-FRAGMENT is an unknown attribute (RFC 8656 §7.2). */
+  readonly dontFragment?: boolean;
+  /** Sends new clients elsewhere with 300 (RFC 8656 §7.2), while draining or `alternateAlways`. */
+  readonly alternateServer?: TransportAddress;
+  /** SOFTWARE in authenticated Allocate and Refresh responses. Default: none. */
+  readonly software?: string;
+  /** Answers behaviour discovery (RFC 5780); the shell must own all four sockets. */
+  readonly behaviourDiscovery?: BehaviourDiscoveryAddresses;
+}
+
+/** Names a relay socket between core and shell. */
+export type RelayId = number;
+
+/** Why an allocation ended. */
+export type ReleaseReason =
+  | 'expired'
+  | 'deleted' // by the client, with a lifetime of zero
+  | 'disconnected' // its TCP, TLS or DTLS connection has ended
+  | 'relay-failed' // its sockets are gone
+  | 'closed'; // by the server
+
+/** What an allocation relayed. */
+export interface TrafficCounters {
+  toPeerPackets: number;
+  toPeerBytes: number;
+  toClientPackets: number;
+  toClientBytes: number;
+}
+
+export function newTraffic(): TrafficCounters {
+  return { toPeerPackets: 0, toPeerBytes: 0, toClientPackets: 0, toClientBytes: 0 };
+}
+
+export type TurnServerEvent =
+  /**
+   * Bind a UDP socket to `local` and call `relayOpened` or `relayFailed`. Its datagrams come in through `handleInput`, on
+   * paths whose `local` is the address given to `relayOpened`.
+   */
+  | { readonly type: 'open-relay'; readonly relay: RelayId; readonly local: TransportAddress }
+  /** Close that socket; it was opened. */
+  | { readonly type: 'close-relay'; readonly relay: RelayId; readonly local: TransportAddress }
+  | {
+      readonly type: 'allocated';
+      readonly username: string;
+      readonly path: FiveTuple;
+      /** As the client is told. */
+      readonly relayed: readonly TransportAddress[];
+      readonly lifetimeS: number;
+    }
+  | {
+      readonly type: 'released';
+      readonly username: string;
+      readonly path: FiveTuple;
+      readonly relayed: readonly TransportAddress[];
+      readonly reason: ReleaseReason;
+      readonly durationMs: number;
+      readonly traffic: Readonly<TrafficCounters>;
+    }
+  /** Draining, and the last allocation is gone. */
+  | { readonly type: 'drained' };
+
+/** What a server has done and is doing. */
+export interface TurnServerStats {
+  readonly allocations: number;
+  readonly allocationsByTransport: Readonly<Record<FiveTuple['protocol'], number>>;
+  readonly relays: number;
+  readonly reservations: number;
+  readonly allocationsTotal: number;
+  readonly requestsTotal: Readonly<Record<string, number>>;
+  /** Error responses by code. */
+  readonly errorsTotal: Readonly<Record<number, number>>;
+  readonly bindingRequestsTotal: number;
+  readonly traffic: Readonly<TrafficCounters>;
+  readonly draining: boolean;
+}
