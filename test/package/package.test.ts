@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import manifest from '../../package.json' with { type: 'json' };
+import lock from '../../package-lock.json' with { type: 'json' };
 
 const root = new URL('../../', import.meta.url);
 const exists = (path: string): boolean => existsSync(fileURLToPath(new URL(path, root)));
@@ -35,6 +36,15 @@ describe('the package', () => {
     const { readFileSync } = await import('node:fs');
     const text = readFileSync(new URL('CONTRIBUTING.md', root), 'utf8');
     for (const name of Object.keys(manifest.dependencies)) expect(text).toContain(`\`${name}\``);
+  });
+
+  it('has a lock file that `npm ci` accepts: every optional platform package is in it (scripts/complete-lock.mjs)', () => {
+    const packages: Record<string, { readonly optionalDependencies?: Record<string, string> }> = lock.packages;
+    const wanted = Object.values(packages).flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}));
+    expect(wanted.length).toBeGreaterThan(0);
+    expect(wanted.filter((name) => packages[`node_modules/${name}`] === undefined)).toEqual([]);
+    const hosts = Object.values(packages).filter((entry) => 'resolved' in entry);
+    expect(hosts).toEqual([]); // no registry is named: each machine has its own
   });
 
   it('is a side-effect free ES module for Node 20.19 and later', () => {
