@@ -244,15 +244,9 @@ export class Connection {
     const { agreement } = change;
     const data = isUsable(change.data) ? change.data : undefined;
     const session = this.#ensureSession();
-    if (
-      agreement?.newDtlsAssociation &&
-      session.transport.isConnecting &&
-      negotiation.session.agreement !== undefined
-    ) {
-      throw domError(
-        'OperationError',
-        'a second DTLS association (RFC 8842 §4) is not supported: use a new connection',
-      );
+    const anew = agreement !== undefined && (agreement.newDtlsAssociation || agreement.newSctpAssociation);
+    if (anew && session.hasBegun) {
+      throw domError('OperationError', 'a second DTLS or SCTP association needs a new connection');
     }
     if (type === 'offer' && negotiation.session.state === 'stable') this.#hadStableSctp = this.#hasSctp;
     negotiation.commit(change);
@@ -261,6 +255,7 @@ export class Connection {
       this.#ice.decideRole(session, side === 'remote' && data?.transport.iceLite !== true);
     } else if (type === 'answer' && agreement === undefined) {
       this.#hasSctp = false;
+      session.endData();
     }
     if (side === 'local' && data !== undefined) this.#ice.applyLocal(session, this.configuration, type, data);
     if (side === 'remote' && data !== undefined && type === 'offer') {

@@ -17,6 +17,7 @@ export {
   type RTCPeerConnectionIceEventInit,
 } from './events.ts';
 export { type Fingerprint, matchFingerprint } from './fingerprints.ts';
+export { usableAddresses } from './gatherer.ts';
 export { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
 export * from './peer-transport.ts';
 export {

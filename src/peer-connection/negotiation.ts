@@ -18,6 +18,7 @@ import {
   type SessionDescription,
   type Side,
   sameTransports,
+  usesRtcpMux,
   withCandidate,
   withDefaultCandidate,
   withEndOfCandidates,
@@ -79,7 +80,10 @@ export class Negotiation {
    * @throws {JsepStateError} the state does not allow it. @throws {SdpError} what is wrong with it.
    */
   evaluate(side: Side, type: JsepDescription['type'], sdp: string): JsepChange {
-    return applyDescription(this.#session, side, type, parseSdp(sdp));
+    const model = parseSdp(sdp);
+    // rtcpMuxPolicy has one value, "require" (W3C step 4.4.3): also sections that are rejected must have been offered so.
+    if (side === 'remote' && !usesRtcpMux(model)) throw new SdpError('RTCP is not multiplexed with RTP');
+    return applyDescription(this.#session, side, type, model);
   }
 
   commit({ session }: JsepChange): void {

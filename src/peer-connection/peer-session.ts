@@ -120,6 +120,17 @@ export class PeerSession {
     void this.#gatherer.gather(configuration);
   }
 
+  /** Whether DTLS has begun: from then on its association cannot be exchanged for another (RFC 8842 §4). */
+  get hasBegun(): boolean {
+    return this.transport.dtls !== undefined;
+  }
+
+  /** An answer rejects the data section: the association ends and with it all channels (RFC 8841 §10.4). */
+  endData(): void {
+    const { transport } = this;
+    if (transport.isConnecting) this.host.driver.mutate((now) => transport.sctp?.abort('data was rejected', now));
+  }
+
   /** An exchange is complete: the layers above ICE may begin, and all channels so far get their streams. */
   connect(remote: RemoteTransport): void {
     const first = !this.transport.isConnecting;

@@ -55,6 +55,9 @@ function tryParse(candidate: string): IceCandidate | undefined {
   }
 }
 
+/** Candidates of the agent by the dictionary that is made of them: their fields need not be read from text again. */
+const known = new WeakMap<RTCLocalIceCandidateInit, IceCandidate>();
+
 /** W3C RTCIceCandidate: the candidate text with its fields (RFC 8839 §5.1). */
 export class RTCIceCandidateImpl {
   readonly #init: CandidateJson;
@@ -70,7 +73,7 @@ export class RTCIceCandidateImpl {
     }
     this.#init = init;
     // A candidate text that does not parse leaves its fields null; addIceCandidate is what refuses it.
-    this.#parsed = tryParse(init.candidate);
+    this.#parsed = known.get(candidateInitDict) ?? tryParse(init.candidate);
     this.#relayProtocol = candidateInitDict.relayProtocol ?? null;
     const url = candidateInitDict.url ?? null;
     this.#url = url === null ? null : usvString(url);
@@ -160,15 +163,17 @@ export const RTCIceCandidate: {
   new (candidateInitDict?: RTCLocalIceCandidateInit): RTCIceCandidate;
 } = RTCIceCandidateImpl;
 
-/** The W3C object of a candidate of the agent. */
+/** The W3C object of a candidate of the agent. One that only checks have revealed has no text (W3C §4.8.1.2, "candidate"). */
 export function toRtcCandidate(candidate: IceCandidate, sdpMid: string, sdpMLineIndex: number): RTCIceCandidate {
   const { relayProtocol, url } = candidate;
-  return new RTCIceCandidate({
-    candidate: formatCandidate(candidate),
+  const init: RTCLocalIceCandidateInit = {
+    candidate: candidate.type === 'prflx' ? '' : formatCandidate(candidate),
     sdpMid,
     sdpMLineIndex,
     usernameFragment: candidate.usernameFragment ?? null,
     url: url ?? null,
     relayProtocol: relayProtocol === 'tcp' || relayProtocol === 'tls' || relayProtocol === 'udp' ? relayProtocol : null,
-  });
+  };
+  known.set(init, candidate);
+  return new RTCIceCandidate(init);
 }
