@@ -14,6 +14,7 @@ export * from './nonce.ts';
 export * from './opaque-string.ts';
 export * from './schedule.ts';
 export * from './server.ts';
+export * from './third-party-client.ts';
 export * from './transaction.ts';
 export * from './transaction-id.ts';
 export * from './uri.ts';

@@ -21,6 +21,19 @@ interface Challenge {
 /** What a client does with a 401 or 438: ask again with the new challenge, or stop, and why. */
 export type ChallengeResult = 'retry' | 'no-challenge' | 'bid-down' | 'no-common-algorithm' | 'rejected';
 
+/** A client's half of an authentication mechanism with challenges, towards one server. */
+export interface ClientCredentials {
+  /** Whether requests are signed by now. */
+  readonly isReady: boolean;
+  /** Takes a 401 or 438. @throws {DecodeError} for malformed attributes. */
+  handleChallenge(message: StunMessage, wasSigned: boolean): ChallengeResult;
+  /** Adds credentials and integrity behind all other attributes; nothing before the first challenge. */
+  sign(w: StunWriter, method: number): void;
+  verify(message: StunMessage): boolean;
+  /** A copy for another connection to the same server: nonces are bound to addresses. */
+  fork(): ClientCredentials;
+}
+
 /**
  * The client's half of the long-term credential mechanism (RFC 8489 §9.2): takes challenges, signs requests, verifies
  * responses. One for each server.
@@ -30,7 +43,7 @@ export type ChallengeResult = 'retry' | 'no-challenge' | 'bid-down' | 'no-common
  * // first request: nothing is added; on 401: credentials.handleChallenge(response, false) === 'retry'
  * credentials.sign(writer);
  */
-export class LongTermClient {
+export class LongTermClient implements ClientCredentials {
   readonly #crypto: CryptoBackend;
   readonly #username: string;
   readonly #password: string;
@@ -127,6 +140,12 @@ export class LongTermClient {
   verify(message: StunMessage): boolean {
     const c = this.#challenge;
     return c !== undefined && verifyIntegrity(message, c.key, this.#integrity(c));
+  }
+
+  fork(): LongTermClient {
+    const copy = new LongTermClient(this.#crypto, this.#username, this.#password, { preferSha256: this.#preferSha256 });
+    copy.#challenge = this.#challenge;
+    return copy;
   }
 
   /**

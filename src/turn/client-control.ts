@@ -8,16 +8,19 @@ import {
   NEVER,
   Ring,
   type TransportAddress,
+  UsageError,
 } from '../core/index.ts';
 import {
+  type ClientCredentials,
   errorCodeOf,
   LongTermClient,
   STUN_ATTRIBUTES,
-  STUN_METHODS,
   type StunError,
   type StunMessage,
   type StunWriter,
+  ThirdPartyClient,
 } from '../stun/index.ts';
+import { methodOf, type Purpose, writeRequest } from './client-messages.ts';
 import { type ClientChannel, type ClientPermission, PeerTable } from './client-peers.ts';
 import { RequestTable, type TurnRequest } from './client-requests.ts';
 import type { TurnClientEvent, TurnClientOptions, TurnClientState, TurnFailure } from './client-types.ts';
@@ -28,16 +31,6 @@ import {
   PERMISSION_LIFETIME_MS,
   REFRESH_MARGIN_MS,
 } from './limits.ts';
-
-/** IP protocol number of UDP in REQUESTED-TRANSPORT. */
-const PROTOCOL_UDP = 17;
-
-/** What a request is for: decides what its response, error or silence means. */
-type Purpose =
-  | { readonly name: 'allocate'; readonly dontFragment: boolean }
-  | { readonly name: 'refresh'; readonly delete: boolean }
-  | { readonly name: 'permission'; readonly permission: ClientPermission }
-  | { readonly name: 'channel'; readonly channel: ClientChannel };
 
 /**
  * The requests of a TURN client and what their answers do: the allocation's state machine (RFC 8656 §7, §8) and the
@@ -54,11 +47,13 @@ export class TurnControl {
   /** Kept up to date, because drivers ask for it after each datagram. */
   nextTimeout: Instant = NEVER;
   readonly #options: TurnClientOptions;
-  readonly #credentials: LongTermClient;
+  readonly #credentials: ClientCredentials;
   readonly #requests: RequestTable<Purpose>;
   readonly #onDrop: (reason: DropReason, detail: string) => void;
   readonly #serversTried: string[] = [];
   #refreshAt: Instant = NEVER;
+  /** MOBILITY-TICKET, when the server gave one. */
+  #ticket: Uint8Array | undefined;
 
   constructor(options: TurnClientOptions, stream: boolean, onDrop: (reason: DropReason, detail: string) => void) {
     this.#options = options;
@@ -66,14 +61,13 @@ export class TurnControl {
     this.path = options.path;
     this.dontFragment = options.dontFragment === true;
     this.#requests = new RequestTable(options.env, stream);
-    const { crypto } = options.env;
-    this.#credentials = new LongTermClient(crypto, options.username, options.password, { preferSha256: true });
+    this.#credentials = makeCredentials(options);
   }
 
   allocate(now: Instant): void {
     this.#move('allocating', 'allocate');
     this.#serversTried.push(formatAddress(this.path.remote));
-    this.#startAllocate(0, now);
+    this.#start({ name: 'allocate', dontFragment: this.dontFragment }, now);
     this.#rearm();
   }
 
@@ -82,15 +76,38 @@ export class TurnControl {
     const known = this.peers.permissions.get(ip);
     if (known !== undefined) return known;
     const permission = this.peers.addPermission(ip);
-    if (permission !== undefined) this.#startPermission(permission, 0, now);
+    if (permission !== undefined) this.#start({ name: 'permission', permission }, now);
     this.#rearm();
     return permission;
   }
 
   bindChannel(channel: ClientChannel, now: Instant): void {
     channel.state = 'requested';
-    this.#startChannelBind(channel, 0, now);
+    this.#start({ name: 'channel', channel }, now);
     this.#rearm();
+  }
+
+  /** Asks the server to open a TCP connection to the peer (RFC 6062 §4.3). */
+  connect(peer: TransportAddress, now: Instant): void {
+    this.#start({ name: 'connect', peer }, now);
+    this.#rearm();
+  }
+
+  /** Moves the allocation to another path; false without a ticket (RFC 8016 §3.2.1). */
+  moveTo(path: FiveTuple, now: Instant): boolean {
+    if (this.#ticket === undefined) return false;
+    this.#start({ name: 'move', path, ticket: this.#ticket }, now);
+    this.#rearm();
+    return true;
+  }
+
+  get canMove(): boolean {
+    return this.#ticket !== undefined;
+  }
+
+  /** Credentials for another connection to the same server. */
+  forkCredentials(): ClientCredentials {
+    return this.#credentials.fork();
   }
 
   close(now: Instant): void {
@@ -100,7 +117,7 @@ export class TurnControl {
       this.peers.clear();
       this.#refreshAt = NEVER;
       this.#move('closing', 'close');
-      this.#startRefresh(true, 0, now);
+      this.#start({ name: 'refresh', delete: true }, now);
     } else {
       this.#end('closed', 'close', { type: 'closed' });
     }
@@ -115,19 +132,19 @@ export class TurnControl {
     }
     if (this.#refreshAt <= now) {
       this.#refreshAt = NEVER;
-      this.#startRefresh(false, 0, now);
+      this.#start({ name: 'refresh', delete: false }, now);
     }
     for (const permission of this.peers.permissions.values()) {
-      if (permission.refreshAt <= now) this.#startPermission(permission, 0, now);
+      if (permission.refreshAt <= now) this.#start({ name: 'permission', permission }, now);
     }
     for (const channel of this.peers.channels.values()) {
-      if (channel.refreshAt <= now) this.#startChannelBind(channel, 0, now);
+      if (channel.refreshAt <= now) this.#start({ name: 'channel', channel }, now);
     }
     this.#rearm();
   }
 
   /** The next request to put on the wire. */
-  takePending(): Uint8Array | undefined {
+  takePending(): TurnRequest<Purpose> | undefined {
     return this.#requests.takePending();
   }
 
@@ -179,7 +196,23 @@ export class TurnControl {
       case 'channel':
         this.#handleChannelBound(purpose.channel, now);
         break;
+      case 'connect': {
+        const connectionId = message.require('CONNECTION-ID');
+        this.events.push({ type: 'connection', peer: purpose.peer, connectionId, incoming: false });
+        break;
+      }
+      case 'move':
+        this.#handleMoved(purpose.path, message, now);
+        break;
     }
+  }
+
+  /** RFC 8016 §3.2.3. */
+  #handleMoved(path: FiveTuple, message: StunMessage, now: Instant): void {
+    this.#armRefresh(message.require('LIFETIME'), now);
+    this.path = path;
+    this.#ticket = message.get('MOBILITY-TICKET')?.slice() ?? this.#ticket;
+    this.events.push({ type: 'moved', path });
   }
 
   /** RFC 8656 §7.3. */
@@ -190,6 +223,7 @@ export class TurnControl {
     const lifetimeS = message.require('LIFETIME');
     const reservationToken = message.get('RESERVATION-TOKEN')?.slice();
     const addressError = message.get('ADDRESS-ERROR-CODE');
+    this.#ticket = message.get('MOBILITY-TICKET')?.slice();
     this.relayed = relayed;
     this.#move('allocated', 'Allocate success');
     this.#armRefresh(lifetimeS, now);
@@ -230,7 +264,7 @@ export class TurnControl {
   #handleChallenge(request: TurnRequest<Purpose>, message: StunMessage, error: StunError, now: Instant): void {
     const { purpose } = request;
     const result = this.#credentials.handleChallenge(message, request.signed);
-    if (result === 'retry' && request.challenges < MAX_CHALLENGES) this.#repeat(purpose, request.challenges + 1, now);
+    if (result === 'retry' && request.challenges < MAX_CHALLENGES) this.#start(purpose, now, request.challenges + 1);
     else if (result === 'bid-down') this.#handleFailure(purpose, 'bid-down', error, undefined);
     else this.#handleFailure(purpose, 'wrong-credentials', error, undefined);
   }
@@ -240,7 +274,7 @@ export class TurnControl {
     const unknown = error.code === 420 ? (message.get('UNKNOWN-ATTRIBUTES') ?? []) : [];
     if (askedDontFragment && unknown.includes(STUN_ATTRIBUTES['DONT-FRAGMENT'].type)) {
       this.dontFragment = false;
-      this.#startAllocate(0, now);
+      this.#start({ name: 'allocate', dontFragment: this.dontFragment }, now);
     } else if (error.code === 300) {
       this.#handleRedirect(message, error, now);
     } else {
@@ -267,7 +301,7 @@ export class TurnControl {
     }
     this.#serversTried.push(formatAddress(alternate));
     this.path = { ...this.path, remote: alternate };
-    this.#startAllocate(0, now);
+    this.#start({ name: 'allocate', dontFragment: this.dontFragment }, now);
   }
 
   /** RFC 8656 §5: "A client receiving a 437 … MUST assume the allocation no longer exists". */
@@ -299,6 +333,12 @@ export class TurnControl {
         purpose.channel.state = 'failed';
         this.events.push({ type: 'channel-failed', peer: purpose.channel.peer, error });
         break;
+      case 'connect':
+        this.events.push({ type: 'connect-failed', peer: purpose.peer, error });
+        break;
+      case 'move':
+        this.events.push({ type: 'move-failed', error });
+        break;
     }
   }
 
@@ -316,79 +356,17 @@ export class TurnControl {
     this.events.push(event);
   }
 
-  // Requests.
-
-  #repeat(purpose: Purpose, challenges: number, now: Instant): void {
-    switch (purpose.name) {
-      case 'allocate':
-        this.#startAllocate(challenges, now);
-        break;
-      case 'refresh':
-        this.#startRefresh(purpose.delete, challenges, now);
-        break;
-      case 'permission':
-        this.#startPermission(purpose.permission, challenges, now);
-        break;
-      case 'channel':
-        this.#startChannelBind(purpose.channel, challenges, now);
-        break;
-    }
-  }
-
-  /** RFC 8656 §7.1. */
-  #startAllocate(challenges: number, now: Instant): void {
-    const o = this.#options;
-    const dontFragment = this.dontFragment;
-    this.#start(STUN_METHODS.Allocate, { name: 'allocate', dontFragment }, challenges, now, (w) => {
-      w.add('REQUESTED-TRANSPORT', PROTOCOL_UDP);
-      if (o.requestedFamily !== undefined) w.add('REQUESTED-ADDRESS-FAMILY', o.requestedFamily);
-      if (o.additionalFamily === true) w.add('ADDITIONAL-ADDRESS-FAMILY', 6);
-      if (o.lifetimeS !== undefined) w.add('LIFETIME', o.lifetimeS);
-      if (o.evenPort !== undefined) w.add('EVEN-PORT', o.evenPort === 'reserve-next');
-      if (o.reservationToken !== undefined) w.add('RESERVATION-TOKEN', o.reservationToken);
-      if (dontFragment) w.add('DONT-FRAGMENT', true);
-      if (o.software !== undefined) w.add('SOFTWARE', o.software);
-    });
-  }
-
-  /** RFC 8656 §8.1; without REQUESTED-ADDRESS-FAMILY it goes for both addresses of a dual allocation. */
-  #startRefresh(remove: boolean, challenges: number, now: Instant): void {
-    const { lifetimeS, software } = this.#options;
-    this.#start(STUN_METHODS.Refresh, { name: 'refresh', delete: remove }, challenges, now, (w) => {
-      if (remove) w.add('LIFETIME', 0);
-      else if (lifetimeS !== undefined) w.add('LIFETIME', lifetimeS);
-      if (software !== undefined) w.add('SOFTWARE', software);
-    });
-  }
-
-  #startPermission(permission: ClientPermission, challenges: number, now: Instant): void {
-    permission.refreshAt = NEVER;
-    this.#start(STUN_METHODS.CreatePermission, { name: 'permission', permission }, challenges, now, (w) => {
-      w.add('XOR-PEER-ADDRESS', { ip: permission.ip, port: 0 });
-    });
-  }
-
-  #startChannelBind(channel: ClientChannel, challenges: number, now: Instant): void {
-    channel.refreshAt = NEVER;
-    this.#start(STUN_METHODS.ChannelBind, { name: 'channel', channel }, challenges, now, (w) => {
-      w.add('CHANNEL-NUMBER', channel.number);
-      w.add('XOR-PEER-ADDRESS', channel.peer);
-    });
-  }
-
-  #start(
-    method: number,
-    purpose: Purpose,
-    challenges: number,
-    now: Instant,
-    attributes: (w: StunWriter) => void,
-  ): void {
+  #start(purpose: Purpose, now: Instant, challenges = 0): void {
+    if (purpose.name === 'permission') purpose.permission.refreshAt = NEVER;
+    if (purpose.name === 'channel') purpose.channel.refreshAt = NEVER;
+    const method = methodOf(purpose);
+    const path = purpose.name === 'move' ? purpose.path : this.path;
     const write = (w: StunWriter): boolean => {
-      attributes(w);
-      this.#credentials.sign(w);
+      writeRequest(w, purpose, this.#options);
+      this.#credentials.sign(w, method);
       return this.#credentials.isReady;
     };
-    this.#requests.start({ purpose, method, challenges, write }, now);
+    this.#requests.start({ purpose, method, path, challenges, write }, now);
   }
 
   #move(next: TurnClientState, why: string): void {
@@ -399,6 +377,15 @@ export class TurnControl {
   #rearm(): void {
     this.nextTimeout = Math.min(this.#requests.nextTimeout(), this.#refreshAt, this.peers.nextTimeout());
   }
+}
+
+/** @throws {UsageError} when there is no credential, or one that cannot be prepared. */
+function makeCredentials(o: TurnClientOptions): ClientCredentials {
+  if (o.accessToken !== undefined) return new ThirdPartyClient(o.env.crypto, o.accessToken);
+  if (o.username === undefined || o.password === undefined) {
+    throw new UsageError('a TURN client needs a user name and a password, or an access token');
+  }
+  return new LongTermClient(o.env.crypto, o.username, o.password, { preferSha256: true });
 }
 
 /** One minute before the end (RFC 8656 §8), or half-way for what lives less than two. */

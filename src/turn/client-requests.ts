@@ -1,4 +1,4 @@
-import { ByteWriter, type Env, type Instant, NEVER, Ring } from '../core/index.ts';
+import { ByteWriter, type Env, type FiveTuple, type Instant, NEVER, Ring } from '../core/index.ts';
 import {
   DATAGRAM_SCHEDULE,
   newTransactionId,
@@ -17,6 +17,7 @@ const MAX_REQUEST_BYTES = 4096;
 export interface TurnRequest<T> {
   readonly purpose: T;
   readonly method: number;
+  readonly path: FiveTuple;
   /** As sent; retransmissions are bit-wise identical. */
   readonly bytes: Uint8Array;
   readonly transactionId: Uint8Array;
@@ -32,6 +33,7 @@ export interface TurnRequest<T> {
 export interface RequestPlan<T> {
   readonly purpose: T;
   readonly method: number;
+  readonly path: FiveTuple;
   readonly challenges: number;
   /** Writes attributes and signature; returns whether it signed. */
   write(w: StunWriter): boolean;
@@ -86,11 +88,11 @@ export class RequestTable<T> {
   }
 
   /** The next request to put on the wire. */
-  takePending(): Uint8Array | undefined {
+  takePending(): TurnRequest<T> | undefined {
     for (const request of this.#outstanding.values()) {
       if (!request.sendPending) continue;
       request.sendPending = false;
-      return request.bytes;
+      return request;
     }
     return undefined;
   }
@@ -113,6 +115,7 @@ export class RequestTable<T> {
     this.#outstanding.set(transactionKey(transactionId), {
       purpose: plan.purpose,
       method: plan.method,
+      path: plan.path,
       bytes: w.written().slice(),
       transactionId,
       signed,

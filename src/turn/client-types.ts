@@ -1,12 +1,19 @@
 import type { Env, FiveTuple, TransportAddress } from '../core/index.ts';
-import type { AddressError, IcmpError, StunError } from '../stun/index.ts';
+import type { AccessToken, AddressError, IcmpError, StunError } from '../stun/index.ts';
 
 export interface TurnClientOptions {
   readonly env: Env;
   /** From our socket, by its real address, to the server. */
   readonly path: FiveTuple;
-  readonly username: string;
-  readonly password: string;
+  /** A long-term credential; or else `accessToken`. */
+  readonly username?: string;
+  readonly password?: string;
+  /** An OAuth token for servers that ask for third-party authorization (RFC 7635); instead of name and password. */
+  readonly accessToken?: AccessToken;
+  /** `tcp` asks for a TCP relay (RFC 6062), over a TCP or TLS path only. Default `udp`. */
+  readonly relayTransport?: 'udp' | 'tcp';
+  /** Asks for a ticket with which the allocation can move to another local address (RFC 8016). */
+  readonly mobility?: boolean;
   /** Family of the relayed address; by default none is asked for, which means IPv4 (RFC 8656 §7.2). */
   readonly requestedFamily?: 4 | 6;
   /** Asks for an IPv6 address beside the IPv4 one (RFC 8656 §7.1). Not together with `requestedFamily`. */
@@ -71,5 +78,21 @@ export type TurnClientEvent =
       /** How long to leave this server alone (RFC 8656 §7.4), 0 where the RFC says nothing. */
       readonly retryAfterMs: number;
     }
+  /**
+   * A TCP connection to the peer stands at the server (RFC 6062 §4.3, §4.4): open another connection to the server and
+   * run a `TurnDataConnection` with the ID on it, within 30 s. `incoming` when the peer opened it.
+   */
+  | {
+      readonly type: 'connection';
+      readonly peer: TransportAddress;
+      readonly connectionId: number;
+      readonly incoming: boolean;
+    }
+  /** 447: wait 10 s before trying the same peer again (RFC 6062 §4.3). */
+  | { readonly type: 'connect-failed'; readonly peer: TransportAddress; readonly error: StunError | undefined }
+  /** The allocation now belongs to that path (RFC 8016 §3.2.3). */
+  | { readonly type: 'moved'; readonly path: FiveTuple }
+  /** It stays where it was. */
+  | { readonly type: 'move-failed'; readonly error: StunError | undefined }
   /** After `close`: the server confirmed, or did not answer. */
   | { readonly type: 'closed' };

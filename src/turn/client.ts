@@ -22,6 +22,7 @@ import {
 import { TurnControl } from './client-control.ts';
 import type { ClientPermission } from './client-peers.ts';
 import type { TurnClientEvent, TurnClientOptions, TurnClientState } from './client-types.ts';
+import { TurnDataConnection } from './data-connection.ts';
 
 /** Header, XOR-PEER-ADDRESS of IPv6, DONT-FRAGMENT and the DATA header: what `wrapInPlace` needs in front at most. */
 export const SEND_INDICATION_HEADROOM: number = 20 + 24 + 4 + 4;
@@ -64,6 +65,7 @@ export class TurnClient implements SansIo<TurnClientEvent, FiveTuple> {
     if (reserved && (dual || options.requestedFamily !== undefined || options.evenPort !== undefined)) {
       throw new UsageError('a reservation token excludes address families and even ports (RFC 8656 §7.1)');
     }
+    if (options.relayTransport === 'tcp') requireTcpRelayOptions(options);
     this.#options = options;
     this.#stream = options.path.protocol === 'tcp' || options.path.protocol === 'tls';
     this.#control = new TurnControl(options, this.#stream, (reason, detail) => this.#drop(reason, detail));
@@ -139,6 +141,37 @@ export class TurnClient implements SansIo<TurnClientEvent, FiveTuple> {
     return true;
   }
 
+  /**
+   * Asks for a TCP connection from the relayed address to the peer (RFC 6062 §4.3): ends in `connection` or
+   * `connect-failed`. Not twice at a time for one peer.
+   * @throws {UsageError} without a TCP allocation.
+   */
+  connect(peer: TransportAddress, now: Instant): void {
+    if (this.#options.relayTransport !== 'tcp') throw new UsageError('not a TCP relay');
+    this.#requirePermission(peer, now);
+    this.#control.connect(peer, now);
+  }
+
+  /** Runs on a second connection to the server, from another local port, for a `connection` event (RFC 6062 §4.3). */
+  createDataConnection(connectionId: number, path: FiveTuple, now: Instant): TurnDataConnection {
+    return new TurnDataConnection(this.#options.env, this.#control.forkCredentials(), connectionId, path, now);
+  }
+
+  /** Whether the server gave a ticket, so that `moveTo` can be called (RFC 8016). */
+  get canMove(): boolean {
+    return this.#control.canMove;
+  }
+
+  /**
+   * Moves the allocation, with its permissions and channels, to another local address (RFC 8016 §3.2.1): ends in `moved`
+   * or `move-failed`; until then data goes the old way.
+   * @throws {UsageError} without an allocation or a ticket.
+   */
+  moveTo(path: FiveTuple, now: Instant): void {
+    if (this.state !== 'allocated' || !this.#control.moveTo(path, now))
+      throw new UsageError('nothing that could be moved');
+  }
+
   /** Gives the allocation back (RFC 8656 §8.1). Ends in a `closed` event. Idempotent. */
   close(now: Instant): void {
     this.#control.close(now);
@@ -165,9 +198,9 @@ export class TurnClient implements SansIo<TurnClientEvent, FiveTuple> {
   pollTransmit(slot: TransmitSlot<FiveTuple>): boolean {
     const request = this.#control.takePending();
     if (request !== undefined) {
-      slot.buffer.set(request, slot.offset);
-      slot.length = request.length;
-      slot.path = this.path;
+      slot.buffer.set(request.bytes, slot.offset);
+      slot.length = request.bytes.length;
+      slot.path = request.path;
       return true;
     }
     const { outgoing } = this.#control.peers;
@@ -192,7 +225,7 @@ export class TurnClient implements SansIo<TurnClientEvent, FiveTuple> {
   }
 
   #handleMessage(message: StunMessage, now: Instant): void {
-    if (message.messageClass === 'indication') this.#handleDataIndication(message);
+    if (message.messageClass === 'indication') this.#handleIndication(message);
     else this.#control.handleMessage(message, now);
   }
 
@@ -209,8 +242,9 @@ export class TurnClient implements SansIo<TurnClientEvent, FiveTuple> {
   }
 
   /** RFC 8656 §11.4, §11.6. */
-  #handleDataIndication(message: StunMessage): void {
-    if (message.method !== STUN_METHODS.Data || message.unknownRequired().length > 0) {
+  #handleIndication(message: StunMessage): void {
+    const attempt = message.method === STUN_METHODS.ConnectionAttempt && this.#options.relayTransport === 'tcp';
+    if (!(attempt || message.method === STUN_METHODS.Data) || message.unknownRequired().length > 0) {
       this.#drop('unsupported', 'indication');
       return;
     }
@@ -218,10 +252,15 @@ export class TurnClient implements SansIo<TurnClientEvent, FiveTuple> {
     const from = message.require('XOR-PEER-ADDRESS');
     // "protects the client against an attacker who somehow manages to trick the server into installing permissions"
     if (!peers.permissions.has(from.ip)) {
-      this.#drop('unknown-peer', 'data indication');
+      this.#drop('unknown-peer', 'indication');
       return;
     }
     const peer = peers.channelOf(from)?.peer ?? from;
+    if (attempt) {
+      // RFC 6062 §4.4
+      events.push({ type: 'connection', peer, connectionId: message.require('CONNECTION-ID'), incoming: true });
+      return;
+    }
     const icmp = message.get('ICMP');
     if (icmp !== undefined) events.push({ type: 'icmp', peer, icmp });
     else events.push({ type: 'data', peer, bytes: message.require('DATA') });
@@ -256,5 +295,14 @@ export class TurnClient implements SansIo<TurnClientEvent, FiveTuple> {
   #drop(reason: DropReason, detail: string): void {
     this.drops.count(reason);
     this.#options.env.trace.drop('turn-client', reason, detail);
+  }
+}
+
+/** RFC 6062 §4.1. */
+function requireTcpRelayOptions(o: TurnClientOptions): void {
+  if (o.path.protocol !== 'tcp' && o.path.protocol !== 'tls')
+    throw new UsageError('a TCP relay needs a TCP or TLS path');
+  if (o.dontFragment === true || o.evenPort !== undefined || o.reservationToken !== undefined) {
+    throw new UsageError('a TCP relay has no even or reserved ports and does not know fragments (RFC 6062 §4.1)');
   }
 }

@@ -38,3 +38,5 @@ export const MAX_PORT_ATTEMPTS = 16;
 export const DEFAULT_MAX_ALLOCATIONS = 50_000;
 /** Server: sources whose unauthenticated requests are counted; the oldest are forgotten. */
 export const MAX_RATE_LIMITED_SOURCES = 16_384;
+/** Client: chunks given to a TCP data connection and not yet polled. */
+export const MAX_DATA_CONNECTION_QUEUE = 256;
