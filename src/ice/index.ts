@@ -8,4 +8,5 @@ export type {
 export { candidatePriority, TYPE_PREFERENCE } from './candidate.ts';
 export { formatCandidate, MAX_CANDIDATE_EXTENSIONS, MAX_CANDIDATE_TEXT, parseCandidate } from './candidate-text.ts';
 export * from './limits.ts';
+export { IceMux, type MuxOwner } from './mux.ts';
 export type * from './types.ts';

@@ -88,6 +88,9 @@ export const MAX_QUEUED_DATAGRAMS = 512;
 /** Names waiting to be resolved (`.local` candidates). */
 export const MAX_PENDING_NAMES = 32;
 
+/** Paths that a mux remembers for one owner: as many as an agent can have pairs, and some that it only tried. */
+export const MAX_MUX_ADDRESSES = 128;
+
 /** RFC 8839 §5.4: characters of a ufrag and of a password. */
 export const MIN_UFRAG_LENGTH = 4;
 export const MIN_PASSWORD_LENGTH = 22;
