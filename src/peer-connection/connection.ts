@@ -123,6 +123,12 @@ export class Connection {
     return session;
   }
 
+  /** W3C §4.4.1.6 "set a configuration", steps 6 to 9, once the members are checked. */
+  configure(configuration: ParsedConfiguration): void {
+    this.configuration = configuration;
+    if (configuration.iceCandidatePoolSize > 0) this.#ice.prefetch(this.#ensureSession(), configuration);
+  }
+
   createDataChannel(settings: ChannelSettings): RTCDataChannel {
     const { channels } = this.#ensureSession();
     const first = !channels.everCreated;

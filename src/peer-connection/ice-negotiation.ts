@@ -24,6 +24,7 @@ export class IceNegotiation {
   #localCandidates: IceCandidate[] = [];
   #remoteIce: IceCredentials | undefined;
   #gathered = false;
+  #prefetched = false;
   /** The local offer that is pending has restarted ICE: a rollback takes that back. */
   #restartPending = false;
 
@@ -50,6 +51,13 @@ export class IceNegotiation {
     session.host.driver.mutate(() => session.transport.ice.setRole(role));
   }
 
+  /** Fills the candidate pool (RFC 9429 §3.5.4), unless gathering has begun anyway. */
+  prefetch(session: PeerSession, configuration: ParsedConfiguration): void {
+    if (this.#gathered || this.#prefetched) return;
+    this.#prefetched = true;
+    session.prefetch(configuration);
+  }
+
   /** Gathers for a new generation: the first, or one that new credentials begin (RFC 9429 §5.9). */
   applyLocal(
     session: PeerSession,
@@ -64,10 +72,9 @@ export class IceNegotiation {
       this.#localCandidates = [];
       session.host.driver.mutate((now) => ice.restart(now, { ufrag, pwd }));
     }
-    if (restart || !this.#gathered) {
-      this.#gathered = true;
-      session.gather(configuration);
-    }
+    if (restart || !(this.#gathered || this.#prefetched)) session.gather(configuration);
+    if (!this.#gathered) session.release();
+    this.#gathered = true;
     this.#restartPending = restart && type === 'offer';
   }
 

@@ -72,6 +72,8 @@ export class PeerSession {
   #connectionState: RTCPeerConnectionState = 'new';
   #iceChange: { pair?: SelectedPair | undefined; state?: IceConnectionState } | undefined;
   #gatheringTold: IceGatheringState = 'new';
+  /** Of the candidate pool, until there is a local description. */
+  #held: PeerTransportEvent[] | undefined;
   #closed = false;
 
   constructor(given: SessionOptions) {
@@ -120,6 +122,22 @@ export class PeerSession {
     void this.#gatherer.gather(configuration);
   }
 
+  /**
+   * W3C ICE candidate pool: gathers ahead of time and keeps what it finds to itself until `release` (RFC 9429 §3.5.4).
+   * With one transport there is one pool, whatever its size.
+   */
+  prefetch(configuration: ParsedConfiguration): void {
+    this.#held = [];
+    this.gather(configuration);
+  }
+
+  /** The first local description is there: what the pool has is told now. */
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const event of held) this.#onEvent(event);
+  }
+
   /** Whether DTLS has begun: from then on its association cannot be exchanged for another (RFC 8842 §4). */
   get hasBegun(): boolean {
     return this.transport.dtls !== undefined;
@@ -152,6 +170,10 @@ export class PeerSession {
   }
 
   #onEvent(event: PeerTransportEvent): void {
+    if (this.#held !== undefined && (event.type === 'candidate' || event.type === 'gathering-state')) {
+      this.#held.push(event);
+      return;
+    }
     switch (event.type) {
       case 'transport-closed':
         this.host.close();
@@ -161,7 +183,7 @@ export class PeerSession {
         return;
       case 'candidate':
         // W3C §5.6: gathering has begun before there is anything to show for it.
-        if (this.transport.ice.gatheringState !== 'complete') this.#onGathering('gathering');
+        this.#onGathering('gathering');
         this.#tasks.queue(() => this.#hooks.candidate(event.candidate));
         return;
       case 'gathering-state':

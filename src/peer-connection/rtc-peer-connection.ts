@@ -93,6 +93,7 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
       throw domError('InvalidAccessError', 'a certificate has expired');
     }
     this.#connection = new Connection(platform, parsed, options, (event) => void this.dispatchEvent(event));
+    this.#connection.configure(parsed);
   }
 
   /** @throws {DOMException} (rejects) `NotSupportedError`. */
@@ -259,7 +260,7 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
     if (this.#connection.isClosed) throw domError('InvalidStateError', 'the connection is closed');
     const parsed = parseConfiguration(configuration);
     checkModification(this.#connection.configuration, parsed, this.#connection.negotiation.local !== undefined);
-    this.#connection.configuration = parsed;
+    this.#connection.configure(parsed);
   }
 
   /**

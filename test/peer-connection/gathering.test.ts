@@ -85,6 +85,24 @@ describe('gathering', () => {
     taken();
   });
 
+  it('a candidate pool gathers ahead of time and tells nothing before there is a local description', async () => {
+    const { network, platform } = machine(['10.0.0.5']);
+    const pc = new RTCPeerConnection({ iceCandidatePoolSize: 1, purertc: { platform } });
+    const seen: string[] = [];
+    pc.onicegatheringstatechange = () => seen.push(pc.iceGatheringState);
+    pc.onicecandidate = ({ candidate }) =>
+      seen.push(candidate === null ? 'null' : candidate.candidate === '' ? 'end' : 'candidate');
+    await runUntil(network, () => platform.open === 1);
+    await runUntil(network, () => false, 1000);
+    expect([seen, pc.iceGatheringState]).toEqual([[], 'new']);
+    pc.createDataChannel('x');
+    void pc.setLocalDescription();
+    await runUntil(network, () => seen.includes('null'));
+    expect(seen).toEqual(['gathering', 'candidate', 'end', 'complete', 'null']);
+    expect(platform.open).toBe(1);
+    pc.close();
+  });
+
   it('closing while sockets are being bound leaves none', async () => {
     const { network, platform } = machine(['10.0.0.5']);
     const pc = new RTCPeerConnection({ purertc: { platform } });
