@@ -67,7 +67,8 @@ export class StreamDeframer {
     const wanted = (size ?? this.#length + 1) - this.#length;
     const count = Math.min(wanted, chunk.length - at);
     this.#hold(chunk, at, count, size ?? HEADER_BYTES);
-    if (size !== undefined && this.#length === size) {
+    // Asked again: an empty ChannelData message is complete with the byte that completes its header.
+    if (this.#length === (size ?? this.#sizeOf(this.#partial, 0, this.#length))) {
       const whole = this.#partial;
       this.#partial = new Uint8Array(0);
       this.#length = 0;

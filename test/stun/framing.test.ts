@@ -60,6 +60,11 @@ describe('StreamDeframer', () => {
     expect(deframe([concatBytes(longest, longest)])).toHaveLength(2);
   });
 
+  it('an empty ChannelData message is complete with its header', () => {
+    const { wire, message } = channelData(0);
+    expect(deframe(Array.from(wire, (byte) => Uint8Array.of(byte)))).toEqual([bytesToHex(message)]);
+  });
+
   it('whole messages are views of the chunk: nothing is copied', () => {
     const chunk = concatBytes(stun(5), stun(6));
     new StreamDeframer().push(chunk, (message) => expect(message.buffer).toBe(chunk.buffer));
