@@ -1,10 +1,24 @@
 import { UsageError } from '../core/index.ts';
+import { attributeValue } from './attributes.ts';
 import { isText } from './grammar.ts';
 import type { Attribute, MediaDescription, SessionDescription } from './model.ts';
+import { bundleTaggedSection, isRejected } from './transport.ts';
 
 /**
- * The description with one more candidate in section `index` (W3C: "surface a candidate"), behind those that are there.
- * One that is there already changes nothing.
+ * The section that candidates for section `index` stand in: the BUNDLE-tagged one where it has the same transport
+ * (RFC 9429 §5.2.2: candidates of bundled sections are omitted; Chrome overlooks them there).
+ */
+export function candidateSection(model: SessionDescription, index: number): number {
+  const media = model.media[index];
+  const tagged = media && bundleTaggedSection(media, model);
+  if (media === undefined || tagged === undefined || tagged === media || isRejected(tagged)) return index;
+  const own = attributeValue(media, 'ice-ufrag');
+  return own === undefined || own === attributeValue(tagged, 'ice-ufrag') ? model.media.indexOf(tagged) : index;
+}
+
+/**
+ * The description with one more candidate for section `index` (W3C: "surface a candidate"), behind those that are there,
+ * in its {@link candidateSection}. One that is there already changes nothing.
  * @param candidate - RFC 8839 §5.1 text: `candidate:…`, with or without `a=`.
  * @throws {UsageError} no such section, or not a candidate.
  */
@@ -14,7 +28,7 @@ export function withCandidate(model: SessionDescription, index: number, candidat
   return withAttribute(model, index, { name: 'candidate', value });
 }
 
-/** The description with `a=end-of-candidates` in section `index` (RFC 8840 §4.1.1). @throws {UsageError} no such section. */
+/** The description with `a=end-of-candidates` for section `index` (RFC 8840 §4.1.1). @throws {UsageError} no such section. */
 export function withEndOfCandidates(model: SessionDescription, index: number): SessionDescription {
   return withAttribute(model, index, { name: 'end-of-candidates', value: undefined });
 }
@@ -38,7 +52,7 @@ export function withDefaultCandidate(
 
 /** Candidates stand in front of the other attributes, as browsers write them. */
 function withAttribute(model: SessionDescription, index: number, attribute: Attribute): SessionDescription {
-  return withSection(model, index, (media) => {
+  return withSection(model, candidateSection(model, index), (media) => {
     const { attributes } = media;
     if (attributes.some(({ name, value }) => name === attribute.name && value === attribute.value)) return media;
     let at = 0;

@@ -11,6 +11,7 @@ import {
   newDescription,
   offerSection,
   rejectSection,
+  withoutCandidates,
 } from './sections.ts';
 import { isDataSection, isRejected, readTransportDescription } from './transport.ts';
 
@@ -55,7 +56,8 @@ export function createOffer(session: JsepSession, params: JsepOfferParams): Sess
   const recycled = known === -1 && wantsData ? free.indexOf(true) : -1;
   const knownSection = base[known];
   const mid = (knownSection && readMid(knownSection)) ?? freeMid(session);
-  const own = offerSection(transport, mid, 'actpass');
+  const carried = base.some((_, i) => i !== known && !free[i]);
+  const own = offerSection(carried ? withoutCandidates(transport) : transport, mid, 'actpass');
   const media = base.map((section, i) => {
     if (i === known || i === recycled) return own;
     // Media of ours in use are there for their transport, which data shares: see createDataAnswer.

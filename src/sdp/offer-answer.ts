@@ -15,6 +15,7 @@ import {
   rejectSection,
   sctpAttributes,
   sectionBody,
+  withoutCandidates,
 } from './sections.ts';
 import {
   bundleTaggedSection,
@@ -82,7 +83,8 @@ export function createDataAnswer(offer: SessionDescription, params: DataAnswerPa
   const accepted = findUsableDataSection(offer);
   const carrier = accepted && carrierSection(accepted, offer, params.bundlePolicy);
   const sections = offer.media.map((media) => {
-    if (media === accepted) return acceptSection(media, offer, params);
+    if (media === accepted)
+      return acceptSection(media, offer, carrier === undefined ? params : withoutCandidates(params));
     return media === carrier ? acceptCarrier(media, offer, params) : rejectSection(media);
   });
   const tagged = accepted && bundleTaggedSection(accepted, offer);

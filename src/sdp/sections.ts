@@ -111,6 +111,11 @@ export function sectionBody(
   return { port: address?.port ?? DISCARD_PORT, connections: [connection], attributes };
 }
 
+/** RFC 9429 §5.2.2, §5.3.2: a bundled section leaves its candidates to the one it is bundled into. */
+export function withoutCandidates<T extends LocalTransport>(params: T): T {
+  return { ...params, candidates: undefined, endOfCandidates: undefined };
+}
+
 /** RFC 8840 §4.1.1: the port of an `m=` line while no candidate is known. */
 const DISCARD_PORT = 9;
 
@@ -137,11 +142,9 @@ export function idleSection(
     ({ name, value }) =>
       name === 'rtcp-mux' || ((name === 'rtpmap' || name === 'fmtp') && value?.split(/[ \t]/, 1)[0] === format),
   );
-  // Candidates and the end of them are the data section's to tell; a browser finds them through the bundle.
-  const transport = { ...params, candidates: undefined, endOfCandidates: undefined };
   return {
     ...emptySection(media.media, media.proto, [format]),
-    ...sectionBody(transport, { mid: readMid(media), setup, iceOptions, own: [attribute('inactive'), ...kept] }),
+    ...sectionBody(params, { mid: readMid(media), setup, iceOptions, own: [attribute('inactive'), ...kept] }),
   };
 }
 

@@ -4,9 +4,11 @@ import {
   applyDescription,
   attributeValue,
   attributeValues,
+  candidateSection,
   createAnswer,
   createOffer,
   dataSectionOf,
+  hasAttribute,
   type JsepChange,
   type JsepSession,
   JsepStateError,
@@ -515,6 +517,32 @@ describe('candidates and changes to our own descriptions', () => {
       'a=end-of-candidates',
     ]);
     expect(model.media[0]?.attributes.some(({ name }) => name === 'candidate')).toBe(false);
+  });
+
+  it('candidates of a section that shares the transport of another stand there', () => {
+    const name = 'Chromium 156: offer with audio, video and a data channel under max-bundle';
+    const us = new Peer('u');
+    us.apply('remote', 'offer', parseSdp(vector(name)));
+    us.transport = { ...us.transport, candidates: [candidate] };
+    const { transport } = us;
+    const answer = createAnswer(us.session, { origin: us.origin, transport, bundlePolicy: 'max-bundle' });
+    const placed = (m: SessionDescription) => m.media.map((s) => attributeValues(s, 'candidate').length);
+    expect(placed(answer)).toEqual([1, 0, 0]);
+    expect(candidateSection(answer, 2)).toBe(0);
+    expect(placed(withCandidate(answer, 2, candidate.replace('5000', '5001')))).toEqual([2, 0, 0]);
+    expect(hasAttribute(withEndOfCandidates(answer, 2).media[0]!, 'end-of-candidates')).toBe(true);
+    expect(dataSectionOf(answer)).toMatchObject({ index: 2, transport: { candidates: [candidate] } });
+    us.apply('local', 'answer', answer);
+    expect(placed(us.offer())).toEqual([1, 0, 0]);
+    // Alone, or with a rejected section in front, it has its own.
+    expect(candidateSection(model, 0)).toBe(0);
+    const balanced = createAnswer(
+      { ...us.session, state: 'have-remote-offer', pendingRemote: us.session.currentRemote },
+      { origin: us.origin, transport },
+    );
+    expect(placed(balanced)).toEqual([0, 0, 1]);
+    expect(candidateSection(balanced, 2)).toBe(2);
+    expect(candidateSection(balanced, 9)).toBe(9);
   });
 
   it('what is no candidate or no section is refused', () => {
