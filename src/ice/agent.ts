@@ -217,7 +217,11 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     this.#refresh(now);
   }
 
-  /** A bound socket (RFC 8445 §5.1.1.1). One that makes no candidate (§5.1.1.1's address rules) is ignored. */
+  /**
+   * A bound socket (RFC 8445 §5.1.1.1), or with `tcpType` a place for TCP connections (RFC 6544 §5.1): the address that
+   * listens (`passive`, `so`), or for `active` the interface's address with port 9, the discard port that stands for "any".
+   * A datagram for a path with such a `local` is to be sent over a connection, opened when the first one comes; what the
+   * connection brings is handed in with that same path, each datagram framed as RFC 4571 says. One that makes no candidate (§5.1.1.1's address rules) is ignored. */
   addHostCandidate(base: TransportAddress, now: Instant, options: HostCandidateOptions = {}): void {
     this.#requireOpen();
     this.#gathering.addHost(base, options);
@@ -250,6 +254,15 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   removeLocalBase(base: TransportAddress, now: Instant): void {
     this.#gathering.removeBase(base);
     for (const session of this.#sessions) session.removeBase(base);
+    this.#refresh(now);
+  }
+
+  /**
+   * A path is dead for certain: its TCP connection was refused or closed (RFC 6544 §7). Its pair fails at once. Not for
+   * ICMP errors, which anybody can forge (RFC 8445 §7.2.5.2.2).
+   */
+  notePathClosed(path: FiveTuple, now: Instant): void {
+    for (const session of this.#sessions) session.pathClosed(formatFiveTuple(path));
     this.#refresh(now);
   }
 

@@ -67,7 +67,9 @@ export class CandidateBook {
     if (known !== undefined) return known;
     const foundation = `~${this.remotes.length}`;
     const { ip, port } = address;
-    return this.addRemote({ foundation, component: 1, protocol, priority, address: ip, port, type: 'prflx' });
+    // RFC 6544 §7.2: who connects to a passive candidate is active.
+    const tcpType = protocol === 'tcp' ? 'active' : undefined;
+    return this.addRemote({ foundation, component: 1, protocol, priority, address: ip, port, type: 'prflx', tcpType });
   }
 
   /**

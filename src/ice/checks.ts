@@ -2,7 +2,7 @@ import type { DropReason, Env, FiveTuple, Instant } from '../core/index.ts';
 import { IntegrityKey, shortTermKey } from '../stun/index.ts';
 import { encodeCheck } from './binding.ts';
 import type { Checklist } from './checklist.ts';
-import { MAX_CHECK_TRANSACTIONS, MIN_RTO_MS } from './limits.ts';
+import { CHECK_TIMEOUT_MS, FINAL_WAIT_FACTOR, MAX_CHECK_TRANSACTIONS, MIN_RTO_MS } from './limits.ts';
 import type { CandidatePair } from './pair.ts';
 import { type RequestSchedule, RequestTable } from './requests.ts';
 import type { IceParameters, IceRole } from './types.ts';
@@ -28,6 +28,9 @@ export interface CheckContext {
   /** Its PRIORITY attribute: the priority of a peer-reflexive candidate that it discovers. */
   readonly priority: number;
 }
+
+/** RFC 8489 §6.2.2: over a reliable transport a request is sent once, and waited for as long as all of them. */
+const ONCE_OVER_TCP: RequestSchedule = { rtoMs: CHECK_TIMEOUT_MS / FINAL_WAIT_FACTOR, maxSends: 1 };
 
 /** Sends connectivity and consent checks and keeps their transactions: credentials, pacing, RTO. */
 export class CheckSender {
@@ -78,7 +81,8 @@ export class CheckSender {
     // RFC 8445 §14.3 lets the RTO grow with the number of checks, so that each first transmission leaves before any
     // retransmission. Linear in the checks under way: the product of the formula would wait minutes with 100 pairs.
     const rtoMs = Math.max(MIN_RTO_MS, this.#taMs * this.#checklist.load);
-    if (!this.#send(pair, 'check', nominating, { rtoMs }, now)) return false;
+    const schedule = pair.local.protocol === 'udp' ? { rtoMs } : ONCE_OVER_TCP;
+    if (!this.#send(pair, 'check', nominating, schedule, now)) return false;
     pair.requestsSent++;
     return true;
   }

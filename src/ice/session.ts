@@ -132,21 +132,23 @@ export class IceSession {
     this.book.removeBase(base);
   }
 
+  /** The path can carry nothing any more: its connection was refused or closed, or the system said so. */
+  pathClosed(key: string): void {
+    const pair = this.checklist.get(key);
+    if (pair !== undefined && !this.failed) this.#fail(pair);
+  }
+
   #ofGeneration(candidate: IceCandidate): boolean {
     const ufrag = candidate.usernameFragment;
     return this.remote === undefined || ufrag === undefined || ufrag === this.remote.ufrag;
   }
 
   #formPair(local: LocalCandidate, remote: RemoteCandidate): void {
+    const { type, tcpType } = local.candidate;
     // A reflexive candidate's pairs equal those of its base, which are of higher priority: pruned (RFC 8445 §6.1.2.4).
-    const { type } = local.candidate;
-    if (
-      (this.#host.lite && this.remote?.lite !== true) ||
-      type === 'srflx' ||
-      type === 'prflx' ||
-      !canPair(local, remote)
-    )
-      return;
+    // A passive candidate opens no connection: its pairs come with the peer's checks (RFC 6544 §6.2).
+    if (type === 'srflx' || type === 'prflx' || tcpType === 'passive' || !canPair(local, remote)) return;
+    if (this.#host.lite && this.remote?.lite !== true) return;
     const pair = new CandidatePair(this.#host.nextId(), local, remote, this.#host.role);
     if (this.checklist.get(pair.key) === undefined && !this.checklist.add(pair)) this.#host.drop('limit', 'pairs');
   }

@@ -18,7 +18,7 @@ export const SURROUNDINGS: Readonly<Record<string, Surroundings>> = {
   'UDP blocked': 'blocked',
 };
 
-const STUN_SERVER = address('198.51.100.1', 3478);
+export const STUN_SERVER: TransportAddress = address('198.51.100.1', 3478);
 /** One way, between any two points of the internet. */
 const LATENCY_MS = 25;
 
