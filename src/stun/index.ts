@@ -12,6 +12,7 @@ export * from './message.ts';
 export * from './message-type.ts';
 export * from './nonce.ts';
 export * from './opaque-string.ts';
+export * from './rto.ts';
 export * from './schedule.ts';
 export * from './server.ts';
 export * from './third-party-client.ts';

@@ -159,7 +159,7 @@ export class TurnControl {
       this.#onDrop('bad-integrity', String(message));
       return;
     }
-    this.#requests.finish(request, now);
+    this.#requests.answered(request, now);
     try {
       if (message.unknownRequired().length > 0) throw new DecodeError('unsupported', 'attribute', 0);
       if (message.messageClass === 'success') this.#handleSuccess(request.purpose, message, now);

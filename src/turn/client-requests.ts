@@ -3,6 +3,7 @@ import {
   DATAGRAM_SCHEDULE,
   newTransactionId,
   RetransmissionSchedule,
+  RtoEstimator,
   type ScheduleOptions,
   STREAM_SCHEDULE,
   StunWriter,
@@ -24,6 +25,7 @@ export interface TurnRequest<T> {
   /** Whether it carried credentials. */
   readonly signed: boolean;
   readonly schedule: RetransmissionSchedule;
+  readonly startedAt: Instant;
   /** Challenges that this purpose has met so far. */
   readonly challenges: number;
   sendPending: boolean;
@@ -45,14 +47,15 @@ export interface RequestPlan<T> {
  */
 export class RequestTable<T> {
   readonly #env: Env;
-  readonly #scheduleOptions: ScheduleOptions;
+  readonly #reliable: boolean;
+  readonly #rto: RtoEstimator = new RtoEstimator();
   readonly #outstanding = new Map<string, TurnRequest<T>>();
   readonly #waiting = new Ring<RequestPlan<T>>();
   readonly #scratch: Uint8Array = new Uint8Array(MAX_REQUEST_BYTES);
 
   constructor(env: Env, reliable: boolean) {
     this.#env = env;
-    this.#scheduleOptions = reliable ? STREAM_SCHEDULE : DATAGRAM_SCHEDULE;
+    this.#reliable = reliable;
   }
 
   /** Sends now, or when fewer than ten are outstanding. */
@@ -65,7 +68,13 @@ export class RequestTable<T> {
     return this.#outstanding.get(transactionKey(transactionId));
   }
 
-  /** The request has its answer. Lets the next waiting one go. */
+  /** The request has its answer: a round trip is measured, unless it was sent twice (RFC 8489 §6.2.1). */
+  answered(request: TurnRequest<T>, now: Instant): void {
+    if (request.schedule.sends === 1) this.#rto.update(now - request.startedAt, now);
+    this.finish(request, now);
+  }
+
+  /** The request is done with. Lets the next waiting one go. */
   finish(request: TurnRequest<T>, now: Instant): void {
     this.#outstanding.delete(transactionKey(request.transactionId));
     while (this.#outstanding.size < MAX_OUTSTANDING_REQUESTS) {
@@ -108,6 +117,10 @@ export class RequestTable<T> {
     this.#waiting.clear();
   }
 
+  #schedule(now: Instant): ScheduleOptions {
+    return this.#reliable ? STREAM_SCHEDULE : { ...DATAGRAM_SCHEDULE, rtoMs: this.#rto.rtoMs(now) };
+  }
+
   #send(plan: RequestPlan<T>, now: Instant): void {
     const transactionId = newTransactionId(this.#env);
     const w = new StunWriter(new ByteWriter(this.#scratch), 'request', plan.method, transactionId);
@@ -119,7 +132,8 @@ export class RequestTable<T> {
       bytes: w.written().slice(),
       transactionId,
       signed,
-      schedule: new RetransmissionSchedule(now, this.#scheduleOptions),
+      schedule: new RetransmissionSchedule(now, this.#schedule(now)),
+      startedAt: now,
       challenges: plan.challenges,
       sendPending: true,
     });

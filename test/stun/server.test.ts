@@ -253,7 +253,7 @@ describe('StunClient', () => {
     ]);
   });
 
-  it.each(seeds(100))('seed %i: 30 %% loss, duplication and jitter end in one event', (seed) => {
+  it.each(seeds(100))('seed %i: a loss of 0.3, duplication and jitter end in one event', (seed) => {
     const events = meet(seed, { latencyMs: 40, jitterMs: 200, loss: 0.3, duplicate: 0.1 });
     expect(events).toHaveLength(1);
     if (events[0]?.type === 'mapped') expect(events[0].address).toEqual(CLIENT);

@@ -6,6 +6,7 @@ import {
   encodeStun,
   IntegrityKey,
   RetransmissionSchedule,
+  RtoEstimator,
   STREAM_SCHEDULE,
   type StunAttribute,
   type StunClass,
@@ -98,6 +99,34 @@ describe('RetransmissionSchedule', () => {
     expect(() => new RetransmissionSchedule(0, { rtoMs: 500, maxSends: 7, finalWaitFactor: 16, ...wrong })).toThrow(
       expect.objectContaining({ name: 'UsageError' }),
     );
+  });
+});
+
+describe('RtoEstimator (RFC 8489 §6.2.1, RFC 6298 §2)', () => {
+  it('begins at 500 ms and never goes below', () => {
+    const rto = new RtoEstimator();
+    expect(rto.rtoMs(0)).toBe(500);
+    rto.update(20, 0);
+    expect(rto.rtoMs(1)).toBe(500);
+  });
+
+  it('follows the round trips of a slow path, in fractions of a millisecond', () => {
+    const rto = new RtoEstimator();
+    rto.update(800, 0); // SRTT 800, RTTVAR 400
+    expect(rto.rtoMs(1)).toBe(2400);
+    rto.update(600, 10); // RTTVAR 0.75·400 + 0.25·200 = 350, SRTT 0.875·800 + 0.125·600 = 775
+    expect(rto.rtoMs(11)).toBe(2175);
+    for (let i = 0; i < 100; i++) rto.update(600.5, 20 + i);
+    expect(rto.rtoMs(200)).toBeCloseTo(600.5, 1);
+  });
+
+  it('is forgotten after ten minutes', () => {
+    const rto = new RtoEstimator();
+    rto.update(800, 0);
+    expect(rto.rtoMs(600_000)).toBe(2400);
+    expect(rto.rtoMs(600_001)).toBe(500);
+    rto.update(1000, 700_000);
+    expect(rto.rtoMs(700_001)).toBe(3000);
   });
 });
 

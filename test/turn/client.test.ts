@@ -639,7 +639,7 @@ describe('anything the network may bring', () => {
   });
 
   it.each(seeds(100))(
-    'seed %i: 30 %% loss, duplication and reordering: allocation, channel, data, renewals, close',
+    'seed %i: a loss of 0.3, duplication and reordering: allocation, channel, data, renewals, close',
     (seed) => {
       const link = { latencyMs: 40, jitterMs: 120, loss: 0.3, duplicate: 0.1, reorder: 0.1 };
       const { client, run, server, events, world } = setUp({}, { nonceLifetimeMs: 300_000 }, link, seed);
