@@ -1,6 +1,6 @@
 import { type Instant, NEVER, type Ring } from '../core/index.ts';
 import { InboundStreams } from './inbound-streams.ts';
-import { RECEIVE_OVERCOMMIT, SACK_DELAY_MS, SACK_EVERY_PACKETS } from './limits.ts';
+import { RECEIVE_OVERCOMMIT, SACK_BATCH_PACKETS, SACK_DELAY_MS, SACK_EVERY_PACKETS } from './limits.ts';
 import { DataReassembly, type Reassembly, type ReassemblyResult } from './reassembly.ts';
 import { IDataReassembly } from './reassembly-idata.ts';
 import { ReceivedTsns, type TsnVerdict } from './received-tsns.ts';
@@ -75,7 +75,7 @@ export class DataReceiver {
 
   /** When the delayed acknowledgement is due. */
   get sackAt(): Instant {
-    return this.#sackNow ? 0 : this.#sackAt;
+    return this.#sackAt;
   }
 
   /** A SACK must go out now, even alone. */
@@ -95,8 +95,7 @@ export class DataReceiver {
     const tsn = this.tsns.unwrap(chunk.tsn);
     const verdict = this.tsns.check(tsn);
     if (verdict === 'duplicate') {
-      this.tsns.noteDuplicate(chunk.tsn);
-      this.#sackNow = true; // RFC 9260 §6.2: our SACK was lost, or the peer is too eager; either way it should know
+      this.tsns.noteDuplicate(chunk.tsn); // RFC 9260 §6.2: our SACK was lost, or the peer is too eager: it should know
       return verdict;
     }
     if (verdict !== 'new') return verdict;
@@ -118,13 +117,19 @@ export class DataReceiver {
     return closesGap && held <= this.#windowBytes * RECEIVE_OVERCOMMIT;
   }
 
-  /** The last chunk of a packet was handled: decides about the acknowledgement (RFC 9260 §6.2). */
+  /**
+   * The last chunk of a packet was handled: decides about the acknowledgement (RFC 9260 §6.2). What is due "now" is a timer
+   * that has expired, not a packet that must go: a driver fires it when it has handed over all datagrams that were there,
+   * so that a batch of them costs one SACK.
+   */
   endOfPacket(rttMs: number, now: Instant): void {
     if (!this.#dataInPacket) return;
     if (now - this.#measuredFrom >= rttMs) this.#growWindow(rttMs, now);
     this.#dataInPacket = false;
     this.#packetsSinceSack++;
-    if (this.#packetsSinceSack >= SACK_EVERY_PACKETS || this.tsns.hasGaps) this.#sackNow = true;
+    if (this.#packetsSinceSack >= SACK_BATCH_PACKETS) this.#sackNow = true;
+    else if (this.#packetsSinceSack >= SACK_EVERY_PACKETS || this.tsns.hasGaps || this.tsns.hasDuplicates)
+      this.#sackAt = now;
     else if (this.#sackAt === NEVER) this.#sackAt = now + SACK_DELAY_MS;
   }
 

@@ -86,3 +86,6 @@ export const SACK_DELAY_MS = 200;
 
 /** RFC 9260 §6.2: an acknowledgement for at least every second packet. */
 export const SACK_EVERY_PACKETS = 2;
+
+/** Packets that one acknowledgement may cover when they arrive in one batch. */
+export const SACK_BATCH_PACKETS = 16;

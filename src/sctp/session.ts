@@ -1,4 +1,4 @@
-import { type Env, type Instant, NEVER, type Ring } from '../core/index.ts';
+import type { Env, Instant, Ring } from '../core/index.ts';
 import type { ControlQueue, DropReporter } from './control-queue.ts';
 import { DataReceiver, type DataVerdict } from './data-receiver.ts';
 import { DataSender } from './data-sender.ts';
@@ -22,15 +22,19 @@ import { CAUSE, CHUNK } from './wire/registry.ts';
 import { createSackFields, readSack, type SackFields } from './wire/sack.ts';
 import { decodeHeartbeat, encodeHeartbeat, writePad } from './wire/simple.ts';
 
-/** What a session is made with. */
-export interface SessionParts {
-  readonly tcb: Tcb;
+/** What all sessions of one association share. */
+export interface SessionSettings {
   readonly options: SctpOptions;
   readonly mtuBytes: number;
   readonly maxMtuBytes: number;
   readonly windowBytes: number;
   readonly maxWindowBytes: number;
   readonly maxMessageSize: number;
+}
+
+/** What a session is made with. */
+export interface SessionParts extends SessionSettings {
+  readonly tcb: Tcb;
   readonly rtt: RttEstimator;
   readonly events: Ring<SctpEvent>;
   readonly control: ControlQueue;
@@ -154,13 +158,7 @@ export class Session {
   }
 
   nextTimeout(): Instant {
-    const sackAt = this.receiver.sackAt;
-    return Math.min(
-      this.sender.nextTimeout(),
-      sackAt === 0 ? NEVER : sackAt,
-      this.reset.timerAt,
-      this.#heartbeat.dueAt,
-    );
+    return Math.min(this.sender.nextTimeout(), this.receiver.sackAt, this.reset.timerAt, this.#heartbeat.dueAt);
   }
 
   /** @returns false when the peer does not answer any more (RFC 9260 §8.1). */
