@@ -26,6 +26,7 @@ import {
   MAX_ROLE_SWITCHES,
   MIN_TA_MS,
   PAC_TIMEOUT_MS,
+  RETIRE_MS,
   TA_MS,
 } from './limits.ts';
 import { LocalGathering } from './local-gathering.ts';
@@ -84,6 +85,10 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   #selected: CandidatePair | undefined;
   #selectedChanges = 0;
   #nextTimeout: Instant = NEVER;
+  /** When the generation before the last restart is over: it still accepts for a while what is under way. */
+  #retireAt: Instant = NEVER;
+  /** Something changed since datagrams were last asked for. */
+  #changed = true;
   #closed = false;
 
   /** @throws {UsageError} for credentials or a Ta outside their bounds. */
@@ -194,6 +199,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (role === this.#role) return;
     this.#role = role;
     this.#session.roleChanged();
+    this.#changed = true;
   }
 
   /**
@@ -319,6 +325,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     const older = this.#previous;
     // Two restarts in a row: the generation that carries the data is the one to keep.
     this.#previous = older !== undefined && old.selection.selected === undefined ? older : old;
+    this.#retireAt = NEVER;
     if (this.#previous !== old) old.stop();
     else older?.stop();
     this.#begin(makeLocalParameters(this.#env, parameters), now);
@@ -334,6 +341,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     this.#session.stop();
     this.#session = previous;
     this.#previous = undefined;
+    this.#retireAt = NEVER;
     this.#gathering.end();
     this.#refresh(now);
   }
@@ -370,6 +378,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (now === undefined) return;
     pair.lastPacketReceivedAt = now;
     pair.heardAt = now;
+    if (this.#connectionState === 'disconnected') this.#changed = true;
   }
 
   // ---------------------------------------------------------------- SansIo
@@ -388,7 +397,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   }
 
   handleTimeout(now: Instant): void {
-    if (this.#closed) return;
+    if (this.#closed || now < this.#nextTimeout) return;
     for (const session of this.#sessions) session.handleTimeout(now);
     this.#gathering.handleTimeout(now);
     this.#refresh(now);
@@ -396,10 +405,12 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   pollTransmit(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
     if (this.#closed) return false;
-    if (this.#out.length === 0) {
+    // The quick way out: this runs after every datagram of the layers above.
+    if (this.#out.length === 0 && (this.#changed || now >= this.#nextTimeout)) {
       for (const session of this.#sessions) session.pump(now);
       this.#gathering.pump(now);
       this.#refresh(now);
+      this.#changed = false;
     }
     const datagram = this.#out.shift();
     if (datagram === undefined) return false;
@@ -436,8 +447,8 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (this.#closed) return;
     for (const session of this.#sessions) session.selection.select(now);
     if (this.#session.selection.selected !== undefined && this.#previous !== undefined) {
-      this.#previous.stop();
-      this.#previous = undefined;
+      this.#retireAt = Math.min(this.#retireAt, now + RETIRE_MS);
+      if (now >= this.#retireAt) this.#retirePrevious();
     }
     this.#setSelected(this.#session.selection.selected ?? this.#previous?.selection.selected);
     this.#gathering.refresh();
@@ -446,6 +457,8 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (this.#connectionState === 'completed') this.#gathering.gatherer.stopKeepalives();
     this.#nextTimeout = this.#gathering.gatherer.nextTimeout();
     for (const session of this.#sessions) this.#nextTimeout = Math.min(this.#nextTimeout, session.nextTimeout());
+    this.#nextTimeout = Math.min(this.#nextTimeout, this.#retireAt);
+    this.#changed = true;
     if (!this.#session.failed && this.#session.pacDeadline > now) {
       this.#nextTimeout = Math.min(this.#nextTimeout, this.#session.pacDeadline);
     }
@@ -468,8 +481,13 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     // The PAC timer also stands in for an end-of-candidates that never comes (RFC 8863 §5).
     if (session.pending || !this.#gathering.gatherer.idle) return;
     session.stop();
+    this.#retirePrevious();
+  }
+
+  #retirePrevious(): void {
     this.#previous?.stop();
     this.#previous = undefined;
+    this.#retireAt = NEVER;
   }
 
   #deriveState(now: Instant): IceConnectionState {

@@ -50,6 +50,12 @@ export const AGGRESSIVE_NOMINATION_WINDOW_MS = 3000;
 /** RFC 8445 §11 Tr: keepalive of a server-reflexive binding while checks go on. */
 export const KEEPALIVE_MS = 15_000;
 
+/**
+ * How long the generation before a restart lives on when the new one has its pair: what is under way over the old pair is
+ * still accepted (RFC 8445 §8.3.1 has the same three seconds for candidates).
+ */
+export const RETIRE_MS = 3000;
+
 /** Candidates of one side in one generation, peer-reflexive ones among them. */
 export const MAX_LOCAL_CANDIDATES = 64;
 export const MAX_REMOTE_CANDIDATES = 64;

@@ -472,7 +472,10 @@ export class IceSession {
   stop(): void {
     this.failed = true;
     this.checks.requests.deleteIf(() => true);
-    for (const pair of this.checklist.pairs) if (pair.pending) this.#fail(pair);
+    for (const pair of this.checklist.pairs) {
+      if (pair.pending) this.#fail(pair);
+      pair.removed = true; // whoever holds it looks it up again
+    }
   }
 
   nextTimeout(): Instant {
