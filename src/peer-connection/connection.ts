@@ -169,7 +169,8 @@ export class Connection {
     const credentials = restart ? randomIceCredentials(this.platform.env) : session.transport.ice.localParameters;
     const local = this.#localTransport(session, credentials);
     try {
-      return { type: 'answer', sdp: this.negotiation.createAnswer(local, this.#options.answerSetup) };
+      const wishes = { setup: this.#options.answerSetup, bundlePolicy: this.configuration.bundlePolicy };
+      return { type: 'answer', sdp: this.negotiation.createAnswer(local, wishes) };
     } catch (error) {
       throw toSdpException(error);
     }

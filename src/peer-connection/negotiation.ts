@@ -4,6 +4,7 @@ import {
   createAnswer,
   createOffer,
   dataSectionOf,
+  type JsepAnswerParams,
   type JsepChange,
   type JsepDescription,
   type JsepSession,
@@ -110,8 +111,8 @@ export class Negotiation {
   }
 
   /** @throws {SdpError} when the offer leaves no answer. */
-  createAnswer(transport: LocalTransport, setup: 'active' | 'passive' | undefined): string {
-    const sdp = writeSdp(createAnswer(this.#session, { origin: this.#origin(), transport, setup }));
+  createAnswer(transport: LocalTransport, wishes: Pick<JsepAnswerParams, 'setup' | 'bundlePolicy'>): string {
+    const sdp = writeSdp(createAnswer(this.#session, { origin: this.#origin(), transport, ...wishes }));
     this.lastCreatedAnswer = sdp;
     return sdp;
   }

@@ -108,7 +108,7 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
     options?: RTCOfferOptions,
   ): Promise<void>;
   createOffer(
-    first?: RTCOfferOptions | RTCSessionDescriptionCallback,
+    first: RTCOfferOptions | RTCSessionDescriptionCallback | undefined = undefined,
     failure?: RTCPeerConnectionErrorCallback,
     options?: RTCOfferOptions,
   ): Promise<unknown> {
@@ -125,7 +125,7 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
     failureCallback: RTCPeerConnectionErrorCallback,
   ): Promise<void>;
   createAnswer(
-    first?: RTCAnswerOptions | RTCSessionDescriptionCallback,
+    first: RTCAnswerOptions | RTCSessionDescriptionCallback | undefined = undefined,
     failure?: RTCPeerConnectionErrorCallback,
   ): Promise<unknown> {
     if (isCallback(first)) return legacy(this.createAnswer(), first, failure);
@@ -158,7 +158,7 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
   ): Promise<void>;
   setRemoteDescription(
     description: RTCSessionDescriptionInit,
-    success?: () => void,
+    success: (() => void) | undefined = undefined,
     failure?: RTCPeerConnectionErrorCallback,
   ): Promise<void> {
     if (success !== undefined) return legacy(this.setRemoteDescription(description), success, failure);
@@ -273,7 +273,7 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
   }
 
   /** W3C webrtc-stats dictionaries, and `sctp-transport`. There are no tracks to select. */
-  getStats(_selector?: Media): Promise<RTCStatsReport> {
+  getStats(_selector: Media = undefined): Promise<RTCStatsReport> {
     const { session, platform } = this.#connection;
     return promised(async () => collectStats(session, platform.env.wallClockMs()));
   }
@@ -303,7 +303,7 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
   }
 
   /** @throws {DOMException} `NotSupportedError`, always. */
-  addTransceiver(_trackOrKind: Media, _init?: Media): Media {
+  addTransceiver(_trackOrKind: Media, _init: Media = undefined): Media {
     throw domError('NotSupportedError', 'purertc has data channels and no media');
   }
 

@@ -65,6 +65,23 @@ describe.each(INTERFACES)('%s', (name, parent, members) => {
   });
 });
 
+describe('the length of operations', () => {
+  // Web IDL: the number of arguments that must be given. Libraries look at it: simple-peer tells getStats' forms apart so.
+  it.each([
+    ['RTCPeerConnection', { createOffer: 0, createAnswer: 0, setLocalDescription: 0, setRemoteDescription: 1 }],
+    ['RTCPeerConnection', { addIceCandidate: 0, createDataChannel: 1, getStats: 0, setConfiguration: 0 }],
+    ['RTCPeerConnection', { addTrack: 1, removeTrack: 1, addTransceiver: 1, close: 0 }],
+    ['RTCDataChannel', { send: 1, close: 0 }],
+  ] as const)('%s %o', (name, lengths) => {
+    const { prototype } = purertc[name];
+    for (const [operation, length] of Object.entries(lengths)) {
+      expect([operation, Reflect.get(prototype, operation).length]).toEqual([operation, length]);
+    }
+    expect(RTCPeerConnection.length).toBe(0);
+    expect(RTCPeerConnection.generateCertificate.length).toBe(1);
+  });
+});
+
 describe('interfaces without a constructor', () => {
   it.each(['RTCDataChannel', 'RTCCertificate', 'RTCDtlsTransport', 'RTCIceTransport', 'RTCSctpTransport'] as const)(
     'new %s() throws TypeError',
