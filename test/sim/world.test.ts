@@ -14,7 +14,7 @@ class Ticker implements SansIo<{ readonly at: Instant; readonly number: number }
     this.#due = count > 0 ? 0 : NEVER;
   }
 
-  handleInput(bytes: Uint8Array, _path: void, now: Instant): void {
+  handleInput(bytes: Uint8Array, _path: undefined, now: Instant): void {
     this.#events.push({ at: now, number: bytes[0]! });
   }
 
