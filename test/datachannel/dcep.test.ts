@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bytesToHex, DecodeError, hexToBytes } from '../../src/core/index.ts';
-import { type DcepMessage, decodeDcep, encodeDcep } from '../../src/datachannel/index.ts';
+import { type DcepMessage, decodeDcep, encodeDcep, PRIORITY } from '../../src/datachannel/index.ts';
+import chromium from '../vectors/rfc8832/chromium.json' with { type: 'json' };
 import vectors from '../vectors/rfc8832/dcep.json' with { type: 'json' };
 
 /** JSON has no undefined: null in the vectors stands for it. */
@@ -10,11 +11,25 @@ function messageOf(json: object): unknown {
 }
 
 describe('DCEP messages (RFC 8832 §5)', () => {
-  it.each(vectors.cases)('$name decodes and re-encodes to the same bytes', ({ bytes, message }) => {
-    const decoded = decodeDcep(hexToBytes(bytes));
-    expect(decoded).toEqual(messageOf(message));
-    expect(bytesToHex(encodeDcep(decoded))).toBe(bytes);
-  });
+  it.each([...vectors.cases, ...chromium.cases])(
+    '$name decodes and re-encodes to the same bytes',
+    ({ bytes, message }) => {
+      const decoded = decodeDcep(hexToBytes(bytes));
+      expect(decoded).toEqual(messageOf(message));
+      expect(bytesToHex(encodeDcep(decoded))).toBe(bytes);
+    },
+  );
+
+  it.each(chromium.cases.filter((c) => /{.+}/.test(c.name)))(
+    '$name says what the channel was made with',
+    ({ bytes }) => {
+      const message = decodeDcep(hexToBytes(bytes));
+      if (message.type !== 'open') throw new Error('not an OPEN');
+      const { priority, ...options } = JSON.parse(message.label.slice(3));
+      expect(message).toMatchObject(options);
+      expect(message.priority).toBe(priority === 'high' ? PRIORITY.extraHigh : priority === 'very-low' ? 128 : 256);
+    },
+  );
 
   it.each([
     ['', 'too-short', 'nothing'],
