@@ -66,7 +66,7 @@ export class Printer {
     }
     if (this.#bars === undefined) {
       const format = '           {file} [{bar}] {percentage} % of {size}, {rate}/s';
-      this.#bars = new MultiBar({ format, hideCursor: true, stream: process.stdout }, Presets.rect);
+      this.#bars = new MultiBar({ format, hideCursor: true, barsize: 24, stream: process.stdout }, Presets.rect);
       this.#bar = this.#bars.create(total, 0, { file, size: formatBytes(total), rate: '' });
       this.#progressFrom = performance.now();
     }

@@ -45,9 +45,10 @@ class Demo {
   readonly #printer = new Printer(processTerminal(), Date.now());
   readonly #stun = new StunServer();
   readonly #processes: PeerProcess[] = [];
-  /** What ends the run before its time: a peer that fails, or the watchdog. */
-  readonly #failure: Promise<never>;
-  #fail: (reason: string) => void = () => undefined;
+  /** What ends the run before its time: a peer that fails, the watchdog, or close(). */
+  readonly #abort = new AbortController();
+  /** The run, which close() waits for: it must not start anything behind its back. */
+  #work: Promise<void> = Promise.resolve();
   #signaling: SignalingServer | undefined;
   #page: PageServer | undefined;
   #folder: string | undefined;
@@ -59,24 +60,40 @@ class Demo {
 
   constructor(options: DemoOptions) {
     this.#options = options;
-    this.#failure = new Promise((_resolve, reject) => {
-      this.#fail = (reason) => reject(new CliError(reason));
-    });
-    this.#failure.catch(() => undefined); // run() races against it; before that nobody listens
   }
 
-  async run(): Promise<void> {
+  run(): Promise<void> {
+    this.#work = this.#run();
+    return this.#work;
+  }
+
+  async #run(): Promise<void> {
     const { timeoutS } = this.#options;
     const watchdog = setTimeout(() => {
       const next = STEPS.find((step) => !this.#printer.done.has(step)) ?? 'the end';
       this.#fail(`not done within ${timeoutS} s; still waiting for: ${next}`);
     }, timeoutS * 1000);
     try {
-      await Promise.race([this.#converse(), this.#failure]);
+      await this.#converse();
     } finally {
       clearTimeout(watchdog);
     }
-    if (this.#options.serve && !this.#closed) await Promise.race([this.#serve(), this.#failure]);
+    if (this.#options.serve) await this.#serve();
+  }
+
+  #fail(reason: string): void {
+    this.#abort.abort(new CliError(reason));
+  }
+
+  /** Waits for `promise`, or throws the reason why the run ends before. */
+  #unlessAborted<T>(promise: Promise<T>): Promise<T> {
+    const { signal } = this.#abort;
+    return new Promise((resolve, reject) => {
+      const abort = () => reject(signal.reason);
+      if (signal.aborted) abort();
+      signal.addEventListener('abort', abort, { once: true });
+      promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
   }
 
   /** The run is over, and it stays up for browsers. */
@@ -88,6 +105,8 @@ class Demo {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#fail('closed');
+    await this.#work.catch(() => undefined); // whoever called run() has its reason
     this.#printer.endProgress();
     if (this.#lines !== undefined) {
       this.#lines.close();
@@ -125,9 +144,9 @@ class Demo {
     const ada = this.#startPeer('Ada');
     const bob = this.#startPeer('Bob');
     ada.process.start({ ...common, name: 'Ada', sendFile: undefined, greet: serve });
-    await ada.ready;
+    await this.#unlessAborted(ada.ready);
     bob.process.start({ ...common, name: 'Bob', sendFile: file, greet: false });
-    await bob.finished;
+    await this.#unlessAborted(bob.finished);
     await bob.process.stop();
     this.#ada = ada.process;
     printer.summary();
@@ -148,7 +167,7 @@ class Demo {
         : `Files from browsers are kept in ${saveTo}.`,
     );
     this.#readTerminal();
-    await new Promise(() => undefined);
+    await this.#unlessAborted(new Promise(() => undefined));
   }
 
   async #startServers(): Promise<{ signalingUrl: string; stunUrl: string; pageUrl: string }> {
@@ -175,7 +194,10 @@ class Demo {
     const path = join(folder, `${fileMiB}-MiB.bin`);
     const file = await open(path, 'w');
     try {
-      for (let i = 0; i < fileMiB; i++) await file.write(randomBytes(MIB));
+      for (let i = 0; i < fileMiB; i++) {
+        this.#abort.signal.throwIfAborted();
+        await file.write(randomBytes(MIB));
+      }
     } finally {
       await file.close();
     }
