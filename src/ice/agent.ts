@@ -1,12 +1,10 @@
 import {
-  canonicalIp,
   DropCounters,
   type DropReason,
   type Env,
   type FiveTuple,
   formatFiveTuple,
   type Instant,
-  ipFamily,
   NEVER,
   Ring,
   type SansIo,
@@ -15,25 +13,25 @@ import {
   UsageError,
 } from '../core/index.ts';
 import { isStun } from '../stun/index.ts';
-import { type IceCandidate, isMdnsName } from './candidate.ts';
+import type { IceCandidate } from './candidate.ts';
 import { deriveConnectionState } from './connection-state.ts';
-import { checkParameters, makeLocalParameters, randomTieBreaker } from './credentials.ts';
+import { checkParameters, makeLocalParameters } from './credentials.ts';
+import { Generations } from './generations.ts';
 import {
   DISCONNECTED_MS,
   MAX_PAIRS,
   MAX_PENDING_NAMES,
   MAX_QUEUED_DATAGRAMS,
-  MAX_ROLE_SWITCHES,
   MIN_TA_MS,
   PAC_TIMEOUT_MS,
-  RETIRE_MS,
   TA_MS,
 } from './limits.ts';
 import { LocalGathering } from './local-gathering.ts';
 import { isAlive } from './nomination.ts';
 import type { CandidatePair } from './pair.ts';
-import { RemoteNames } from './remote-names.ts';
-import { IceSession, type SessionHost } from './session.ts';
+import { classifyRemote, RemoteNames } from './remote-names.ts';
+import { RoleKeeper } from './role.ts';
+import type { IceSession, SessionHost } from './session.ts';
 import { collectStats } from './stats.ts';
 import { handleStun, type StunInputHost } from './stun-input.ts';
 import type {
@@ -72,21 +70,13 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   readonly #names: RemoteNames = new RemoteNames(MAX_PENDING_NAMES);
   readonly #events: Ring<IceEvent> = new Ring();
   readonly #out: Ring<{ readonly bytes: Uint8Array; readonly path: FiveTuple }> = new Ring(MAX_QUEUED_DATAGRAMS);
-  /** Paths as the shell hands them in, and as pairs hold them: both by identity, for the data path. */
-  readonly #pairOfPath = new WeakMap<FiveTuple, CandidatePair>();
-  #session: IceSession;
-  /** The generation before a restart, while its pair still carries the data (RFC 8445 §9). */
-  #previous: IceSession | undefined;
-  #role: IceRole;
-  #tieBreaker: bigint;
-  #roleSwitches = 0;
+  readonly #role: RoleKeeper;
+  readonly #generations: Generations;
   #nextId = 1;
   #connectionState: IceConnectionState = 'new';
   #selected: CandidatePair | undefined;
   #selectedChanges = 0;
   #nextTimeout: Instant = NEVER;
-  /** When the generation before the last restart is over: it still accepts for a while what is under way. */
-  #retireAt: Instant = NEVER;
   /** Something changed since datagrams were last asked for. */
   #changed = true;
   #closed = false;
@@ -97,8 +87,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (!(taMs >= MIN_TA_MS)) throw new UsageError(`Ta is at least ${MIN_TA_MS} ms (RFC 8445 §14.2)`);
     const env = options.env;
     this.#env = env;
-    this.#role = options.role;
-    this.#tieBreaker = randomTieBreaker(env);
+    this.#role = new RoleKeeper(env, options.role);
     const agent = this;
     this.#host = {
       env,
@@ -109,10 +98,10 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       disconnectedMs: options.disconnectedMs ?? DISCONNECTED_MS,
       useValidPairs: options.useValidPairs ?? true,
       get role() {
-        return agent.#role;
+        return agent.#role.role;
       },
       get tieBreaker() {
-        return agent.#tieBreaker;
+        return agent.#role.tieBreaker;
       },
       get gathering() {
         return agent.#gathering.state !== 'complete';
@@ -122,7 +111,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       drop: (reason, detail) => this.#drop(reason, detail),
       switchRole: (role, newTieBreaker) => this.#switchRole(role, newTieBreaker),
     };
-    this.#session = new IceSession(this.#host, makeLocalParameters(env, options));
+    this.#generations = new Generations(this.#host, makeLocalParameters(env, options));
     this.#gathering = new LocalGathering({
       env,
       taMs,
@@ -138,7 +127,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     this.#input = {
       gatherer: this.#gathering.gatherer,
       get sessions() {
-        return agent.#sessions;
+        return agent.#generations.all;
       },
       send: (bytes, path) => this.#send(bytes, path),
       drop: (reason, detail) => this.#drop(reason, detail),
@@ -158,7 +147,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   }
 
   get role(): IceRole {
-    return this.#role;
+    return this.#role.role;
   }
 
   get gatheringState(): IceGatheringState {
@@ -176,16 +165,12 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   /** True for a path over which the peer has proved itself: data from elsewhere is to be dropped (RFC 8445 §12.2). */
   acceptsData(path: FiveTuple): boolean {
-    if (this.#closed) return false;
-    const pair = this.#pairOf(path);
-    if (pair !== undefined) return pair.authenticated;
-    // Before its credentials are known a peer may send already: it has our answer to its check.
-    return this.#session.knowsPath(formatFiveTuple(path));
+    return !this.#closed && this.#generations.acceptsData(path);
   }
 
   stats(): IceStats {
-    return collectStats(this.#sessions, {
-      role: this.#role,
+    return collectStats(this.#generations.all, {
+      role: this.role,
       state: this.#connectionState,
       selectedChanges: this.#selectedChanges,
       selectedPairId: this.#selected?.id,
@@ -196,8 +181,8 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   /** The role the descriptions give (RFC 8445 §6.1.1). A conflict repairs itself. */
   setRole(role: IceRole): void {
-    if (role === this.#role) return;
-    this.#role = role;
+    if (role === this.role) return;
+    this.#role.role = role;
     this.#session.roleChanged();
     this.#changed = true;
   }
@@ -215,7 +200,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     }
     this.#requireOpen();
     // RFC 8445 §6.1.1: a full agent takes the controlling role towards a lite one.
-    if (parameters.lite === true && !this.#host.lite && this.#role === 'controlled') {
+    if (parameters.lite === true && !this.#host.lite && this.role === 'controlled') {
       this.setRole('controlling');
       this.#events.push({ type: 'role', role: 'controlling' });
     }
@@ -259,7 +244,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
    */
   removeLocalBase(base: TransportAddress, now: Instant): void {
     this.#gathering.removeBase(base);
-    for (const session of this.#sessions) session.removeBase(base);
+    for (const session of this.#generations.all) session.removeBase(base);
     this.#refresh(now);
   }
 
@@ -268,7 +253,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
    * ICMP errors, which anybody can forge (RFC 8445 §7.2.5.2.2).
    */
   notePathClosed(path: FiveTuple, now: Instant): void {
-    for (const session of this.#sessions) session.pathClosed(formatFiveTuple(path));
+    for (const session of this.#generations.all) session.pathClosed(formatFiveTuple(path));
     this.#refresh(now);
   }
 
@@ -284,17 +269,10 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
    */
   addRemoteCandidate(candidate: IceCandidate, now: Instant): void {
     if (this.#closed) return;
-    if (candidate.component !== 1) {
-      this.#drop('unsupported', 'component');
-      return;
-    }
-    const address = canonicalIp(candidate.address);
-    if (address !== undefined) {
-      if (isUsableRemote(address, candidate.port)) this.#session.addRemote({ ...candidate, address });
-      else this.#drop('bad-value', 'remote address');
-    } else if (!isMdnsName(candidate.address)) {
-      this.#drop('unsupported', 'FQDN candidate'); // RFC 8839 §5.1: MUST be ignored
-    } else {
+    const remote = classifyRemote(candidate);
+    if (remote.kind === 'address') this.#session.addRemote(remote.candidate);
+    else if (remote.kind === 'refused') this.#drop(remote.reason, remote.detail);
+    else {
       const outcome = this.#names.add(candidate);
       if (outcome === 'ask') this.#events.push({ type: 'resolve', hostname: candidate.address });
       else if (outcome === 'full') this.#drop('limit', 'unresolved names');
@@ -321,14 +299,11 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
    */
   restart(now: Instant, parameters: { readonly ufrag?: string; readonly pwd?: string } = {}): void {
     this.#requireOpen();
-    const old = this.#session;
-    const older = this.#previous;
-    // Two restarts in a row: the generation that carries the data is the one to keep.
-    this.#previous = older !== undefined && old.selection.selected === undefined ? older : old;
-    this.#retireAt = NEVER;
-    if (this.#previous !== old) old.stop();
-    else older?.stop();
-    this.#begin(makeLocalParameters(this.#env, parameters), now);
+    this.#generations.restart(makeLocalParameters(this.#env, parameters));
+    this.#role.begin();
+    this.#names.clear();
+    this.#gathering.begin();
+    this.#refresh(now);
   }
 
   /**
@@ -336,12 +311,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
    * @throws {UsageError} when there is none, or the peer has answered already.
    */
   rollbackRestart(now: Instant): void {
-    const previous = this.#previous;
-    if (previous === undefined || this.#session.remote !== undefined) throw new UsageError('no restart to roll back');
-    this.#session.stop();
-    this.#session = previous;
-    this.#previous = undefined;
-    this.#retireAt = NEVER;
+    this.#generations.rollback();
     this.#gathering.end();
     this.#refresh(now);
   }
@@ -351,8 +321,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (this.#closed) return;
     this.#closed = true;
     this.#selected = undefined;
-    for (const session of this.#sessions) session.stop();
-    this.#previous = undefined;
+    this.#generations.stop();
     this.#gathering.gatherer.reset();
     this.#names.clear();
     this.#out.clear();
@@ -362,7 +331,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   /** For statistics: data of ours went over `path`. */
   noteDataSent(path: FiveTuple, bytes: number, now?: Instant): void {
-    const pair = this.#pairOf(path);
+    const pair = this.#generations.pairOf(path);
     if (pair === undefined) return;
     pair.packetsSent++;
     pair.bytesSent += bytes;
@@ -371,7 +340,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   /** For statistics, and a sign of life of the path when `now` is given. */
   noteDataReceived(path: FiveTuple, bytes: number, now?: Instant): void {
-    const pair = this.#pairOf(path);
+    const pair = this.#generations.pairOf(path);
     if (pair === undefined) return;
     pair.packetsReceived++;
     pair.bytesReceived += bytes;
@@ -398,7 +367,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   handleTimeout(now: Instant): void {
     if (this.#closed || now < this.#nextTimeout) return;
-    for (const session of this.#sessions) session.handleTimeout(now);
+    for (const session of this.#generations.all) session.handleTimeout(now);
     this.#gathering.handleTimeout(now);
     this.#refresh(now);
   }
@@ -407,7 +376,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (this.#closed) return false;
     // The quick way out: this runs after every datagram of the layers above.
     if (this.#out.length === 0 && (this.#changed || now >= this.#nextTimeout)) {
-      for (const session of this.#sessions) session.pump(now);
+      for (const session of this.#generations.all) session.pump(now);
       this.#gathering.pump(now);
       this.#refresh(now);
       this.#changed = false;
@@ -428,16 +397,8 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     return this.#nextTimeout;
   }
 
-  get #sessions(): readonly IceSession[] {
-    return this.#previous === undefined ? [this.#session] : [this.#session, this.#previous];
-  }
-
-  #begin(local: IceParameters, now: Instant): void {
-    this.#session = new IceSession(this.#host, local);
-    this.#roleSwitches = 0;
-    this.#names.clear();
-    this.#gathering.begin();
-    this.#refresh(now);
+  get #session(): IceSession {
+    return this.#generations.current;
   }
 
   // ---------------------------------------------------------------- what follows from a change
@@ -445,19 +406,14 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   /** After everything that may have changed something: selection, states, timer. */
   #refresh(now: Instant): void {
     if (this.#closed) return;
-    for (const session of this.#sessions) session.selection.select(now);
-    if (this.#session.selection.selected !== undefined && this.#previous !== undefined) {
-      this.#retireAt = Math.min(this.#retireAt, now + RETIRE_MS);
-      if (now >= this.#retireAt) this.#retirePrevious();
-    }
-    this.#setSelected(this.#session.selection.selected ?? this.#previous?.selection.selected);
+    this.#generations.select(now);
+    this.#setSelected(this.#generations.selected);
     this.#gathering.refresh();
     this.#judge(now);
     this.#setConnectionState(this.#deriveState(now), 'refresh');
     if (this.#connectionState === 'completed') this.#gathering.gatherer.stopKeepalives();
     this.#nextTimeout = this.#gathering.gatherer.nextTimeout();
-    for (const session of this.#sessions) this.#nextTimeout = Math.min(this.#nextTimeout, session.nextTimeout());
-    this.#nextTimeout = Math.min(this.#nextTimeout, this.#retireAt);
+    this.#nextTimeout = Math.min(this.#nextTimeout, this.#generations.nextTimeout());
     this.#changed = true;
     if (!this.#session.failed && this.#session.pacDeadline > now) {
       this.#nextTimeout = Math.min(this.#nextTimeout, this.#session.pacDeadline);
@@ -480,14 +436,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (session.failed || this.#selected !== undefined || now < session.pacDeadline) return;
     // The PAC timer also stands in for an end-of-candidates that never comes (RFC 8863 §5).
     if (session.pending || !this.#gathering.gatherer.idle) return;
-    session.stop();
-    this.#retirePrevious();
-  }
-
-  #retirePrevious(): void {
-    this.#previous?.stop();
-    this.#previous = undefined;
-    this.#retireAt = NEVER;
+    this.#generations.stop();
   }
 
   #deriveState(now: Instant): IceConnectionState {
@@ -515,28 +464,16 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   }
 
   #switchRole(role: IceRole, newTieBreaker: boolean): boolean {
-    if (this.#roleSwitches >= MAX_ROLE_SWITCHES) {
+    if (!this.#role.switch(role, newTieBreaker)) {
       this.#drop('limit', 'role switches');
       return false;
     }
-    this.#roleSwitches++;
-    this.#role = role;
-    if (newTieBreaker) this.#tieBreaker = randomTieBreaker(this.#env);
     this.#env.trace.note('ice', `role conflict: now ${role}`);
     this.#events.push({ type: 'role', role });
     return true;
   }
 
   // ---------------------------------------------------------------- small things
-
-  #pairOf(path: FiveTuple): CandidatePair | undefined {
-    const cached = this.#pairOfPath.get(path);
-    if (cached !== undefined && !cached.removed) return cached;
-    const key = formatFiveTuple(path);
-    const pair = this.#session.checklist.get(key) ?? this.#previous?.checklist.get(key);
-    if (pair !== undefined) this.#pairOfPath.set(path, pair);
-    return pair;
-  }
 
   #send(bytes: Uint8Array, path: FiveTuple): void {
     if (!this.#out.push({ bytes, path })) this.#drop('limit', 'datagrams nobody polled');
@@ -550,12 +487,4 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   #requireOpen(): void {
     if (this.#closed) throw new UsageError('the ICE agent is closed');
   }
-}
-
-/** Something a check can be sent to. Active TCP candidates have no port of their own (RFC 6544 §4.5: "9"). */
-function isUsableRemote(address: string, port: number): boolean {
-  if (port === 0) return false;
-  if (ipFamily(address) === 6) return address !== '::' && !/^ff/.test(address);
-  const first = Number(address.slice(0, address.indexOf('.')));
-  return first !== 0 && first < 224; // no "this network", multicast, reserved or broadcast
 }

@@ -1,5 +1,5 @@
-import { canonicalIp } from '../core/index.ts';
-import type { IceCandidate } from './candidate.ts';
+import { canonicalIp, ipFamily } from '../core/index.ts';
+import { type IceCandidate, isMdnsName } from './candidate.ts';
 
 /**
  * Remote candidates whose address is an mDNS name, while somebody resolves it (draft-ietf-mmusic-mdns-ice-candidates
@@ -50,4 +50,32 @@ export class RemoteNames {
     this.#waiting.clear();
     this.#count = 0;
   }
+}
+
+/** What a signalled candidate is good for. */
+export type RemoteKind =
+  /** Its address in canonical text can be checked. */
+  | { readonly kind: 'address'; readonly candidate: IceCandidate }
+  /** Its address is a name that somebody has to resolve. */
+  | { readonly kind: 'name' }
+  | { readonly kind: 'refused'; readonly reason: 'unsupported' | 'bad-value'; readonly detail: string };
+
+/** RFC 8839 §5.1: what cannot be used is ignored. */
+export function classifyRemote(candidate: IceCandidate): RemoteKind {
+  if (candidate.component !== 1) return { kind: 'refused', reason: 'unsupported', detail: 'component' };
+  const address = canonicalIp(candidate.address);
+  if (address !== undefined) {
+    if (isUsableTarget(address, candidate.port)) return { kind: 'address', candidate: { ...candidate, address } };
+    return { kind: 'refused', reason: 'bad-value', detail: 'remote address' };
+  }
+  if (isMdnsName(candidate.address)) return { kind: 'name' };
+  return { kind: 'refused', reason: 'unsupported', detail: 'FQDN candidate' };
+}
+
+/** Something a check may be sent to: no "this network", multicast, reserved or broadcast address. */
+function isUsableTarget(address: string, port: number): boolean {
+  if (port === 0) return false;
+  if (ipFamily(address) === 6) return address !== '::' && !address.startsWith('ff');
+  const first = Number(address.slice(0, address.indexOf('.')));
+  return first !== 0 && first < 224;
 }
