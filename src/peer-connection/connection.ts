@@ -4,6 +4,7 @@ import {
   type DataSection,
   dataSectionOf,
   implicitDescriptionType,
+  isRejected,
   type JsepAgreement,
   type JsepChange,
   type LocalTransport,
@@ -301,7 +302,8 @@ export class Connection {
     const index = negotiation.findRemoteSection(given.sdpMid, given.sdpMLineIndex);
     if (index === undefined)
       throw domError('OperationError', 'the candidate names no section of the remote description');
-    if (negotiation.remote.model.media[index]?.port === 0) return; // step 4.4: nobody listens there
+    const media = negotiation.remote.model.media[index];
+    if (media !== undefined && isRejected(media)) return; // step 4.4: nobody listens there
     const candidate = given.candidate === '' ? undefined : parseRemoteCandidate(given.candidate);
     if (candidate === undefined && given.candidate !== '')
       throw domError('OperationError', 'the candidate cannot be read');

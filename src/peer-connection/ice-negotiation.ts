@@ -1,6 +1,6 @@
 import { DecodeError } from '../core/index.ts';
 import { type IceCandidate, parseCandidate } from '../ice/index.ts';
-import { type DataSection, dataSectionOf } from '../sdp/index.ts';
+import { candidateSection, type DataSection, dataSectionOf, readMid } from '../sdp/index.ts';
 import type { ParsedConfiguration } from './configuration.ts';
 import { defaultAddress } from './descriptions.ts';
 import { RTCPeerConnectionIceEvent } from './events.ts';
@@ -40,7 +40,13 @@ export class IceNegotiation {
 
   /** Where the transport's section is, as candidates name it. */
   get section(): { readonly mid: string; readonly index: number } {
-    return dataSectionOf(this.#negotiation.local?.model) ?? { mid: '0', index: 0 };
+    const model = this.#negotiation.local?.model;
+    const data = dataSectionOf(model);
+    if (model === undefined || data === undefined) return { mid: '0', index: 0 };
+    // The BUNDLE-tagged section where the transport is shared: Chromium overlooks candidates of the others.
+    const index = candidateSection(model, data.index);
+    const media = model.media[index];
+    return { index, mid: (media && readMid(media)) ?? `${index}` };
   }
 
   /** The rules of RFC 8445 §6.1.1 as W3C step 4.5.10 lists them. */
@@ -126,8 +132,10 @@ export class IceNegotiation {
     index: number,
     mid: string | null,
   ): void {
-    const section = dataSectionOf(this.#negotiation.remote?.model);
-    if (session === undefined || section?.index !== index || this.#remoteIce === undefined) return;
+    const model = this.#negotiation.remote?.model;
+    const section = dataSectionOf(model);
+    if (session === undefined || model === undefined || section === undefined || this.#remoteIce === undefined) return;
+    if (index !== section.index && index !== candidateSection(model, section.index)) return;
     if ((ufrag ?? section.transport.ufrag) !== this.#remoteIce.ufrag) return;
     if (candidate !== undefined) this.#addToAgent(session, candidate, mid ?? section.mid, index);
     else session.host.driver.mutate((now) => session.transport.ice.endOfRemoteCandidates(now));

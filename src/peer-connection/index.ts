@@ -74,4 +74,5 @@ export {
 } from './rtc-session-description.ts';
 export { type RTCStats, RTCStatsReport, type RTCStatsType } from './stats.ts';
 export * from './transport-types.ts';
+export { MAX_MUX_CONNECTIONS, MAX_MUX_REMOTES, UdpMux } from './udp-mux.ts';
 export type { EventHandler } from './web-idl.ts';

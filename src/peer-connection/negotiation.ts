@@ -4,6 +4,7 @@ import {
   createAnswer,
   createOffer,
   dataSectionOf,
+  isRejected,
   type JsepAnswerParams,
   type JsepChange,
   type JsepDescription,
@@ -181,7 +182,7 @@ export class Negotiation {
     const fitting = SLOTS[side].filter((slot) => {
       const model = this.#session[slot]?.model;
       const media = model?.media[index];
-      if (model === undefined || media === undefined || media.port === 0) return false;
+      if (model === undefined || media === undefined || isRejected(media)) return false;
       return ufrag === null || readTransportDescription(media, model).ufrag === ufrag;
     });
     return ufrag === null ? fitting.slice(0, 1) : fitting;

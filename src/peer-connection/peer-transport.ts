@@ -10,27 +10,18 @@ import {
   UsageError,
 } from '../core/index.ts';
 import { DataChannels } from '../datachannel/index.ts';
-import {
-  ALERT_CODES,
-  type AlertDescription,
-  DtlsClient,
-  type DtlsEndpoint,
-  type DtlsEvent,
-  DtlsServer,
-} from '../dtls/index.ts';
+import { DtlsClient, type DtlsEndpoint, type DtlsEvent, DtlsServer } from '../dtls/index.ts';
 import { IceAgent, type IceEvent } from '../ice/index.ts';
 import { SctpAssociation, type SctpEvent } from '../sctp/index.ts';
 import { classifyPacket } from './demux.ts';
-import { type Fingerprint, matchFingerprint } from './fingerprints.ts';
+import { EarlyDatagrams } from './early-datagrams.ts';
+import { PeerIdentity } from './peer-identity.ts';
 import {
   DEFAULT_MAX_MESSAGE_SIZE,
   DEFAULT_SCTP_PORT,
   DTLS_MAX_RETRANSMISSIONS,
   DTLS_RTO_CEILING_MS,
-  type DtlsFailure,
   MAX_DTLS_RTO_MS,
-  MAX_EARLY_DATAGRAM_BYTES,
-  MAX_EARLY_DATAGRAMS,
   MIN_DTLS_RTO_MS,
   type PeerTransportEvent,
   type PeerTransportOptions,
@@ -71,23 +62,20 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   readonly drops: DropCounters = new DropCounters();
   readonly #options: PeerTransportOptions;
   readonly #events = new Ring<PeerTransportEvent>();
-  /** DTLS that came before `connect`: an answerer may be that fast. Bounded by `MAX_EARLY_DATAGRAMS`. */
-  #early: { readonly bytes: Uint8Array; readonly path: FiveTuple }[] = [];
+  readonly #early = new EarlyDatagrams();
   #remote: RemoteTransport | undefined;
   #dtls: DtlsEndpoint | undefined;
   #sctp: SctpAssociation | undefined;
   #channels: DataChannels | undefined;
   #phase: 'open' | 'closing-sctp' | 'closing-dtls' | 'closed' = 'open';
   #sctpEnded = false;
-  #remoteFingerprint: Fingerprint | undefined;
-  #fingerprintRefused = false;
-  #sentAlert: number | undefined;
-  #receivedAlert: number | undefined;
+  readonly #identity: PeerIdentity;
   /** The driver's slot as the layers below the path see it; one object for as long as the driver uses one buffer. */
   #inner: TransmitSlot<void> | undefined;
 
   constructor(options: PeerTransportOptions) {
     this.#options = options;
+    this.#identity = new PeerIdentity(options.env.crypto);
     this.ice = new IceAgent({ ...options.ice, env: options.env, role: options.iceRole });
   }
 
@@ -186,7 +174,8 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
 
   #handleDtls(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
     if (this.#dtls === undefined) {
-      this.#keepEarly(bytes, path);
+      const refused = this.#early.keep(bytes, path);
+      if (refused !== undefined) this.#drop(refused);
     } else if (this.ice.acceptsData(path)) {
       const droppedBefore = this.#dtls.drops.total;
       const { length } = bytes;
@@ -197,12 +186,6 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
       // Only a path whose other end has shown that it knows our password carries data.
       this.#drop('unknown-path');
     }
-  }
-
-  #keepEarly(bytes: Uint8Array, path: FiveTuple): void {
-    if (this.#early.length >= MAX_EARLY_DATAGRAMS) this.#drop('limit');
-    else if (bytes.length > MAX_EARLY_DATAGRAM_BYTES) this.#drop('bad-length');
-    else this.#early.push({ bytes: bytes.slice(), path });
   }
 
   handleTimeout(now: Instant): void {
@@ -319,7 +302,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
       ...this.#options.dtls,
       env: this.#options.env,
       certificate: this.#options.certificate,
-      verifyPeer: (chain: readonly Uint8Array[]) => this.#verifyPeer(chain),
+      verifyPeer: (chain: readonly Uint8Array[]) => this.#identity.verify(chain, this.#remote),
     };
     if (remote.dtlsRole === 'client') {
       const client = new DtlsClient(options);
@@ -330,9 +313,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
       this.#dtls = new DtlsServer({ ...options, requestClientCertificate: true, cookieExchange: false });
     }
     this.#events.push({ type: 'dtls-state', state: 'connecting' });
-    const early = this.#early;
-    this.#early = [];
-    for (const { bytes, path } of early) this.#handleDtls(bytes, path, now);
+    for (const { bytes, path } of this.#early.take()) this.#handleDtls(bytes, path, now);
   }
 
   /** Three of ICE's round trips: one for the flight and some for a peer that has signatures to make. */
@@ -341,17 +322,6 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     const pair = stats.candidatePairs.find((p) => p.id === stats.selectedCandidatePairId);
     const rttMs = (pair?.currentRoundTripTime ?? MAX_DTLS_RTO_MS / 1000) * 1000;
     return Math.min(MAX_DTLS_RTO_MS, Math.max(MIN_DTLS_RTO_MS, 3 * rttMs));
-  }
-
-  /** RFC 8827 §6.5, RFC 8122 §6.2: the certificate itself is the identity; no chain is built. */
-  #verifyPeer(chain: readonly Uint8Array[]): AlertDescription | undefined {
-    const certificate = chain[0];
-    const remote = this.#remote;
-    if (certificate === undefined || remote === undefined) return 'bad_certificate';
-    this.#remoteFingerprint = matchFingerprint(this.#options.env.crypto, certificate, remote.fingerprints);
-    if (this.#remoteFingerprint !== undefined || remote.acceptAnyCertificate) return undefined;
-    this.#fingerprintRefused = true;
-    return 'bad_certificate';
   }
 
   #onDtls(event: DtlsEvent, now: Instant): void {
@@ -364,36 +334,30 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
           type: 'dtls-state',
           state: 'connected',
           cipherSuite: event.cipherSuite,
-          remoteFingerprint: this.#remoteFingerprint,
+          remoteFingerprint: this.#identity.fingerprint,
         });
         // RFC 8841 §9.3: both sides initiate; RFC 9260 §5.2 makes one association of it.
         this.#sctp?.connect(now);
         break;
       case 'alert':
-        if (event.direction === 'sent') this.#sentAlert = alertCode(event.description);
-        else this.#receivedAlert = alertCode(event.description);
+        this.#identity.noteAlert(event.direction, event.description);
         break;
       case 'closed':
         this.#events.push({ type: 'dtls-state', state: 'closed' });
         this.#endSctp('the DTLS association was closed', now);
         break;
       case 'failed':
-        this.#events.push({ type: 'dtls-state', state: 'failed', failure: this.#failure(event.error.message) });
+        this.#events.push({
+          type: 'dtls-state',
+          state: 'failed',
+          failure: this.#identity.failure(event.error.message),
+        });
         this.#endSctp(`DTLS failed: ${event.error.message}`, now);
         break;
       case 'state': // the events above say the same with more detail
       case 'session': // peers of a WebRTC session do not resume one
         break;
     }
-  }
-
-  #failure(message: string): DtlsFailure {
-    return {
-      detail: this.#fingerprintRefused ? 'fingerprint-failure' : 'dtls-failure',
-      message,
-      sentAlert: this.#sentAlert,
-      receivedAlert: this.#receivedAlert,
-    };
   }
 
   #onSctp(event: SctpEvent, now: Instant): void {
@@ -443,7 +407,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
         this.ice.close(now);
         this.#pump(now);
         this.#phase = 'closed';
-        this.#early = [];
+        this.#early.take();
         this.#events.push({ type: 'transport-closed' });
         return false;
       default:
@@ -455,8 +419,4 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     this.drops.count(reason);
     this.#options.env.trace.drop('peer-transport', reason, '');
   }
-}
-
-function alertCode(description: AlertDescription | number): number {
-  return typeof description === 'number' ? description : ALERT_CODES[description];
 }
