@@ -4,6 +4,7 @@ export * from './noble.ts';
 export { importNobleKeyShare } from './noble-keys.ts';
 export * from './pem.ts';
 export * from './prf.ts';
+export { withRecordCipher } from './record-cipher.ts';
 export * from './verify-chain.ts';
 export { type ParsedCertificate, parseCertificate, verifyCertificateSignature } from './x509.ts';
 export { certificateScheme, type SignatureAlgorithm } from './x509-algorithms.ts';

@@ -1,0 +1,127 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type AeadContext, bytesToHex, type CryptoBackend, hexToBytes } from '../../src/core/index.ts';
+import { nobleCrypto, withRecordCipher } from '../../src/crypto/index.ts';
+import { nodeCrypto } from '../../src/io/node-crypto.ts';
+import { SeededRandom, seeds } from '../sim/index.ts';
+
+const NAME = 'chacha20-poly1305';
+const own = withRecordCipher(nobleCrypto);
+const mixed = withRecordCipher(nodeCrypto, 64);
+
+function sealed(backend: CryptoBackend, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, text: Uint8Array) {
+  const buffer = new Uint8Array(text.length + 16);
+  buffer.set(text);
+  backend.createAead(NAME, key).seal(nonce, aad, buffer, 0, text.length);
+  return buffer;
+}
+
+/** Hexadecimal compares thousands of bytes at once, where the matcher walks them one by one. */
+const hex = bytesToHex;
+
+/** Keys, nonces and texts in which carries run far: all zeros, all ones, and single bits. */
+function extreme(random: SeededRandom, length: number): Uint8Array {
+  const bytes = random.bytes(length);
+  const kind = random.below(4);
+  if (kind === 0) bytes.fill(0);
+  if (kind === 1) bytes.fill(0xff);
+  if (kind === 2) bytes.fill(0).fill(1 << random.below(8), length >> 1, (length >> 1) + 1);
+  return bytes;
+}
+
+describe('the record cipher', () => {
+  it.each(seeds(10))('seed %i: agrees with noble and node:crypto on 100 records, and opens theirs', (seed) => {
+    const random = new SeededRandom(seed);
+    for (let i = 0; i < 100; i++) {
+      const key = extreme(random, 32);
+      const nonce = extreme(random, 12);
+      const aad = extreme(random, random.below(50));
+      const text = extreme(random, random.below(i % 10 === 0 ? 5000 : 200));
+      const expected = sealed(nobleCrypto, key, nonce, aad, text);
+      expect(hex(sealed(nodeCrypto, key, nonce, aad, text))).toBe(hex(expected));
+      expect(hex(sealed(own, key, nonce, aad, text))).toBe(hex(expected));
+      expect(hex(sealed(mixed, key, nonce, aad, text))).toBe(hex(expected));
+      expect(own.createAead(NAME, key).open(nonce, aad, expected, 0, expected.length)).toBe(text.length);
+      expect(hex(expected.subarray(0, text.length))).toBe(hex(text));
+    }
+  });
+
+  it('one flipped bit anywhere, in text, tag, nonce or AAD, does not open', () => {
+    const random = new SeededRandom(9);
+    const key = random.bytes(32);
+    const nonce = random.bytes(12);
+    const aad = random.bytes(13);
+    const aead = own.createAead(NAME, key);
+    const good = sealed(own, key, nonce, aad, random.bytes(40));
+    for (const [name, part] of Object.entries({ good, nonce, aad })) {
+      for (let bit = 0; bit < part.length * 8; bit++) {
+        const bad = { good: good.slice(), nonce: nonce.slice(), aad: aad.slice(), [name]: part.slice() };
+        const target = bad[name as 'good' | 'nonce' | 'aad'];
+        target[bit >> 3]! ^= 1 << (bit & 7);
+        expect(aead.open(bad.nonce, bad.aad, bad.good, 0, bad.good.length)).toBe(-1);
+      }
+    }
+  });
+
+  it('one context serves records of any length in any order: nothing of one is left in the next', () => {
+    const key = new SeededRandom(4).bytes(32);
+    const context: AeadContext = own.createAead(NAME, key);
+    const record = fc.record({
+      text: fc.uint8Array({ maxLength: 3000 }),
+      aad: fc.uint8Array({ maxLength: 40 }),
+      nonce: fc.uint8Array({ minLength: 12, maxLength: 12 }),
+    });
+    fc.assert(
+      fc.property(fc.array(record, { minLength: 2, maxLength: 4 }), (records) => {
+        for (const { text, aad, nonce } of records) {
+          const buffer = new Uint8Array(text.length + 16);
+          buffer.set(text);
+          context.seal(nonce, aad, buffer, 0, text.length);
+          expect(hex(buffer)).toBe(hex(sealed(nodeCrypto, key, nonce, aad, text)));
+        }
+      }),
+    );
+  });
+
+  // RFC 8439 appendix A.3: the Poly1305 cases made to catch wrong carries and reductions, as (key, message, tag).
+  it.each([
+    [
+      '#7: the sum wraps modulo 2^130 - 5',
+      '0200000000000000000000000000000000000000000000000000000000000000',
+      'ffffffffffffffffffffffffffffffff',
+      '03000000000000000000000000000000',
+    ],
+    [
+      '#8: adding s wraps modulo 2^128',
+      '02000000000000000000000000000000ffffffffffffffffffffffffffffffff',
+      '02000000000000000000000000000000',
+      '03000000000000000000000000000000',
+    ],
+    [
+      '#9: limbs carry',
+      '0100000000000000000000000000000000000000000000000000000000000000',
+      'fffffffffffffffffffffffffffffffff0ffffffffffffffffffffffffffffff11000000000000000000000000000000',
+      '05000000000000000000000000000000',
+    ],
+    [
+      '#10: the result is zero modulo p',
+      '0100000000000000000000000000000000000000000000000000000000000000',
+      'fffffffffffffffffffffffffffffffffbfefefefefefefefefefefefefefefe01010101010101010101010101010101',
+      '00000000000000000000000000000000',
+    ],
+    [
+      '#11: the largest reduced value',
+      '0200000000000000000000000000000000000000000000000000000000000000',
+      'fdffffffffffffffffffffffffffffff',
+      'faffffffffffffffffffffffffffffff',
+    ],
+  ])('Poly1305 of RFC 8439 A.3 %s', async (_name, key, message, tag) => {
+    const { Poly1305 } = await import('../../src/crypto/poly1305.ts');
+    const poly = new Poly1305();
+    poly.init(new Int32Array(hexToBytes(key).buffer));
+    poly.updateBytes(hexToBytes(message));
+    const out = new Uint8Array(16);
+    poly.finish(out);
+    expect(out).toEqual(hexToBytes(tag));
+  });
+});
