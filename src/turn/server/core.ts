@@ -140,6 +140,11 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
     this.#checkDrained();
   }
 
+  /** Whether the client on that path has an allocation: a connection without one may be closed after a while. */
+  hasAllocation(path: FiveTuple): boolean {
+    return this.#allocations.find(path) !== undefined;
+  }
+
   /** The connection of a client over TCP, TLS or DTLS has ended, and its allocation with it. */
   pathClosed(path: FiveTuple, now: Instant): void {
     const allocation = this.#allocations.find(path);

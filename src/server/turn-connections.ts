@@ -1,0 +1,149 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
+import { canonicalIp, DecodeError, type FiveTuple, type TransmitSlot, type TransportAddress } from '../core/index.ts';
+import { StreamDeframer } from '../stun/index.ts';
+
+/** Bytes that wait for a slow client; what exceeds it is dropped, as a full queue of UDP would. */
+export const MAX_UNSENT_BYTES: number = 1024 * 1024;
+
+/** The first byte of a TLS record that carries a ClientHello (RFC 8446 §5.1); no STUN and no ChannelData begins so. */
+const TLS_HANDSHAKE = 22;
+
+/** A PEM certificate chain, the server's own first, and its private key. */
+export interface PemCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** One client's way back, whatever it is made of. */
+export interface Connection {
+  readonly path: FiveTuple;
+  /** Sends what the slot holds; false when it had to be dropped. The slot may be written to around it. */
+  send(slot: TransmitSlot<FiveTuple>): boolean;
+  close(): void;
+}
+
+/** Who takes what connections bring. */
+export interface ConnectionHandlers {
+  /** False refuses it: there are too many. */
+  opened(connection: Connection): boolean;
+  message(bytes: Uint8Array, path: FiveTuple): void;
+  closed(connection: Connection): void;
+}
+
+/** A TCP connection, or a TLS one, of a client. */
+class StreamConnection implements Connection {
+  readonly path: FiveTuple;
+  readonly #socket: Socket | TLSSocket;
+
+  constructor(socket: Socket | TLSSocket, path: FiveTuple) {
+    this.#socket = socket;
+    this.path = path;
+  }
+
+  send(slot: TransmitSlot<FiveTuple>): boolean {
+    if (this.#socket.destroyed || this.#socket.writableLength > MAX_UNSENT_BYTES) return false;
+    this.#socket.write(slot.buffer.slice(slot.offset, slot.offset + slot.length)); // copy: written when the socket can
+    return true;
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+/**
+ * Listens on TCP. With a certificate TLS is taken on the same port: the first byte of a connection tells them apart
+ * (RFC 7983), so that one port, such as 443, serves both.
+ */
+export class StreamListener {
+  readonly #server: Server;
+  readonly #handlers: ConnectionHandlers;
+  readonly #sockets = new Set<Socket>();
+  #tls: TlsServer | undefined;
+
+  constructor(handlers: ConnectionHandlers, certificate: PemCertificate | undefined) {
+    this.#handlers = handlers;
+    this.#server = createServer((socket) => this.#accept(socket));
+    this.setCertificate(certificate);
+  }
+
+  /** For new connections; those that stand keep theirs. @throws for a certificate and key that do not fit. */
+  setCertificate(certificate: PemCertificate | undefined): void {
+    if (certificate === undefined) return;
+    if (this.#tls !== undefined) {
+      this.#tls.setSecureContext({ ...certificate, minVersion: 'TLSv1.2' });
+      return;
+    }
+    this.#tls = createTlsServer({ ...certificate, minVersion: 'TLSv1.2', handshakeTimeout: 10_000 });
+    this.#tls.on('secureConnection', (socket) => this.#serve(socket, 'tls'));
+    this.#tls.on('tlsClientError', (_error, socket) => socket.destroy());
+  }
+
+  /** @returns what it is bound to. @throws rejects with the system's error. */
+  listen(address: TransportAddress): Promise<TransportAddress> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host: address.ip, port: address.port, ipv6Only: true }, () => {
+        this.#server.off('error', reject);
+        this.#server.on('error', () => undefined); // accept failed (out of descriptors): the next may work
+        const bound = this.#server.address();
+        resolve(typeof bound === 'object' && bound !== null ? { ip: address.ip, port: bound.port } : address);
+      });
+    });
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    this.#tls?.close();
+  }
+
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('error', () => socket.destroy()); // a reset by the client
+    socket.setTimeout(10_000, () => socket.destroy()); // until the first byte
+    socket.once('readable', () => {
+      const first: unknown = socket.read(1);
+      if (!(first instanceof Uint8Array)) {
+        socket.destroy();
+        return;
+      }
+      socket.setTimeout(0);
+      socket.unshift(first);
+      if (first[0] !== TLS_HANDSHAKE) this.#serve(socket, 'tcp');
+      else if (this.#tls === undefined) socket.destroy();
+      else this.#tls.emit('connection', socket);
+    });
+  }
+
+  #serve(socket: Socket | TLSSocket, protocol: 'tcp' | 'tls'): void {
+    const path: FiveTuple = {
+      protocol,
+      local: { ip: canonical(socket.localAddress), port: socket.localPort ?? 0 },
+      remote: { ip: canonical(socket.remoteAddress), port: socket.remotePort ?? 0 },
+    };
+    const connection = new StreamConnection(socket, path);
+    if (!this.#handlers.opened(connection)) {
+      socket.destroy();
+      return;
+    }
+    const deframer = new StreamDeframer({ channelData: true });
+    socket.on('close', () => this.#handlers.closed(connection));
+    socket.on('error', () => socket.destroy());
+    socket.on('data', (chunk: Uint8Array) => {
+      try {
+        deframer.push(chunk, (message) => this.#handlers.message(message, path));
+      } catch (error) {
+        if (!(error instanceof DecodeError)) throw error;
+        socket.destroy(); // no way to find the next message
+      }
+    });
+  }
+}
+
+function canonical(address: string | undefined): string {
+  return canonicalIp((address ?? '').replace(/%.*$/, '')) ?? '0.0.0.0';
+}

@@ -1,0 +1,379 @@
+import {
+  Driver,
+  type DropCounters,
+  type Env,
+  type FiveTuple,
+  formatAddress,
+  ipFamily,
+  type Platform,
+  type TransmitSlot,
+  type TransportAddress,
+  type UdpSocket,
+} from '../core/index.ts';
+import { platform as nodePlatform, WakeTimer } from '../io/index.ts';
+import { userHash } from '../stun/index.ts';
+import {
+  type RelayAddress,
+  TurnServerCore,
+  type TurnServerCoreOptions,
+  type TurnServerEvent,
+  type TurnServerStats,
+} from '../turn/index.ts';
+import { type Log, NO_LOG } from './log.ts';
+import { type Connection, type ConnectionHandlers, type PemCertificate, StreamListener } from './turn-connections.ts';
+import { DtlsClients, dtlsCertificate, isDtls } from './turn-dtls.ts';
+import { prometheusText } from './turn-metrics.ts';
+
+/** Open TCP, TLS and DTLS connections together, by default; more are refused. */
+export const DEFAULT_MAX_CONNECTIONS = 20_000;
+
+/** A connection that has had no allocation for that long is closed. */
+export const IDLE_CONNECTION_MS = 60_000;
+
+/** Ports of TURN, and of TURN over TLS and DTLS (RFC 8656 §5). */
+export const TURN_PORT = 3478;
+export const TURNS_PORT = 5349;
+
+export interface TurnServerOptions
+  extends Omit<TurnServerCoreOptions, 'env' | 'relayAddresses' | 'findUser' | 'findUserByHash'> {
+  /** Long-term users: passwords by name. */
+  readonly users?: Readonly<Record<string, string>>;
+  /** Instead of `users`; synchronous. */
+  readonly findUser?: NonNullable<TurnServerCoreOptions['findUser']>;
+  /** Where relayed ports are opened. Default: the first IPv4 and IPv6 address of this machine, or 127.0.0.1. */
+  readonly relayAddresses?: readonly (string | RelayAddress)[];
+  /** Takes TLS on the TCP ports and DTLS on the UDP ports. */
+  readonly certificate?: PemCertificate;
+  /** Default {@link DEFAULT_MAX_CONNECTIONS}. */
+  readonly maxConnections?: number;
+  readonly log?: Log;
+  readonly platform?: Platform;
+  readonly env?: Env;
+}
+
+/**
+ * A TURN server (RFC 8656) that also answers STUN: over UDP and TCP, and with a certificate over TLS and DTLS on the same
+ * ports.
+ *
+ * @example
+ * const server = new TurnServer({ realm: 'example.org', users: { ada: 'lovelace' }, relayAddresses: ['203.0.113.7'] });
+ * await server.listen({ host: '203.0.113.7', port: 3478 });
+ * await server.listen({ host: '203.0.113.7', port: 3478, transport: 'tcp' });
+ * // … new RTCPeerConnection({ iceServers: [{ urls: 'turn:203.0.113.7', username: 'ada', credential: 'lovelace' }] })
+ * server.close();
+ */
+export class TurnServer {
+  readonly #core: TurnServerCore;
+  readonly #driver: Driver<TurnServerEvent, FiveTuple>;
+  readonly #platform: Platform;
+  readonly #env: Env;
+  readonly #log: Log;
+  readonly #maxConnections: number;
+  #certificate: PemCertificate | undefined;
+  /** Sockets by the very object that paths carry as `local`, and by text for paths that were made elsewhere. */
+  readonly #sockets = new Map<TransportAddress, UdpSocket>();
+  readonly #socketsByKey = new Map<string, UdpSocket>();
+  readonly #relays = new Map<number, UdpSocket>();
+  readonly #connections = new Map<FiveTuple, Connection>();
+  readonly #streams: StreamListener[] = [];
+  readonly #dtls: DtlsClients[] = [];
+  #sendErrors = 0;
+  #closed = false;
+  #drained: (() => void)[] = [];
+
+  /** @throws {UsageError} for options that cannot work; see `TurnServerCore`. */
+  constructor(options: TurnServerOptions) {
+    const platform = options.platform ?? nodePlatform;
+    this.#platform = platform;
+    this.#env = options.env ?? platform.env;
+    this.#log = options.log ?? NO_LOG;
+    this.#certificate = options.certificate;
+    this.#maxConnections = options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
+    const interfaces = platform.interfaces();
+    this.#core = new TurnServerCore({
+      ...options,
+      ...userStore(this.#env, options),
+      env: this.#env,
+      relayAddresses: (options.relayAddresses ?? defaultRelayAddresses(platform)).map((address) =>
+        typeof address === 'string' ? { ip: address } : address,
+      ),
+      ownAddresses: [...interfaces.map(({ ip }) => ip), ...(options.ownAddresses ?? [])],
+    });
+    const timer = new WakeTimer(platform, () => this.#driver.wake());
+    const host = {
+      now: () => platform.now(),
+      send: (slot: TransmitSlot<FiveTuple>) => this.#send(slot),
+      wakeAt: (at: number) => timer.arm(at),
+    };
+    this.#driver = new Driver(this.#core, host, (event) => this.#onEvent(event));
+  }
+
+  get stats(): TurnServerStats {
+    return this.#core.stats;
+  }
+
+  /** Input that was not acted on, by reason. */
+  get drops(): DropCounters {
+    return this.#core.drops;
+  }
+
+  /** Everything countable, in the text format of Prometheus. */
+  metrics(): string {
+    const shell = { connections: this.#connections.size, sendErrorsTotal: this.#sendErrors };
+    return prometheusText(this.#core.stats, shell, this.#core.drops);
+  }
+
+  /**
+   * Listens on one more address.
+   * @param address - `host` is an IP address and defaults to 127.0.0.1, so that nothing is open to the network unless asked;
+   *   port 0 asks for a free port. `udp` (the default) takes DTLS too, `tcp` takes TLS, where there is a certificate.
+   * @returns what it is bound to.
+   * @throws rejects with the system's error, such as `EADDRINUSE`.
+   */
+  async listen(address: {
+    readonly host?: string;
+    readonly port: number;
+    readonly transport?: 'udp' | 'tcp';
+  }): Promise<TransportAddress> {
+    const wanted = { ip: address.host ?? '127.0.0.1', port: address.port };
+    const transport = address.transport ?? 'udp';
+    const bound = transport === 'udp' ? await this.#listenUdp(wanted) : await this.#listenTcp(wanted);
+    this.#core.addOwnAddress(bound.ip);
+    this.#log({ level: 'info', event: 'listening', service: 'turn', transport, ip: bound.ip, port: bound.port });
+    return bound;
+  }
+
+  /**
+   * Another certificate for new connections; those that stand keep theirs.
+   * @throws for one that cannot be read: nothing has changed then.
+   */
+  setCertificate(certificate: PemCertificate): void {
+    const forDtls = dtlsCertificate(this.#env, certificate);
+    for (const listener of this.#streams) listener.setCertificate(certificate);
+    for (const clients of this.#dtls) clients.certificate = forDtls;
+    this.#certificate = certificate;
+  }
+
+  /** No new allocations; resolves when the last one has ended. The server keeps serving until `close`. */
+  drain(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#drained.push(resolve);
+      this.#log({ level: 'info', event: 'draining', allocations: this.#core.stats.allocations });
+      this.#driver.mutate(() => this.#core.drain());
+      if (this.#core.stats.allocations === 0) this.#settleDrained();
+    });
+  }
+
+  /** Ends every allocation and closes every socket. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#driver.mutate((now) => this.#core.close(now));
+    this.#closed = true;
+    this.#driver.close();
+    for (const clients of this.#dtls) clients.close();
+    for (const listener of this.#streams) listener.close();
+    for (const socket of this.#sockets.values()) socket.close();
+    for (const socket of this.#relays.values()) socket.close();
+    this.#sockets.clear();
+    this.#settleDrained();
+  }
+
+  async #listenUdp(wanted: TransportAddress): Promise<TransportAddress> {
+    const paths = new WeakMap<TransportAddress, FiveTuple>();
+    let local = wanted;
+    const clients =
+      this.#certificate === undefined
+        ? undefined
+        : new DtlsClients(
+            this.#env,
+            this.#platform,
+            dtlsCertificate(this.#env, this.#certificate),
+            this.#handlers,
+            (buffer, offset, length, remote) => socket.send(buffer, offset, length, remote),
+          );
+    const socket: UdpSocket = await this.#platform.bindUdp(wanted, {
+      onDatagram: (bytes, remote) => {
+        if (clients !== undefined && isDtls(bytes[0])) {
+          clients.handleDatagram(bytes, local, remote);
+          return;
+        }
+        let path = paths.get(remote);
+        if (path === undefined) {
+          path = { protocol: 'udp', local, remote };
+          paths.set(remote, path);
+        }
+        this.#driver.input(bytes, path);
+      },
+      onError: () => this.#countSendError(),
+    });
+    this.#refuseWhenClosed(() => socket.close());
+    local = socket.local;
+    if (clients !== undefined) this.#dtls.push(clients);
+    this.#addSocket(socket);
+    return local;
+  }
+
+  async #listenTcp(wanted: TransportAddress): Promise<TransportAddress> {
+    const listener = new StreamListener(this.#handlers, this.#certificate);
+    const bound = await listener.listen(wanted);
+    this.#refuseWhenClosed(() => listener.close());
+    this.#streams.push(listener);
+    return bound;
+  }
+
+  #refuseWhenClosed(undo: () => void): void {
+    if (!this.#closed) return;
+    undo();
+    throw new Error('the server was closed');
+  }
+
+  readonly #handlers: ConnectionHandlers = {
+    opened: (connection) => {
+      if (this.#closed || this.#connections.size >= this.#maxConnections) return false;
+      this.#connections.set(connection.path, connection);
+      this.#watchIdle(connection);
+      return true;
+    },
+    message: (bytes, path) => this.#driver.input(bytes, path),
+    closed: ({ path }) => {
+      this.#connections.delete(path);
+      if (!this.#closed) this.#driver.mutate((now) => this.#core.pathClosed(path, now));
+    },
+  };
+
+  /** Strangers do not keep a connection for longer than it takes to authenticate. */
+  #watchIdle(connection: Connection): void {
+    this.#platform.setTimer(this.#platform.now() + IDLE_CONNECTION_MS, () => {
+      if (this.#closed || !this.#connections.has(connection.path)) return;
+      if (this.#core.hasAllocation(connection.path)) this.#watchIdle(connection);
+      else connection.close();
+    });
+  }
+
+  #send(slot: TransmitSlot<FiveTuple>): void {
+    const { path } = slot;
+    if (path === undefined) return;
+    if (path.protocol === 'udp') {
+      const socket = this.#sockets.get(path.local) ?? this.#socketsByKey.get(formatAddress(path.local));
+      if (socket === undefined) this.#countSendError();
+      else socket.send(slot.buffer, slot.offset, slot.length, path.remote);
+    } else if (this.#connections.get(path)?.send(slot) !== true) {
+      this.#countSendError();
+    }
+  }
+
+  #onEvent(event: TurnServerEvent): void {
+    switch (event.type) {
+      case 'open-relay':
+        void this.#openRelay(event.relay, event.local);
+        break;
+      case 'close-relay':
+        this.#closeRelay(event.relay);
+        break;
+      case 'allocated': {
+        const { username, path, relayed, lifetimeS } = event;
+        this.#log({ level: 'info', event: 'allocated', username, ...describe(path, relayed), lifetimeS });
+        break;
+      }
+      case 'released': {
+        const { username, path, relayed, reason, durationMs, traffic } = event;
+        const durationS = Math.round(durationMs / 1000);
+        this.#log({
+          level: 'info',
+          event: 'released',
+          username,
+          ...describe(path, relayed),
+          reason,
+          durationS,
+          ...traffic,
+        });
+        break;
+      }
+      case 'drained':
+        this.#log({ level: 'info', event: 'drained' });
+        this.#settleDrained();
+        break;
+    }
+  }
+
+  async #openRelay(relay: number, local: TransportAddress): Promise<void> {
+    const paths = new WeakMap<TransportAddress, FiveTuple>();
+    let bound = local;
+    let socket: UdpSocket;
+    try {
+      socket = await this.#platform.bindUdp(local, {
+        onDatagram: (bytes, remote) => {
+          let path = paths.get(remote);
+          if (path === undefined) {
+            path = { protocol: 'udp', local: bound, remote };
+            paths.set(remote, path);
+          }
+          this.#driver.input(bytes, path);
+        },
+        onError: () => this.#countSendError(),
+      });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#log({ level: 'warn', event: 'relay-failed', ip: local.ip, port: local.port, reason });
+      if (!this.#closed) this.#driver.mutate((now) => this.#core.relayFailed(relay, now));
+      return;
+    }
+    if (this.#closed) {
+      socket.close();
+      return;
+    }
+    bound = socket.local;
+    this.#relays.set(relay, socket);
+    this.#addSocket(socket);
+    this.#driver.mutate((now) => this.#core.relayOpened(relay, bound, now));
+  }
+
+  #closeRelay(relay: number): void {
+    const socket = this.#relays.get(relay);
+    if (socket === undefined) return;
+    socket.close();
+    this.#relays.delete(relay);
+    this.#sockets.delete(socket.local);
+    this.#socketsByKey.delete(formatAddress(socket.local));
+  }
+
+  #addSocket(socket: UdpSocket): void {
+    this.#sockets.set(socket.local, socket);
+    this.#socketsByKey.set(formatAddress(socket.local), socket);
+  }
+
+  #countSendError(): void {
+    this.#sendErrors++;
+  }
+
+  #settleDrained(): void {
+    for (const resolve of this.#drained.splice(0)) resolve();
+  }
+}
+
+function describe(path: FiveTuple, relayed: readonly TransportAddress[]): Record<string, string> {
+  return {
+    transport: path.protocol,
+    client: formatAddress(path.remote),
+    relayed: relayed.map(formatAddress).join(','),
+  };
+}
+
+function userStore(env: Env, options: TurnServerOptions): Pick<TurnServerCoreOptions, 'findUser' | 'findUserByHash'> {
+  if (options.findUser !== undefined) return { findUser: options.findUser };
+  if (options.users === undefined) return {};
+  const users = new Map(Object.entries(options.users));
+  const byHash = new Map([...users.keys()].map((name) => [userHash(env.crypto, name, options.realm).join(), name]));
+  const findUser = (username: string) => {
+    const password = users.get(username);
+    return password === undefined ? undefined : { username, password };
+  };
+  return { findUser, findUserByHash: (hash) => findUser(byHash.get(hash.join()) ?? '') };
+}
+
+/** The first address of each family that the network knows this machine by. */
+function defaultRelayAddresses(platform: Platform): string[] {
+  const ips = platform.interfaces().filter(({ ip, internal }) => !internal && !ip.startsWith('fe80:'));
+  const found = [4, 6].flatMap((family) => ips.find(({ ip }) => ipFamily(ip) === family)?.ip ?? []);
+  return found.length > 0 ? found : ['127.0.0.1'];
+}
