@@ -130,7 +130,7 @@ export class StreamListener {
       socket.destroy();
       return;
     }
-    const deframer = new StreamDeframer({ channelData: true });
+    const deframer = new StreamDeframer({ channelData: 'rfc5766' });
     socket.on('close', () => this.#handlers.closed(connection));
     socket.on('error', () => socket.destroy());
     socket.on('data', (chunk: Uint8Array) => {

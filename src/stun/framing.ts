@@ -9,8 +9,11 @@ const CHANNEL_DATA_HEADER_BYTES = 4;
 export const MAX_STREAM_MESSAGE_BYTES: number = MAX_MESSAGE_BYTES;
 
 export interface DeframerOptions {
-  /** Also take TURN ChannelData, which is padded to four bytes on streams (RFC 8656 §12.5). */
-  readonly channelData?: boolean;
+  /**
+   * Also take TURN ChannelData, which is padded to four bytes on streams (RFC 8656 §12.5). `rfc5766`: with the wider range
+   * of channel numbers that clients of RFC 5766 §11 use.
+   */
+  readonly channelData?: boolean | 'rfc5766';
 }
 
 /**
@@ -21,14 +24,16 @@ export interface DeframerOptions {
  * deframer.push(chunk, (message) => core.handleInput(message, path, now));
  */
 export class StreamDeframer {
-  readonly #channelData: boolean;
+  /** The last first byte that says ChannelData. */
+  readonly #lastChannelByte: number;
   /** The beginning of a message whose end has not arrived; grows to the message's length, never further. */
   #partial: Uint8Array = new Uint8Array(0);
   #length = 0;
   #broken = false;
 
   constructor(options: DeframerOptions = {}) {
-    this.#channelData = options.channelData === true;
+    const { channelData } = options;
+    this.#lastChannelByte = channelData === 'rfc5766' ? 0x7f : channelData === true ? 0x4f : 0;
   }
 
   /** Bytes held back until the rest of their message arrives. */
@@ -88,15 +93,15 @@ export class StreamDeframer {
   }
 
   #emit(buf: Uint8Array, at: number, onMessage: (message: Uint8Array) => void): void {
-    const header = isChannelData(buf[at]!) ? CHANNEL_DATA_HEADER_BYTES : HEADER_BYTES;
+    const header = (buf[at]! & 0xc0) === 0x40 ? CHANNEL_DATA_HEADER_BYTES : HEADER_BYTES;
     onMessage(buf.subarray(at, at + header + ((buf[at + 2]! << 8) | buf[at + 3]!)));
   }
 
   /** Bytes of the message on the wire, padding included; undefined while its header is not whole. */
   #sizeOf(buf: Uint8Array, at: number, available: number): number | undefined {
     const first = buf[at]!;
-    const channel = isChannelData(first);
-    if (channel ? !this.#channelData : (first & 0xc0) !== 0) throw this.#fail('first byte', at);
+    const channel = first >= 0x40 && first <= this.#lastChannelByte; // RFC 8656 §12: a first byte of 64 to 79
+    if (!channel && (first & 0xc0) !== 0) throw this.#fail('first byte', at);
     if (available < 4) return undefined;
     const length = (buf[at + 2]! << 8) | buf[at + 3]!;
     if (channel) return CHANNEL_DATA_HEADER_BYTES + length + (-length & 3);
@@ -111,9 +116,4 @@ export class StreamDeframer {
     this.#broken = true;
     return new DecodeError('bad-type', field, at);
   }
-}
-
-/** RFC 8656 §12: a first byte of 64 to 79. */
-function isChannelData(first: number): boolean {
-  return first >= 0x40 && first <= 0x4f;
 }

@@ -19,9 +19,15 @@ export const CHANNEL_DATA_HEADER_BYTES = 4;
 export const MIN_CHANNEL = 0x4000;
 export const MAX_CHANNEL = 0x4fff;
 
-/** Whether a datagram's first byte says ChannelData (RFC 8656 §12, table 3). */
-export function isChannelData(firstByte: number): boolean {
-  return firstByte >= 0x40 && firstByte <= 0x4f;
+/** The last number of RFC 5766 §11, which its clients still use, coturn's own among them. No other protocol starts so. */
+export const MAX_LEGACY_CHANNEL = 0x7fff;
+
+/**
+ * Whether a datagram's first byte says ChannelData (RFC 8656 §12, table 3).
+ * @param maxChannel - {@link MAX_LEGACY_CHANNEL} to take the numbers of RFC 5766 too.
+ */
+export function isChannelData(firstByte: number, maxChannel: number = MAX_CHANNEL): boolean {
+  return firstByte >= 0x40 && firstByte <= maxChannel >>> 8;
 }
 
 /**
@@ -31,9 +37,9 @@ export function isChannelData(firstByte: number): boolean {
  * @throws {DecodeError} `too-short` header, or fewer bytes than claimed; `bad-type` not a channel number;
  *   `trailing-bytes` more than padding behind the data.
  */
-export function channelDataLength(bytes: Uint8Array): number {
+export function channelDataLength(bytes: Uint8Array, maxChannel: number = MAX_CHANNEL): number {
   if (bytes.length < CHANNEL_DATA_HEADER_BYTES) throw new DecodeError('too-short', 'channel data', 0);
-  if (!isChannelData(bytes[0]!)) throw new DecodeError('bad-type', 'channel number', 0);
+  if (!isChannelData(bytes[0]!, maxChannel)) throw new DecodeError('bad-type', 'channel number', 0);
   const length = (bytes[2]! << 8) | bytes[3]!;
   const behind = bytes.length - CHANNEL_DATA_HEADER_BYTES - length;
   if (behind < 0) throw new DecodeError('too-short', 'channel data', 2);

@@ -22,7 +22,13 @@ import { Forwarder, type PeerSource } from './forwarder.ts';
 import { Outbox } from './outbox.ts';
 import { RelayTable } from './relay-table.ts';
 import { TurnRequests } from './requests.ts';
-import type { RelayId, TurnServerCoreOptions, TurnServerEvent, TurnServerStats } from './types.ts';
+import {
+  maxChannelOf,
+  type RelayId,
+  type TurnServerCoreOptions,
+  type TurnServerEvent,
+  type TurnServerStats,
+} from './types.ts';
 
 /** What is at the other end of a path: a client with an allocation, or a peer of a relay. */
 type Source = Allocation | PeerSource;
@@ -62,6 +68,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   readonly #requests: TurnRequests;
   readonly #forwarder: Forwarder;
   readonly #stun: StunServer;
+  readonly #maxChannel: number;
   /** Shells hand out one object for each path, so that the packet path needs no text key. */
   readonly #sources = new WeakMap<FiveTuple, Source>();
   #lastPath: FiveTuple | undefined;
@@ -75,6 +82,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       throw new UsageError('a TURN server needs users or a secret: without it is an open proxy');
     }
     this.#env = options.env;
+    this.#maxChannel = maxChannelOf(options);
     const relayIps = options.relayAddresses.flatMap(({ ip, externalIp = ip }) => [ip, externalIp]);
     this.#policy = new PeerPolicy({
       ...options.peers,
@@ -175,7 +183,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       return;
     }
     try {
-      if (bytes.length > 0 && isChannelData(bytes[0]!)) this.#handleChannelData(bytes, source, now);
+      if (bytes.length > 0 && isChannelData(bytes[0]!, this.#maxChannel)) this.#handleChannelData(bytes, source, now);
       else this.#handleMessage(bytes, path, source, now);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
@@ -213,7 +221,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       this.#drop('unknown-path', 'channel data without an allocation');
       return;
     }
-    const length = channelDataLength(bytes);
+    const length = channelDataLength(bytes, this.#maxChannel);
     const channel = allocation.channel(channelNumber(bytes), now);
     if (channel === undefined) {
       this.#drop('unknown-peer', 'channel that is not bound');

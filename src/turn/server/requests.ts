@@ -21,7 +21,7 @@ import {
   transactionKey,
   writeStun,
 } from '../../stun/index.ts';
-import { MAX_CHANNEL, MIN_CHANNEL } from '../channel-data.ts';
+import { MIN_CHANNEL } from '../channel-data.ts';
 import { DEFAULT_LIFETIME_S, DEFAULT_MAX_ALLOCATIONS, MAX_LIFETIME_S } from '../limits.ts';
 import { isTunnelAddress, type PeerPolicy } from './address-policy.ts';
 import { grantLifetimeS, readAllocateRequest } from './allocate-request.ts';
@@ -33,7 +33,7 @@ import type { Outbox } from './outbox.ts';
 import { TokenBucket } from './rate-limits.ts';
 import type { RelayTable } from './relay-table.ts';
 import { quotaKeyOf } from './rest-credentials.ts';
-import type { Rate, TurnServerCoreOptions } from './types.ts';
+import { maxChannelOf, type Rate, type TurnServerCoreOptions } from './types.ts';
 
 /** Requests that this server has a meaning for. */
 const METHODS: ReadonlySet<number> = new Set([
@@ -79,10 +79,12 @@ export class TurnRequests {
   isDraining = false;
   readonly #options: TurnServerCoreOptions;
   readonly #rooms: RequestRooms;
+  readonly #maxChannel: number;
 
   constructor(options: TurnServerCoreOptions, rooms: RequestRooms) {
     this.#options = options;
     this.#rooms = rooms;
+    this.#maxChannel = maxChannelOf(options);
   }
 
   /** @param allocation - of the request's 5-tuple. */
@@ -307,7 +309,7 @@ export class TurnRequests {
     const { message, now } = context;
     const number = message.get('CHANNEL-NUMBER');
     const peer = message.get('XOR-PEER-ADDRESS');
-    if (number === undefined || number < MIN_CHANNEL || number > MAX_CHANNEL) return 400;
+    if (number === undefined || number < MIN_CHANNEL || number > this.#maxChannel) return 400;
     if (peer === undefined || peer.port === 0) return 400;
     const refusal = this.#checkPeers(allocation, [peer], now);
     if (refusal !== undefined) return refusal;

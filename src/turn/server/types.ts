@@ -1,5 +1,6 @@
 import type { Env, FiveTuple, TransportAddress } from '../../core/index.ts';
 import type { BehaviourDiscoveryAddresses, LongTermAlgorithm, StoredUser } from '../../stun/index.ts';
+import { MAX_CHANNEL, MAX_LEGACY_CHANNEL } from '../channel-data.ts';
 import type { PeerPolicyOptions } from './address-policy.ts';
 
 /** An address on which relayed ports are opened. */
@@ -61,8 +62,18 @@ export interface TurnServerCoreOptions {
   readonly alternateServer?: TransportAddress;
   /** SOFTWARE in authenticated Allocate and Refresh responses. Default: none. */
   readonly software?: string;
+  /**
+   * Take channel numbers of RFC 8656 §12 only, up to 0x4FFF. Default false: also those of RFC 5766 §11, up to 0x7FFF, which
+   * clients in the field still bind.
+   */
+  readonly strictChannels?: boolean;
   /** Answers behaviour discovery (RFC 5780); the shell must own all four sockets. */
   readonly behaviourDiscovery?: BehaviourDiscoveryAddresses;
+}
+
+/** The highest channel number that a client may bind. */
+export function maxChannelOf(options: TurnServerCoreOptions): number {
+  return options.strictChannels === true ? MAX_CHANNEL : MAX_LEGACY_CHANNEL;
 }
 
 /** Names a relay socket between core and shell. */

@@ -157,7 +157,7 @@ describe('channels (RFC 8656 §12)', () => {
     expect(server.input(Uint8Array.of(0x40, 0, 0, 2, 7), client.path)).toEqual([]);
     expect(server.input(Uint8Array.of(0x40, 0, 0), client.path)).toEqual([]);
     expect(server.drops('too-short')).toBe(2);
-    expect(server.input(Uint8Array.of(0x50, 0, 0, 0), client.path)).toEqual([]);
+    expect(server.input(Uint8Array.of(0x80, 0, 0, 0), client.path)).toEqual([]);
   });
 
   it('a channel lives ten minutes, its permission five; data refreshes neither', () => {
@@ -184,7 +184,8 @@ describe('channels (RFC 8656 §12)', () => {
   it('refuses numbers out of range and conflicting bindings with 400', () => {
     const { client } = allocated();
     expect(codeOf(client.bind(0x3fff, PEER))).toBe(400);
-    expect(codeOf(client.bind(0x5000, PEER))).toBe(400);
+    expect(codeOf(client.bind(0x8000, PEER))).toBe(400);
+    expect(codeOf(allocated({ strictChannels: true }).client.bind(0x5000, PEER))).toBe(400);
     expect(codeOf(client.bind(0x4000, { ...PEER, port: 0 }))).toBe(400);
     expect(codeOf(client.request('ChannelBind', [['CHANNEL-NUMBER', 0x4000]]))).toBe(400);
     expect(codeOf(client.request('ChannelBind', [['XOR-PEER-ADDRESS', PEER]]))).toBe(400);
@@ -193,6 +194,12 @@ describe('channels (RFC 8656 §12)', () => {
     expect(codeOf(client.bind(0x4000, PEER))).toBe(0); // a refresh
     expect(codeOf(client.bind(0x4001, PEER))).toBe(400);
     expect(codeOf(client.bind(0x4000, { ...PEER, port: 1 }))).toBe(400);
+  });
+
+  it('may have the numbers of RFC 5766, which its clients use', () => {
+    const { client } = allocated();
+    expect(codeOf(client.bind(0x7fff, PEER))).toBe(0);
+    expect(client.channelData(0x7fff, DATA)).toHaveLength(1);
   });
 
   it('are bounded: 508 beyond', () => {
