@@ -1,0 +1,81 @@
+import { afterEach, expect, it } from 'vitest';
+import { RTCPeerConnection, type RTCStats, type RTCStatsReport } from '../../src/index.ts';
+import { once, Pair } from './support.ts';
+
+let pair: Pair | undefined;
+afterEach(() => {
+  pair?.close();
+  pair = undefined;
+});
+
+function ofType(report: RTCStatsReport, type: RTCStats['type']): RTCStats[] {
+  return [...report.values()].filter((stats) => stats.type === type);
+}
+
+it('getStats shows the dictionaries of webrtc-stats, linked by their ids', async () => {
+  pair = new Pair();
+  const [a, b] = await pair.connect({ protocol: 'p' });
+  const received = once(b, 'message');
+  a.send('twelve bytes');
+  await received;
+  const report = await pair.a.getStats();
+  for (const [id, stats] of report) {
+    expect(stats.id).toBe(id);
+    expect(Math.abs(stats.timestamp - Date.now())).toBeLessThan(5000);
+  }
+  expect(ofType(report, 'peer-connection')).toMatchObject([{ dataChannelsOpened: 1, dataChannelsClosed: 0 }]);
+  expect(ofType(report, 'data-channel')).toMatchObject([
+    {
+      label: 'test',
+      protocol: 'p',
+      dataChannelIdentifier: a.id,
+      state: 'open',
+      messagesSent: 1,
+      bytesSent: 12,
+      messagesReceived: 0,
+      bytesReceived: 0,
+    },
+  ]);
+  const [transport] = ofType(report, 'transport');
+  expect(transport).toMatchObject({
+    dtlsState: 'connected',
+    dtlsRole: 'server',
+    iceRole: 'controlling',
+    tlsVersion: 'FEFD',
+    dtlsCipher: expect.stringMatching(/^TLS_ECDHE_/),
+  });
+  const pairStats = report.get(`${transport?.['selectedCandidatePairId']}`);
+  expect(pairStats).toMatchObject({ type: 'candidate-pair', state: 'succeeded' });
+  expect(pairStats?.['bytesSent']).toBeGreaterThan(0);
+  expect(pairStats?.['currentRoundTripTime']).toBeGreaterThan(0);
+  expect(report.get(`${pairStats?.['localCandidateId']}`)).toMatchObject({
+    type: 'local-candidate',
+    address: '127.0.0.1',
+  });
+  expect(report.get(`${pairStats?.['remoteCandidateId']}`)).toMatchObject({
+    type: 'remote-candidate',
+    port: expect.any(Number),
+  });
+  const certificate = report.get(`${transport?.['remoteCertificateId']}`);
+  expect(pair.a.remoteDescription?.sdp).toContain(`${certificate?.['fingerprint']}`);
+  const der = Buffer.from(`${certificate?.['base64Certificate']}`, 'base64');
+  expect(new Uint8Array(der)).toEqual(new Uint8Array(pair.a.sctp!.transport.getRemoteCertificates()[0]!));
+  expect(ofType(report, 'sctp-transport')).toMatchObject([
+    { mtu: expect.any(Number), congestionWindow: expect.any(Number), retransmissions: 0 },
+  ]);
+});
+
+it('before anything has happened there is one dictionary, and the report is a read-only map', async () => {
+  const pc = new RTCPeerConnection();
+  const report = await pc.getStats();
+  expect([...report.keys()]).toEqual(['P']);
+  expect(report.size).toBe(1);
+  expect(report.has('P')).toBe(true);
+  const seen: string[] = [];
+  report.forEach((stats, id, parent) => {
+    seen.push(`${stats.type} ${id} ${parent === report}`);
+  });
+  expect(seen).toEqual(['peer-connection P true']);
+  expect(Object.prototype.toString.call(report)).toBe('[object RTCStatsReport]');
+  pc.close();
+});
