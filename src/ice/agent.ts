@@ -97,6 +97,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       pacTimeoutMs: options.pacTimeoutMs ?? PAC_TIMEOUT_MS,
       disconnectedMs: options.disconnectedMs ?? DISCONNECTED_MS,
       useValidPairs: options.useValidPairs ?? true,
+      relayOnly: options.policy === 'relay',
       get role() {
         return agent.#role.role;
       },
@@ -411,7 +412,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     this.#gathering.refresh();
     this.#judge(now);
     this.#setConnectionState(this.#deriveState(now), 'refresh');
-    if (this.#connectionState === 'completed') this.#gathering.gatherer.stopKeepalives();
+    if (this.#session.selection.nominated !== undefined) this.#gathering.gatherer.stopKeepalives();
     this.#nextTimeout = this.#gathering.gatherer.nextTimeout();
     this.#nextTimeout = Math.min(this.#nextTimeout, this.#generations.nextTimeout());
     this.#changed = true;

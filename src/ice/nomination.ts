@@ -36,17 +36,17 @@ export function bestValid(checklist: Checklist, accept: (pair: CandidatePair) =>
 /**
  * Until when the controlling agent holds back the nomination of `best`.
  * @param firstValidAt - when the first pair of this generation became valid.
- * @param moreToCome - candidates of either side may still be trickled.
+ * @param directMayCome - candidates of either side may still be trickled, and ours may be others than relayed ones.
  */
 export function nominationDue(
   checklist: Checklist,
   best: CandidatePair,
   firstValidAt: Instant,
-  moreToCome: boolean,
+  directMayCome: boolean,
 ): Instant {
   const betterPending = checklist.pairs.some((pair) => pair.pending && !pair.valid && pair.comparePriority(best) > 0);
   // A relayed pair also waits for candidates that may still come: the direct ones usually come later than the relay's.
-  if (!betterPending && !(isRelayed(best) && moreToCome)) return firstValidAt;
+  if (!betterPending && !(isRelayed(best) && directMayCome)) return firstValidAt;
   return firstValidAt + (isRelayed(best) ? NOMINATION_GRACE_RELAY_MS : NOMINATION_GRACE_DIRECT_MS);
 }
 

@@ -12,6 +12,8 @@ export interface SelectionHost {
   readonly useValidPairs: boolean;
   /** Local candidates may still come. */
   readonly gathering: boolean;
+  /** Our candidates are relayed ones only: no direct pair can come. */
+  readonly relayOnly: boolean;
 }
 
 /**
@@ -77,10 +79,10 @@ export class PairSelection {
    */
   due(now: Instant): CandidatePair | undefined {
     const best = this.#toNominate(now);
-    const moreToCome = this.#host.gathering || !this.remoteEnded;
+    const directMayCome = !this.#host.relayOnly && (this.#host.gathering || !this.remoteEnded);
     if (best === undefined) this.#nominationAt = NEVER;
     else if (this.concluded) this.#nominationAt = -NEVER;
-    else this.#nominationAt = nominationDue(this.#checklist, best, this.#firstValidAt, moreToCome);
+    else this.#nominationAt = nominationDue(this.#checklist, best, this.#firstValidAt, directMayCome);
     if (best === undefined || now < this.#nominationAt) return undefined;
     this.#nominationAt = NEVER;
     this.nominating = best;

@@ -168,6 +168,20 @@ describe('gathering', () => {
     expect(lone.requests().length).toBe(1);
   });
 
+  it('with relayed candidates only does not wait for direct ones before it nominates', () => {
+    const lone = new LoneAgent({ policy: 'relay' });
+    const relayed = address('198.51.100.9', 50_000);
+    const far = address('10.0.0.2', 6000);
+    lone.do((agent, now) => {
+      agent.addRelayedCandidate(relayed, mapped, {}, now);
+      agent.setRemoteParameters(lone.peer, now);
+      agent.addRemoteCandidate(hostCandidate(far), now);
+    });
+    const { transactionId } = lone.lastRequest().message;
+    lone.input(responseBytes({ transactionId, mapped: relayed, pwd: lone.peer.pwd }), udp(relayed, far));
+    expect(lone.lastRequest().message.has('USE-CANDIDATE')).toBe(true);
+  });
+
   it('prefers IPv6, families taking turns (RFC 8421 §4), and relays by transport', () => {
     const lone = new LoneAgent();
     lone.do((agent, now) => {

@@ -152,6 +152,19 @@ describe('IceMux', () => {
     expect(mux.route(Uint8Array.of(22), udp(PORT, target(999)))).toBe(served);
   });
 
+  it('tells a TCP connection from UDP between the same addresses', () => {
+    const { world, network, mux, served, input, random } = setUp();
+    const other = new Served(world, network, mux);
+    other.driver.mutate((now) => other.agent.setRemoteParameters({ ufrag: 'peer', pwd: 'p'.repeat(22) }, now));
+    other.driver.mutate((now) => other.agent.addHostCandidate(PORT, now, { tcpType: 'passive' }));
+    const overUdp = udp(PORT, address('203.0.113.1', 1000));
+    const overTcp: FiveTuple = { ...overUdp, protocol: 'tcp' };
+    input(checkBytes(random, { to: served.agent.localParameters }), overUdp);
+    input(checkBytes(random, { to: other.agent.localParameters }), overTcp);
+    expect(mux.route(Uint8Array.of(22), overUdp)).toBe(served);
+    expect(mux.route(Uint8Array.of(22), overTcp)).toBe(other);
+  });
+
   it('refuses a ufrag that is taken, takes a restarted one, and drops what nobody owns', () => {
     const { world, network, mux, served, random } = setUp();
     const other = new Served(world, network, mux);

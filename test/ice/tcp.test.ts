@@ -119,6 +119,36 @@ describe('ICE-TCP (RFC 6544)', () => {
     },
   );
 
+  it('two sides open at the same time from the ports they announce (so)', () => {
+    const world = new SimWorld(1);
+    const at = { a: address('10.0.0.1', 7000), b: address('10.0.0.2', 7000) };
+    const opened: string[] = [];
+    // TCP makes one connection of two that cross (RFC 9293 §3.5): each end knows it by its own path.
+    const open = (from: TcpPeer, path: FiveTuple): Stream | undefined => {
+      opened.push(formatFiveTuple(path));
+      const other = from === a ? b : a;
+      const back: FiveTuple = { protocol: 'tcp', local: path.remote, remote: path.local };
+      return new Stream(world, (datagram) => other.driver.input(datagram, back));
+    };
+    const a: TcpPeer = new TcpPeer(world, 'controlling', open);
+    const b: TcpPeer = new TcpPeer(world, 'controlled', open);
+    for (const [self, other, own, theirs] of [
+      [a, b, at.a, at.b],
+      [b, a, at.b, at.a],
+    ] as const) {
+      self.driver.mutate((now) => {
+        self.agent.addHostCandidate(own, now, { tcpType: 'so' });
+        self.agent.endOfLocalCandidates(now);
+        self.agent.setRemoteParameters(other.agent.localParameters, now);
+        self.agent.addRemoteCandidate({ ...hostCandidate(theirs), protocol: 'tcp', tcpType: 'so' }, now);
+        self.agent.endOfRemoteCandidates(now);
+      });
+    }
+    world.run({ until: 1000 });
+    expect([a.agent.connectionState, b.agent.connectionState]).toEqual(['completed', 'completed']);
+    expect(opened.length).toBe(2);
+  });
+
   it('writes candidates with their direction, UDP above TCP and direct TCP above relays', () => {
     const lone = new LoneAgent();
     lone.do((agent, now) => {
