@@ -2,7 +2,7 @@ export * from './node-crypto.ts';
 export * from './platform.ts';
 export * from './timer-queue.ts';
 export * from './udp.ts';
-export { bindUdpSocket } from './udp-socket.ts';
+export { bindUdpSocket, localAddressTowards } from './udp-socket.ts';
 export * from './wake-timer.ts';
 export { type DialingCore, WebSocketClient, type WebSocketClientOptions } from './websocket.ts';
 export {

@@ -39,6 +39,25 @@ export function bindUdpSocket(local: TransportAddress, handlers: UdpHandlers): P
   });
 }
 
+/**
+ * The own address that the system would send from to `remoteIp`. Sends nothing: a connected UDP socket is only a route.
+ * @throws rejects when there is no route (`ENETUNREACH`).
+ */
+export function localAddressTowards(remoteIp: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket({ type: ipFamily(remoteIp) === 4 ? 'udp4' : 'udp6', lookup: literal });
+    socket.once('error', (error) => {
+      socket.close();
+      reject(error);
+    });
+    socket.connect(9, remoteIp, () => {
+      const { address } = socket.address();
+      socket.close();
+      resolve(canonicalIp(address.split('%', 1)[0] ?? address) ?? address);
+    });
+  });
+}
+
 /** Addresses here are literals: answering at once keeps `send` synchronous down to the system call. */
 function literal(
   address: string,

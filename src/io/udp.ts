@@ -32,6 +32,8 @@ export class UdpShell<E> {
   readonly #platform: Platform;
   readonly #onError: (error: Error, remote: TransportAddress | undefined) => void;
   readonly #sockets = new Map<string, UdpSocket>();
+  /** The same sockets by the object that paths carry as `local`: no string is made for each datagram. */
+  readonly #byLocal = new Map<TransportAddress, UdpSocket>();
   #closed = false;
 
   constructor(options: UdpShellOptions<E>) {
@@ -47,32 +49,44 @@ export class UdpShell<E> {
   }
 
   /**
+   * For a core that needs to know its socket's address when it is made: binds first, then calls `makeCore`.
+   * @throws rejects with the system's reason when the address cannot be bound.
+   */
+  static async open<E>(
+    local: TransportAddress,
+    makeCore: (bound: TransportAddress, now: Instant) => SansIo<E, FiveTuple>,
+    options: Omit<UdpShellOptions<E>, 'core'>,
+  ): Promise<UdpShell<E>> {
+    const platform = options.platform ?? nodePlatform;
+    let shell: UdpShell<E> | undefined;
+    const paths = new Paths();
+    const socket = await platform.bindUdp(local, {
+      onDatagram: (bytes, remote) => shell?.driver.input(bytes, paths.get(socket.local, remote)),
+      onError: options.onError ?? (() => undefined),
+    });
+    shell = new UdpShell({ ...options, core: makeCore(socket.local, platform.now()) });
+    shell.#adopt(socket);
+    shell.driver.drain();
+    return shell;
+  }
+
+  /**
    * Opens one more socket for the core.
    * @returns the address it is bound to; paths carry it as `local`.
    * @throws rejects with the system's reason, and with an error when the shell was closed meanwhile.
    */
   async bind(local: TransportAddress): Promise<TransportAddress> {
-    // Paths of one sender share an object because the socket hands out one object per sender.
-    const paths = new WeakMap<TransportAddress, FiveTuple>();
-    let bound: TransportAddress = local;
+    const paths = new Paths();
     const socket = await this.#platform.bindUdp(local, {
-      onDatagram: (bytes, remote) => {
-        let path = paths.get(remote);
-        if (path === undefined) {
-          path = { protocol: 'udp', local: bound, remote };
-          paths.set(remote, path);
-        }
-        this.driver.input(bytes, path);
-      },
+      onDatagram: (bytes, remote) => this.driver.input(bytes, paths.get(socket.local, remote)),
       onError: this.#onError,
     });
     if (this.#closed) {
       socket.close();
       throw new Error('the shell was closed');
     }
-    bound = socket.local;
-    this.#sockets.set(key(bound), socket);
-    return bound;
+    this.#adopt(socket);
+    return socket.local;
   }
 
   /** Closes every socket and disarms the timer. Idempotent; no event comes after it. */
@@ -81,16 +95,40 @@ export class UdpShell<E> {
     this.driver.close();
     for (const socket of this.#sockets.values()) socket.close();
     this.#sockets.clear();
+    this.#byLocal.clear();
+  }
+
+  #adopt(socket: UdpSocket): void {
+    this.#sockets.set(key(socket.local), socket);
+    this.#byLocal.set(socket.local, socket);
   }
 
   #send(slot: TransmitSlot<FiveTuple>): void {
     const path = slot.path;
-    const socket = path === undefined ? undefined : this.#sockets.get(key(path.local));
+    const socket =
+      path === undefined ? undefined : (this.#byLocal.get(path.local) ?? this.#sockets.get(key(path.local)));
     if (path === undefined || socket === undefined) {
       this.#onError(new Error('a datagram for a socket that is not bound'), path?.remote);
       return;
     }
     socket.send(slot.buffer, slot.offset, slot.length, path.remote);
+  }
+}
+
+/** One path object per sender: found by the sender's object, of which the socket hands out one each. */
+class Paths {
+  readonly #byRemote = new WeakMap<TransportAddress, FiveTuple>();
+  #last: FiveTuple | undefined;
+
+  get(local: TransportAddress, remote: TransportAddress): FiveTuple {
+    if (this.#last?.remote === remote) return this.#last;
+    let path = this.#byRemote.get(remote);
+    if (path === undefined) {
+      path = { protocol: 'udp', local, remote };
+      this.#byRemote.set(remote, path);
+    }
+    this.#last = path;
+    return path;
   }
 }
 

@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
-import type { FiveTuple } from '../../src/core/index.ts';
+import type { Instant, TransportAddress } from '../../src/core/index.ts';
 import { platform, UdpShell } from '../../src/io/index.ts';
 import { StunServer } from '../../src/server/index.ts';
 import { StunClient, type StunClientEvent } from '../../src/stun/index.ts';
@@ -14,21 +14,17 @@ it.each(['127.0.0.1', '::1'])('tells a client on %s its own address', async (hos
   closers.push(() => server.close());
   const remote = await server.listen({ host, port: 0 });
 
-  // The client needs to know its own socket before it is made: take a port, then give it to the client's shell.
-  const probe = await platform.bindUdp(
-    { ip: host, port: 0 },
-    { onDatagram: () => undefined, onError: () => undefined },
-  );
-  const local = probe.local;
-  probe.close();
-  const path: FiveTuple = { protocol: 'udp', local, remote };
-  const mapped = await new Promise<StunClientEvent>((resolve) => {
-    const client = new StunClient({ env: platform.env, path }, platform.now());
-    const shell = new UdpShell({ core: client, onEvent: resolve });
-    closers.push(() => shell.close());
-    void shell.bind(local).then(() => shell.driver.drain());
+  let own: TransportAddress | undefined;
+  const mapped = await new Promise<StunClientEvent>((resolve, reject) => {
+    const makeClient = (local: TransportAddress, now: Instant) => {
+      own = local;
+      return new StunClient({ env: platform.env, path: { protocol: 'udp', local, remote } }, now);
+    };
+    UdpShell.open({ ip: host, port: 0 }, makeClient, { onEvent: resolve }).then((shell) => {
+      closers.push(() => shell.close());
+    }, reject);
   });
-  expect(mapped).toMatchObject({ type: 'mapped', address: local });
+  expect(mapped).toMatchObject({ type: 'mapped', address: own });
   expect(server.counters).toMatchObject({ requests: 1, successes: 1 });
   expect(server.drops.total).toBe(0);
 });
