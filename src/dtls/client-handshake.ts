@@ -131,6 +131,10 @@ export class ClientHandshake implements Handshake {
     this.#resuming = undefined;
   }
 
+  get clientRandom(): Uint8Array {
+    return this.#context.clientRandom;
+  }
+
   handleMessage(message: HandshakeMessage, now: Instant): void {
     if (message.type === HELLO_REQUEST) return; // RFC 5246 §7.4.1.1: ignored while a handshake runs, never hashed
     if (!LEGAL[this.#step].includes(message.type)) {
@@ -202,6 +206,7 @@ export class ClientHandshake implements Handshake {
     if (++this.#helloVerifyRequests > MAX_HELLO_VERIFY_REQUESTS) {
       throw new HandshakeFault('unexpected_message', 'limit', 'the server asks for cookies again and again');
     }
+    this.#context.host.forgetAhead();
     this.#sendClientHello(cookie, now);
   }
 

@@ -115,6 +115,7 @@ export abstract class Connection implements DtlsEndpoint {
   #writer: RecordWriter = this.#plainWriter;
   /** A record of epoch 1 was authentic: from here on nothing in the clear is the peer's. */
   #peerProtected = false;
+  #newestSequence = -1;
   #nextMessageSeq = 0;
   #peerFinishedSeq = -1;
   #state: DtlsState = 'new';
@@ -139,6 +140,24 @@ export abstract class Connection implements DtlsEndpoint {
 
   get peerCertificates(): readonly Uint8Array[] {
     return this.#peerCertificates;
+  }
+
+  /**
+   * The highest sequence number that was authentic; -1 before the first. That it grew tells that a datagram was the
+   * peer's and its newest, which a change of address must wait for (RFC 9146 §6).
+   */
+  get newestSequence(): number {
+    return this.#newestSequence;
+  }
+
+  /** The random of the ClientHello, which names this handshake; empty before it. */
+  get clientRandom(): Uint8Array {
+    return this.#handshake.clientRandom;
+  }
+
+  /** Parts of a ClientHello are held, and more is awaited. */
+  get holdsFragments(): boolean {
+    return this.#reassembler.holding;
   }
 
   get recordHeadroom(): number {
@@ -223,7 +242,7 @@ export abstract class Connection implements DtlsEndpoint {
     }
   }
 
-  pollTransmit(slot: TransmitSlot<void>, _now: Instant): boolean {
+  pollTransmit(slot: TransmitSlot<unknown>, _now: Instant): boolean {
     if (this.#flight.pending) return this.#flight.fill(slot);
     const next = this.#outgoing.shift();
     if (next === undefined) return false;
@@ -271,6 +290,7 @@ export abstract class Connection implements DtlsEndpoint {
       return;
     }
     this.#peerProtected = true;
+    if (header.sequence > this.#newestSequence) this.#newestSequence = header.sequence;
     switch (reader.type) {
       case CONTENT_APPLICATION_DATA:
         return this.#handleData(bytes.subarray(reader.start, reader.end));
@@ -485,6 +505,7 @@ export abstract class Connection implements DtlsEndpoint {
         this.#reassembler.continueAfter(hello.messageSeq);
         this.#move('connecting', 'ClientHello');
       },
+      forgetAhead: () => this.#reassembler.clear(),
       installKeys: (write, read) => {
         this.#protectedWriter = new RecordWriter(1, write);
         this.#reader = new RecordReader(1, read, this.#options.recordSizeLimitBytes ?? MAX_PLAINTEXT_BYTES);

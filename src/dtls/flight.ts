@@ -146,7 +146,7 @@ export class Flight {
   }
 
   /** Packs records into one datagram of at most `mtuBytes` at `slot.offset`; false when drained. */
-  fill(slot: TransmitSlot<void>): boolean {
+  fill(slot: TransmitSlot<unknown>): boolean {
     let used = 0;
     for (let item = this.#items[this.#itemAt]; item !== undefined; item = this.#items[this.#itemAt]) {
       const written =
@@ -166,7 +166,7 @@ export class Flight {
     this.#sentAt = now;
   }
 
-  #writeChangeCipherSpec(writer: RecordWriter, slot: TransmitSlot<void>, used: number): number {
+  #writeChangeCipherSpec(writer: RecordWriter, slot: TransmitSlot<unknown>, used: number): number {
     if (used > 0 && used + writer.overhead + 1 > this.#mtuBytes) return 0;
     const at = slot.offset + used + writer.headroom;
     slot.buffer[at] = 1; // RFC 5246 §7.1: its only value
@@ -175,7 +175,7 @@ export class Flight {
   }
 
   /** One record with the next fragment of the message; 0 when it is not worth to begin one in this datagram. */
-  #writeFragment(item: FlightMessage, slot: TransmitSlot<void>, used: number): number {
+  #writeFragment(item: FlightMessage, slot: TransmitSlot<unknown>, used: number): number {
     const { writer } = item;
     const left = item.body.length - this.#byteAt;
     const room = this.#mtuBytes - used - writer.overhead - HANDSHAKE_HEADER_BYTES;

@@ -31,6 +31,8 @@ export interface HandshakeHost {
   launchFlight(now: Instant, awaitsReply: boolean): void;
   /** Server: counts on from the numbers of this ClientHello (RFC 6347 §4.2.1). @param accepted - false to answer it only. */
   continueFrom(hello: HandshakeMessage, accepted: boolean): void;
+  /** Client: drops messages held ahead; they cannot be answers to the ClientHello that comes now. */
+  forgetAhead(): void;
   /** From now on records of epoch 1 are opened; they are written after the next ChangeCipherSpec. */
   installKeys(write: RecordCipher, read: RecordCipher): void;
   setPeerCertificates(chain: readonly Uint8Array[]): void;
@@ -44,6 +46,8 @@ export interface Handshake {
   readonly awaitsFirstHello: boolean;
   /** The server keeps no state yet: a fault is only a drop, because anyone may have sent it (RFC 6347 §4.2.1). */
   readonly stateless: boolean;
+  /** Names the handshake; empty before a ClientHello. */
+  readonly clientRandom: Uint8Array;
   /** Client: sends the first flight. */
   start(now: Instant): void;
   /** @throws {HandshakeFault} @throws {DecodeError} both end the connection. */

@@ -1,6 +1,13 @@
 export { ALERT_CODES, type AlertDescription, type AlertLevel } from './alert.ts';
 export { DtlsClient } from './client.ts';
 export { COOKIE_ROTATION_MS, CookieJar } from './cookie.ts';
+export {
+  type DtlsConnectionId,
+  DtlsListener,
+  type DtlsListenerEvent,
+  type DtlsListenerOptions,
+} from './listener.ts';
+export { OnPath } from './on-path.ts';
 export { CIPHER_SUITES, type CipherSuite, type CipherSuiteName } from './registry.ts';
 export { DtlsServer } from './server.ts';
 export {

@@ -74,6 +74,11 @@ export class HandshakeReassembler {
     return this.#next;
   }
 
+  /** Something incomplete, or out of order, is held. */
+  get holding(): boolean {
+    return this.#partials.size > 0;
+  }
+
   /**
    * Takes one fragment (its body is copied).
    * @returns undefined when it was stored or already there; `stale` for a message handled before (a retransmission);

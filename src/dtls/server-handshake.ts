@@ -128,6 +128,10 @@ export class ServerHandshake implements Handshake {
     if (this.#sessionId.length > 0) this.#server.sessionCache?.delete(this.#sessionId);
   }
 
+  get clientRandom(): Uint8Array {
+    return this.#context.clientRandom;
+  }
+
   handleMessage(message: HandshakeMessage, now: Instant): void {
     if (message.type !== LEGAL[this.#step]) {
       const text = `${handshakeName(message.type)} in ${this.#step}`;

@@ -1,4 +1,4 @@
-import { UsageError } from '../core/index.ts';
+import { EMPTY, UsageError } from '../core/index.ts';
 import { Connection } from './connection.ts';
 import { resolveOptions } from './options.ts';
 import { ServerHandshake } from './server-handshake.ts';
@@ -15,6 +15,9 @@ import type { DtlsServerOptions } from './types.ts';
  * });
  */
 export class DtlsServer extends Connection {
+  /** The connection ID it asks clients to use; empty: none (RFC 9146 §3). */
+  readonly ownConnectionId: Uint8Array;
+
   /** @throws {UsageError} for options outside their range, or without a certificate or PSK to show. */
   constructor(options: DtlsServerOptions) {
     const resolved = resolveOptions(options, options.psk !== undefined);
@@ -22,5 +25,6 @@ export class DtlsServer extends Connection {
       throw new UsageError('a server needs a certificate or a PSK');
     }
     super('server', resolved, (host) => new ServerHandshake(options, resolved, host));
+    this.ownConnectionId = options.connectionId ?? EMPTY;
   }
 }

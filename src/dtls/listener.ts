@@ -1,0 +1,436 @@
+import {
+  bytesToHex,
+  DropCounters,
+  type DropReason,
+  EMPTY,
+  type Env,
+  equalBytes,
+  type FiveTuple,
+  formatAddress,
+  type Instant,
+  Ring,
+  type SansIo,
+  type TransmitSlot,
+  UsageError,
+  utf8,
+} from '../core/index.ts';
+import { CookieJar } from './cookie.ts';
+import { DeadlineHeap } from './deadline-heap.ts';
+import { CLIENT_HELLO, CONTENT_HANDSHAKE, CONTENT_TLS12_CID } from './registry.ts';
+import { DtlsServer } from './server.ts';
+import type { DtlsEndpoint, DtlsEvent, DtlsServerOptions } from './types.ts';
+
+export const DEFAULT_MAX_CONNECTIONS = 10_000;
+export const DEFAULT_IDLE_TIMEOUT_MS = 300_000;
+/** ClientHellos in fragments, whose cookie cannot be seen before they are whole, that are put together at one time. */
+export const MAX_FRAGMENTED_HELLOS = 64;
+
+/** A number that stands for one association, never used again. */
+export type DtlsConnectionId = number;
+
+export interface DtlsListenerOptions {
+  readonly env: Env;
+  /**
+   * Options for a client that says hello; undefined refuses it silently. Asked for each ClientHello, also before the
+   * cookie has proved the address: it must be cheap and remember nothing.
+   */
+  readonly accept: (
+    path: FiveTuple,
+  ) => Omit<DtlsServerOptions, 'env' | 'cookies' | 'cookieExchange' | 'clientIdentity' | 'connectionId'> | undefined;
+  /** Associations at one time; default 10,000. Beyond it ClientHellos are dropped. */
+  readonly maxConnections?: number;
+  /** An association from which nothing authentic came for so long is closed; ms, default 300,000. */
+  readonly idleTimeoutMs?: number;
+  /**
+   * Length of the connection IDs given to clients that know RFC 9146, 4 to 20; with them a client keeps its association
+   * when its address changes. 0, the default: none.
+   */
+  readonly connectionIdBytes?: number;
+}
+
+export type DtlsListenerEvent =
+  /** A client has proved its address; the handshake goes on. */
+  | { readonly type: 'accepted'; readonly connection: DtlsConnectionId; readonly path: FiveTuple }
+  /** An event of one association. Bytes in it are borrowed until the next call. */
+  | {
+      readonly type: 'dtls';
+      readonly connection: DtlsConnectionId;
+      readonly path: FiveTuple;
+      readonly event: DtlsEvent;
+    }
+  /** The client's address has changed (RFC 9146 §6). */
+  | {
+      readonly type: 'migrated';
+      readonly connection: DtlsConnectionId;
+      readonly from: FiveTuple;
+      readonly path: FiveTuple;
+    }
+  /** Forgotten: closed, failed, idle, or replaced by a new association from the same address. */
+  | { readonly type: 'removed'; readonly connection: DtlsConnectionId };
+
+interface Association {
+  readonly id: DtlsConnectionId;
+  readonly server: DtlsServer;
+  path: FiveTuple;
+  key: string;
+  /** Hexadecimal; empty: none. */
+  readonly cid: string;
+  lastHeardAt: Instant;
+  /** The earliest entry of this association in the heap. */
+  armedAt: Instant;
+  sending: boolean;
+  reporting: boolean;
+}
+
+/**
+ * Many DTLS servers on one UDP port, sans-IO: no state for a client before its cookie is right (RFC 6347 §4.2.1), one
+ * association for each address, idle ones closed, and connection IDs followed to new addresses (RFC 9146 §6).
+ *
+ * ```text
+ * datagram → connection ID known?  → that association (its address moves when the record is authentic and the newest)
+ *          → address known?        → that association; a plaintext ClientHello is tried beside it (RFC 6347 §4.2.8)
+ *          → otherwise             → a server without state: HelloVerifyRequest, or an association when the cookie fits
+ * ```
+ *
+ * @example
+ * const listener = new DtlsListener({ env, accept: () => ({ certificate }) });
+ * const shell = new UdpShell({
+ *   core: listener,
+ *   onEvent: (e) => {
+ *     if (e.type === 'dtls' && e.event.type === 'data') {
+ *       const bytes = e.event.bytes;
+ *       shell.driver.mutate((now) => listener.send(e.connection, bytes, now)); // echo
+ *     }
+ *   },
+ * });
+ */
+export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
+  readonly drops: DropCounters = new DropCounters();
+  readonly #options: DtlsListenerOptions;
+  readonly #env: Env;
+  readonly #cookies: CookieJar;
+  readonly #maxConnections: number;
+  readonly #idleTimeoutMs: number;
+  readonly #cidBytes: number;
+  readonly #byId = new Map<DtlsConnectionId, Association>();
+  readonly #byPath = new Map<string, Association>();
+  readonly #byCid = new Map<string, Association>();
+  /** New associations from an address that has one already, until they are connected. */
+  readonly #candidates = new Map<string, Association>();
+  /** Servers without state that hold fragments of a ClientHello; the oldest goes first. */
+  readonly #fragmented = new Map<string, DtlsServer>();
+  readonly #deadlines = new DeadlineHeap<Association>();
+  readonly #events = new Ring<DtlsListenerEvent>();
+  readonly #sending = new Ring<Association>();
+  readonly #reporting = new Ring<Association>();
+  /** HelloVerifyRequests, ready to leave. */
+  readonly #answers = new Ring<{ readonly server: DtlsServer; readonly path: FiveTuple }>();
+  #nextId: DtlsConnectionId = 1;
+
+  /** @throws {UsageError} for options outside their range. */
+  constructor(options: DtlsListenerOptions) {
+    this.#options = options;
+    this.#env = options.env;
+    this.#cookies = new CookieJar(options.env);
+    this.#maxConnections = options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
+    this.#idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_IDLE_TIMEOUT_MS;
+    this.#cidBytes = options.connectionIdBytes ?? 0;
+    if (this.#cidBytes !== 0 && !(this.#cidBytes >= 4 && this.#cidBytes <= 20)) {
+      throw new UsageError('connectionIdBytes must be 0, or from 4 to 20');
+    }
+    if (!(this.#idleTimeoutMs > 0)) throw new UsageError('idleTimeoutMs must be positive');
+  }
+
+  get connectionCount(): number {
+    return this.#byId.size;
+  }
+
+  /** The endpoint of an association, to look at; send and close through the listener. */
+  connection(id: DtlsConnectionId): DtlsEndpoint | undefined {
+    return this.#byId.get(id)?.server;
+  }
+
+  /** Sends one record. @throws {UsageError} unknown or not connected, or too long. */
+  send(id: DtlsConnectionId, bytes: Uint8Array, now: Instant): void {
+    const association = this.#byId.get(id);
+    if (association === undefined) throw new UsageError(`there is no connection ${id}`);
+    association.server.send(bytes, now);
+    this.#touch(association);
+  }
+
+  /** Sends close_notify; an unknown connection is closed already. */
+  close(id: DtlsConnectionId, now: Instant): void {
+    const association = this.#byId.get(id);
+    if (association === undefined) return;
+    association.server.close(now);
+    this.#touch(association);
+  }
+
+  closeAll(now: Instant): void {
+    for (const id of [...this.#byId.keys()]) this.close(id, now);
+  }
+
+  handleInput(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
+    const key = keyOf(path);
+    if (bytes[0] === CONTENT_TLS12_CID) {
+      const cid = bytesToHex(bytes.subarray(11, 11 + this.#cidBytes));
+      const association = this.#byCid.get(cid);
+      if (association === undefined) this.#drop('unknown-peer', 'connection ID');
+      else this.#feed(association, bytes, path, key, now);
+      return;
+    }
+    const association = this.#byPath.get(key);
+    if (association === undefined) {
+      this.#handleUnknown(bytes, path, key, now);
+      return;
+    }
+    if (this.#candidates.has(key) || this.#isRestart(association, bytes)) {
+      this.#handleRestart(bytes.slice(), path, key, now); // a copy: opening destroys what is not the candidate's
+      if (this.#byPath.get(key) !== association) return;
+    }
+    this.#feed(association, bytes, path, key, now);
+  }
+
+  handleTimeout(now: Instant): void {
+    for (let due = this.#deadlines.takeDue(now); due !== undefined; due = this.#deadlines.takeDue(now)) {
+      if (this.#byId.get(due.id) !== due) continue; // removed meanwhile
+      due.armedAt = Number.POSITIVE_INFINITY;
+      due.server.handleTimeout(now);
+      if (now >= due.lastHeardAt + this.#idleTimeoutMs) due.server.close(now);
+      this.#touch(due);
+    }
+  }
+
+  pollTransmit(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
+    for (let answer = this.#answers.peek(); answer !== undefined; answer = this.#answers.peek()) {
+      if (answer.server.pollTransmit(slot, now)) {
+        slot.path = answer.path;
+        return true;
+      }
+      this.#answers.shift();
+    }
+    for (let next = this.#sending.peek(); next !== undefined; next = this.#sending.peek()) {
+      if (next.server.pollTransmit(slot, now)) {
+        slot.path = next.path;
+        return true;
+      }
+      next.sending = false;
+      this.#sending.shift();
+    }
+    return false;
+  }
+
+  pollEvent(): DtlsListenerEvent | undefined {
+    for (;;) {
+      const own = this.#events.shift();
+      if (own !== undefined) return own;
+      const next = this.#reporting.peek();
+      if (next === undefined) return undefined;
+      const event = next.server.pollEvent();
+      if (event !== undefined) return { type: 'dtls', connection: next.id, path: next.path, event };
+      next.reporting = false;
+      this.#reporting.shift();
+      if (isOver(next)) this.#remove(next);
+    }
+  }
+
+  nextTimeout(): Instant {
+    return this.#deadlines.next;
+  }
+
+  /** A client without an association: nothing is kept of it unless its cookie is right, or its hello is in fragments. */
+  #handleUnknown(bytes: Uint8Array, path: FiveTuple, key: string, now: Instant): void {
+    const held = this.#fragmented.get(key);
+    if (!isClientHello(bytes)) {
+      this.#drop('unknown-path', 'datagram');
+      return;
+    }
+    const server = held ?? this.#newServer(path);
+    if (server === undefined) return;
+    const accepted = this.#tryHello(server, bytes, path, key, now);
+    if (accepted === undefined) return;
+    this.#byPath.set(key, accepted);
+    this.#events.push({ type: 'accepted', connection: accepted.id, path });
+    this.#touch(accepted);
+  }
+
+  /** A ClientHello that is no retransmission of the association's own. */
+  #isRestart(association: Association, bytes: Uint8Array): boolean {
+    if (!isClientHello(bytes)) return false;
+    const random = helloRandom(bytes);
+    if (random.length === 0) return this.#fragmented.has(association.key); // more of a hello that began as a new one
+    return !equalBytes(random, association.server.clientRandom);
+  }
+
+  /** RFC 6347 §4.2.8: the new association replaces the old one when its handshake is complete, not before. */
+  #handleRestart(bytes: Uint8Array, path: FiveTuple, key: string, now: Instant): void {
+    const candidate = this.#candidates.get(key);
+    if (candidate !== undefined) {
+      candidate.server.handleInput(bytes, undefined, now);
+      if (candidate.server.state === 'connected') {
+        this.#candidates.delete(key);
+        const old = this.#byPath.get(key);
+        this.#byPath.set(key, candidate);
+        if (old !== undefined) this.#remove(old);
+      }
+      this.#touch(candidate);
+      return;
+    }
+    const server = this.#fragmented.get(key) ?? this.#newServer(path);
+    if (server === undefined) return;
+    const accepted = this.#tryHello(server, bytes, path, key, now);
+    if (accepted === undefined) return;
+    this.#events.push({ type: 'accepted', connection: accepted.id, path });
+    const old = this.#byPath.get(key);
+    if (old?.server.state === 'connected') {
+      this.#candidates.set(key, accepted);
+    } else {
+      // Neither has proved more than its address, and the old one's retransmissions would only confuse the client.
+      this.#byPath.set(key, accepted);
+      if (old !== undefined) this.#remove(old);
+    }
+    this.#touch(accepted);
+  }
+
+  #newServer(path: FiveTuple): DtlsServer | undefined {
+    if (this.#byId.size >= this.#maxConnections) {
+      this.#drop('limit', 'ClientHello: too many connections');
+      return undefined;
+    }
+    const options = this.#options.accept(path);
+    if (options === undefined) {
+      this.#drop('unknown-peer', 'ClientHello: not accepted');
+      return undefined;
+    }
+    const connectionId = new Uint8Array(this.#cidBytes);
+    this.#env.random(connectionId);
+    return new DtlsServer({
+      ...options,
+      env: this.#env,
+      cookies: this.#cookies,
+      cookieExchange: true,
+      clientIdentity: utf8(formatAddress(path.remote)),
+      ...(this.#cidBytes === 0 ? {} : { connectionId }),
+    });
+  }
+
+  /** @returns an association once the cookie was right. Until then the server is forgotten again, or holds fragments. */
+  #tryHello(
+    server: DtlsServer,
+    bytes: Uint8Array,
+    path: FiveTuple,
+    key: string,
+    now: Instant,
+  ): Association | undefined {
+    server.handleInput(bytes, undefined, now);
+    this.#fragmented.delete(key);
+    if (server.state === 'new') {
+      this.#answers.push({ server, path });
+      if (server.holdsFragments) {
+        if (this.#fragmented.size >= MAX_FRAGMENTED_HELLOS) {
+          const oldest = this.#fragmented.keys().next();
+          if (!oldest.done) this.#fragmented.delete(oldest.value);
+          this.#drop('limit', 'fragmented ClientHello');
+        }
+        this.#fragmented.set(key, server);
+      }
+      return undefined;
+    }
+    const cid = server.ownConnectionId;
+    const association: Association = {
+      id: this.#nextId++,
+      server,
+      path,
+      key,
+      cid: cid.length > 0 ? bytesToHex(cid) : '',
+      lastHeardAt: now,
+      armedAt: Number.POSITIVE_INFINITY,
+      sending: false,
+      reporting: false,
+    };
+    this.#byId.set(association.id, association);
+    if (association.cid !== '') this.#byCid.set(association.cid, association);
+    return association;
+  }
+
+  #feed(association: Association, bytes: Uint8Array, path: FiveTuple, key: string, now: Instant): void {
+    const newest = association.server.newestSequence;
+    association.server.handleInput(bytes, undefined, now);
+    if (association.server.newestSequence > newest) {
+      association.lastHeardAt = now;
+      if (association.key !== key) this.#migrate(association, path, key);
+    }
+    this.#touch(association);
+  }
+
+  /**
+   * RFC 9146 §6: only for a record that is authentic and newer than every other. Nobody is driven from an address by it:
+   * while another association is there, answers keep going to the old address.
+   */
+  #migrate(association: Association, path: FiveTuple, key: string) {
+    if (this.#byPath.has(key)) return this.#drop('unknown-path', 'migration to an address in use');
+    const from = association.path;
+    if (this.#byPath.get(association.key) === association) this.#byPath.delete(association.key);
+    association.path = path;
+    association.key = key;
+    this.#byPath.set(key, association);
+    this.#events.push({ type: 'migrated', connection: association.id, from, path });
+  }
+
+  /** After each change: it may have something to send or to say, and another deadline. */
+  #touch(association: Association): void {
+    if (!association.sending) {
+      association.sending = true;
+      this.#sending.push(association);
+    }
+    if (!association.reporting) {
+      association.reporting = true;
+      this.#reporting.push(association);
+    }
+    if (isOver(association)) return; // no deadline: it is removed as soon as its last events are read
+    const deadline = Math.min(association.server.nextTimeout(), association.lastHeardAt + this.#idleTimeoutMs);
+    if (deadline < association.armedAt) {
+      association.armedAt = deadline;
+      this.#deadlines.push(deadline, association);
+    }
+  }
+
+  #remove(association: Association): void {
+    if (!this.#byId.delete(association.id)) return;
+    if (this.#byPath.get(association.key) === association) this.#byPath.delete(association.key);
+    if (this.#candidates.get(association.key) === association) this.#candidates.delete(association.key);
+    if (this.#byCid.get(association.cid) === association) this.#byCid.delete(association.cid);
+    this.#events.push({ type: 'removed', connection: association.id });
+  }
+
+  #drop(reason: DropReason, detail: string): void {
+    this.drops.count(reason);
+    this.#env.trace.drop('dtls-listener', reason, detail);
+  }
+}
+
+function keyOf(path: FiveTuple): string {
+  return `${formatAddress(path.local)} ${formatAddress(path.remote)}`;
+}
+
+function isOver(association: Association): boolean {
+  return association.server.state === 'closed' || association.server.state === 'failed';
+}
+
+/** The random of a ClientHello that lies in the datagram from its beginning; empty for a later fragment. */
+function helloRandom(bytes: Uint8Array): Uint8Array {
+  const first = bytes[19] === 0 && bytes[20] === 0 && bytes[21] === 0;
+  return first ? bytes.subarray(27, 59) : EMPTY;
+}
+
+/** The datagram begins with a plaintext record that begins with (a fragment of) a ClientHello. */
+function isClientHello(bytes: Uint8Array): boolean {
+  return (
+    bytes.length > 13 &&
+    bytes[0] === CONTENT_HANDSHAKE &&
+    bytes[1] === 0xfe &&
+    bytes[3] === 0 &&
+    bytes[4] === 0 &&
+    bytes[13] === CLIENT_HELLO
+  );
+}

@@ -1,0 +1,255 @@
+import { describe, expect, it } from 'vitest';
+import { type Driver, type FiveTuple, type TransportAddress, utf8 } from '../../src/core/index.ts';
+import {
+  DtlsClient,
+  type DtlsClientOptions,
+  type DtlsEvent,
+  DtlsListener,
+  type DtlsListenerEvent,
+  type DtlsListenerOptions,
+  OnPath,
+} from '../../src/dtls/index.ts';
+import { MAX_FRAGMENTED_HELLOS } from '../../src/dtls/listener.ts';
+import { nodeCrypto } from '../../src/io/node-crypto.ts';
+import { type LinkOptions, PERFECT, SimNetwork, SimWorld, seeds, simEnv } from '../sim/index.ts';
+import { SERVER_CERTIFICATE } from './harness.ts';
+
+const SERVER: TransportAddress = { ip: '192.0.2.1', port: 4433 };
+const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+/** A client on an address of its own. */
+interface Guest {
+  readonly client: DtlsClient;
+  readonly events: DtlsEvent[];
+  readonly received: string[];
+  readonly driver: Driver<DtlsEvent, FiveTuple>;
+  readonly leave: () => void;
+}
+
+class House {
+  readonly world: SimWorld;
+  readonly network: SimNetwork;
+  readonly listener: DtlsListener;
+  readonly events: DtlsListenerEvent[] = [];
+  readonly driver: Driver<DtlsListenerEvent, FiveTuple>;
+
+  /** An echo server. */
+  constructor(options: Partial<DtlsListenerOptions> = {}, link: LinkOptions = PERFECT, seed = 1) {
+    this.world = new SimWorld(seed);
+    this.network = new SimNetwork(this.world, link);
+    this.listener = new DtlsListener({
+      env: simEnv(this.world, nodeCrypto),
+      accept: () => ({ certificate: SERVER_CERTIFICATE, maxRetransmissions: 50, maxRtoMs: 4000 }),
+      ...options,
+    });
+    this.driver = this.network.attach(this.listener, [SERVER], (event) => {
+      this.events.push(event);
+      if (event.type !== 'dtls' || event.event.type !== 'data') return;
+      this.listener.send(event.connection, event.event.bytes, this.world.now);
+    }).driver;
+  }
+
+  guest(local: TransportAddress, options: Partial<DtlsClientOptions> = {}, existing?: DtlsClient): Guest {
+    const env = simEnv(this.world, nodeCrypto);
+    const patient = { maxRetransmissions: 50, maxRtoMs: 4000 };
+    const client = existing ?? new DtlsClient({ env, verifyPeer: () => undefined, ...patient, ...options });
+    const path: FiveTuple = { protocol: 'udp', local, remote: SERVER };
+    const events: DtlsEvent[] = [];
+    const received: string[] = [];
+    const { driver, close } = this.network.attach(new OnPath(client, path, () => true), [local], (event) => {
+      if (event.type === 'data') received.push(text(event.bytes));
+      events.push(event);
+    });
+    if (existing === undefined) driver.mutate((now) => client.start(now));
+    return { client, events, received, driver, leave: close };
+  }
+
+  run(ms: number): void {
+    this.world.run({ until: this.world.now + ms });
+  }
+
+  say(guest: Guest, words: string): void {
+    guest.driver.mutate((now) => guest.client.send(utf8(words), now));
+    this.run(1000);
+  }
+
+  count(type: DtlsListenerEvent['type']): number {
+    return this.events.filter((event) => event.type === type).length;
+  }
+}
+
+const at = (n: number): TransportAddress => ({ ip: `198.51.100.${n % 250}`, port: 1000 + n });
+
+describe('DtlsListener', () => {
+  it('serves a thousand clients on one port, each its own association', () => {
+    const house = new House();
+    const guests = Array.from({ length: 1000 }, (_, n) => house.guest(at(n)));
+    house.run(5000);
+    expect(house.listener.connectionCount).toBe(1000);
+    for (const [n, guest] of guests.entries()) guest.driver.mutate((now) => guest.client.send(utf8(`echo ${n}`), now));
+    house.run(1000);
+    for (const [n, guest] of guests.entries()) expect(guest.received).toEqual([`echo ${n}`]);
+  }, 30_000);
+
+  it.each(seeds(30))('seed %i: twenty clients over a bad link are all served', (seed) => {
+    const house = new House({}, { latencyMs: 30, jitterMs: 100, loss: 0.3, duplicate: 0.2, reorder: 0.2 }, seed);
+    const guests = Array.from({ length: 20 }, (_, n) => house.guest(at(n)));
+    house.run(200_000);
+    expect(guests.map((guest) => guest.client.state)).toEqual(guests.map(() => 'connected'));
+    expect(house.listener.connectionCount).toBe(20);
+  });
+
+  it('keeps nothing for clients that never answer its cookie (RFC 6347 §4.2.1)', () => {
+    const house = new House();
+    house.network.setLink(SERVER.ip, '198.51.100.7', { ...PERFECT, loss: 1 });
+    const deaf = house.guest(at(7), { maxRetransmissions: 5 });
+    house.run(100_000);
+    expect(deaf.client.state).toBe('failed');
+    expect([house.listener.connectionCount, house.count('accepted')]).toEqual([0, 0]);
+    expect(house.listener.nextTimeout()).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('puts a ClientHello in fragments together, for a bounded number of clients at a time', () => {
+    const house = new House();
+    const guest = house.guest(at(1), { mtuBytes: 100, alpn: ['a'.repeat(200)] });
+    house.run(1000);
+    expect(guest.client.state).toBe('connected');
+    // First fragments only, from many addresses.
+    const fragment = new Uint8Array(60);
+    fragment.set([22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 47, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 35]);
+    for (let n = 0; n < MAX_FRAGMENTED_HELLOS + 5; n++) {
+      house.driver.input(fragment.slice(), { protocol: 'udp', local: SERVER, remote: at(100 + n) });
+    }
+    expect(house.listener.drops.toJSON()).toEqual({ limit: 5 });
+    expect(house.listener.connectionCount).toBe(1);
+  });
+
+  it('drops what belongs to nobody', () => {
+    const house = new House({ connectionIdBytes: 8 });
+    const path: FiveTuple = { protocol: 'udp', local: SERVER, remote: at(1) };
+    for (const first of [20, 21, 22, 23, 99]) house.driver.input(new Uint8Array(40).fill(first), path);
+    house.driver.input(new Uint8Array(40).fill(25), path);
+    house.driver.input(new Uint8Array(0), path);
+    expect(house.listener.drops.toJSON()).toEqual({ 'unknown-path': 6, 'unknown-peer': 1 });
+  });
+
+  it('refuses whom accept refuses, and more clients than its bound', () => {
+    const house = new House({
+      maxConnections: 2,
+      accept: (path) => (path.remote.port === 1009 ? undefined : { certificate: SERVER_CERTIFICATE }),
+    });
+    const guests = [1, 2, 3, 9].map((n) => house.guest(at(n), { maxRetransmissions: 1 }));
+    house.run(10_000);
+    expect(guests.map((guest) => guest.client.state)).toEqual(['connected', 'connected', 'failed', 'failed']);
+    expect(house.listener.drops.get('limit')).toBeGreaterThan(0);
+  });
+
+  it('close_notify from either side ends an association and forgets it', () => {
+    const house = new House();
+    const [a, b] = [house.guest(at(1)), house.guest(at(2))];
+    house.run(1000);
+    a.driver.mutate((now) => a.client.close(now));
+    house.run(1000);
+    expect([house.listener.connectionCount, house.count('removed')]).toEqual([1, 1]);
+    house.driver.mutate((now) => house.listener.closeAll(now));
+    house.run(1000);
+    expect([house.listener.connectionCount, b.client.state]).toEqual([0, 'closed']);
+    expect(() => house.listener.send(1, utf8('x'), 0)).toThrow('there is no connection 1');
+  });
+
+  it('closes idle associations, and only those', () => {
+    const house = new House({ idleTimeoutMs: 10_000 });
+    const [quiet, busy] = [house.guest(at(1)), house.guest(at(2))];
+    house.run(1000);
+    for (let i = 0; i < 10; i++) {
+      house.say(busy, 'still here');
+      house.run(1000);
+    }
+    expect([quiet.client.state, busy.client.state]).toEqual(['closed', 'connected']);
+    house.run(20_000);
+    expect([busy.client.state, house.listener.connectionCount]).toEqual(['closed', 0]);
+  });
+
+  it('a client that starts again from its address replaces its association when it has proved itself (RFC 6347 §4.2.8)', () => {
+    const house = new House();
+    const first = house.guest(at(1));
+    house.run(1000);
+    first.leave(); // crashed: no close_notify
+    const second = house.guest(at(1));
+    house.run(5000);
+    expect(second.client.state).toBe('connected');
+    expect([house.listener.connectionCount, house.count('accepted'), house.count('removed')]).toEqual([1, 2, 1]);
+    house.say(second, 'again');
+    expect(second.received).toEqual(['again']);
+  });
+
+  it('also when its first handshake never ended', () => {
+    const house = new House();
+    const first = house.guest(at(1));
+    house.world.run({ until: 3.5 }); // the server has just sent its flight
+    first.leave();
+    const second = house.guest(at(1));
+    house.run(60_000);
+    expect(second.client.state).toBe('connected');
+    house.say(second, 'again');
+    expect(second.received).toEqual(['again']);
+  });
+
+  it('a forged ClientHello from the address of a client does not disturb it', () => {
+    const house = new House();
+    const guest = house.guest(at(1));
+    house.run(1000);
+    const thief = new SimWorld(9);
+    const client = new DtlsClient({ env: simEnv(thief, nodeCrypto), verifyPeer: () => undefined });
+    client.start(0);
+    const slot = { buffer: new Uint8Array(2000), offset: 0, length: 0, path: undefined };
+    client.pollTransmit(slot, 0);
+    house.driver.input(slot.buffer.slice(0, slot.length), { protocol: 'udp', local: SERVER, remote: at(1) });
+    house.run(1000);
+    house.say(guest, 'undisturbed');
+    expect(guest.received).toEqual(['undisturbed']);
+    expect([house.listener.connectionCount, house.count('removed')]).toEqual([1, 0]);
+  });
+
+  it('follows a client with a connection ID to its new address, for authentic new records only (RFC 9146 §6)', () => {
+    const house = new House({ connectionIdBytes: 8 });
+    const guest = house.guest(at(1), { connectionId: new Uint8Array(0) });
+    house.run(1000);
+    const captured: Uint8Array[] = [];
+    guest.leave();
+    const moved = house.guest(at(2), {}, guest.client);
+    const slot = { buffer: new Uint8Array(200), offset: 64, length: 3, path: undefined };
+    guest.client.sealInPlace(slot);
+    captured.push(slot.buffer.slice(slot.offset, slot.offset + slot.length));
+    const forged = captured[0]!.slice();
+    forged[forged.length - 1]! ^= 1;
+    house.driver.input(forged, { protocol: 'udp', local: SERVER, remote: at(66) });
+    expect(house.count('migrated')).toBe(0);
+    house.say(moved, 'from elsewhere');
+    expect(moved.received).toEqual(['from elsewhere']);
+    expect(house.count('migrated')).toBe(1);
+    // Replayed from a third address: authentic, but not new.
+    house.driver.input(captured[0]!, { protocol: 'udp', local: SERVER, remote: at(67) });
+    expect(house.count('migrated')).toBe(1);
+    expect(house.listener.connectionCount).toBe(1);
+  });
+
+  it('does not drive a client from its address by migration', () => {
+    const house = new House({ connectionIdBytes: 8 });
+    const settled = house.guest(at(2));
+    const guest = house.guest(at(1), { connectionId: new Uint8Array(0) });
+    house.run(1000);
+    const slot = { buffer: new Uint8Array(200), offset: 64, length: 3, path: undefined };
+    guest.client.sealInPlace(slot);
+    const record = slot.buffer.slice(slot.offset, slot.offset + slot.length);
+    house.driver.input(record, { protocol: 'udp', local: SERVER, remote: at(2) });
+    expect([house.count('migrated'), house.listener.drops.toJSON()]).toEqual([0, { 'unknown-path': 1 }]);
+    house.say(settled, 'mine');
+    expect(settled.received).toEqual(['mine']);
+  });
+
+  it('options without sense are refused', () => {
+    expect(() => new House({ connectionIdBytes: 3 })).toThrow('connectionIdBytes');
+    expect(() => new House({ idleTimeoutMs: 0 })).toThrow('idleTimeoutMs');
+  });
+});
