@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { demoCommand } from './commands/demo.ts';
 import { signalingServerCommand } from './commands/signaling-server.ts';
+import { stunCommand } from './commands/stun.ts';
 import { stunServerCommand } from './commands/stun-server.ts';
 import { describeError, EXIT_FAILURE, EXIT_USAGE } from './exit.ts';
 
@@ -15,7 +16,7 @@ const program = new Command('purertc')
   .version(String(version), '-v, --version')
   .showHelpAfterError('(purertc --help lists the commands)')
   .exitOverride();
-for (const command of [demoCommand(), signalingServerCommand(), stunServerCommand()]) {
+for (const command of [demoCommand(), signalingServerCommand(), stunServerCommand(), stunCommand()]) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 

@@ -1,0 +1,145 @@
+import { resolveSrv } from 'node:dns/promises';
+import { canonicalIp, formatAddress, ipFamily, type Platform, type TransportAddress } from '../core/index.ts';
+import { localAddressTowards, UdpShell } from '../io/index.ts';
+import {
+  BEHAVIOUR_SCHEDULE,
+  BehaviourDiscovery,
+  type BehaviourEvent,
+  defaultPort,
+  describeBehaviour,
+  parseStunUri,
+  type ScheduleOptions,
+  StunClient,
+  type StunClientEvent,
+  type StunUri,
+  StunUriError,
+  srvName,
+  transportOf,
+} from '../stun/index.ts';
+import { CliError } from './exit.ts';
+
+export interface StunQueryOptions {
+  readonly platform: Platform;
+  /** Only addresses of this family. */
+  readonly family: 4 | 6 | undefined;
+  /** Asks the server about NAT behaviour too, where it can (RFC 5780). */
+  readonly behaviour: boolean;
+  readonly schedule?: ScheduleOptions;
+}
+
+/** What one server address said. */
+export interface StunAnswer {
+  readonly server: TransportAddress;
+  /** The address that this machine sends from. */
+  readonly local: TransportAddress;
+  /** The same as the server sees it. */
+  readonly mapped: TransportAddress;
+  readonly rttMs: number | undefined;
+  readonly behaviour: Extract<BehaviourEvent, { readonly type: 'result' }> | undefined;
+}
+
+/** The server as a person writes it: a `stun:` URI, or a host with or without a port. @throws {CliError} */
+export function parseStunTarget(text: string): StunUri {
+  const bareIp = canonicalIp(text);
+  // `stun:3479` is a host of that name: as a URI it would have a port and no host.
+  const isUri = /^(stuns?|turns?):(?!\d+$)/i.test(text);
+  const written = bareIp?.includes(':') ? `stun:[${bareIp}]` : isUri ? text : `stun:${text}`;
+  try {
+    const uri = parseStunUri(written);
+    if (uri.scheme !== 'stun' || transportOf(uri) !== 'udp')
+      throw new CliError(`only stun: over UDP is asked, not ${text}`);
+    return uri;
+  } catch (error) {
+    if (error instanceof StunUriError) throw new CliError(error.message);
+    throw error;
+  }
+}
+
+/**
+ * The server's addresses in the order to ask them, one of each family: an SRV record decides about host and port where the URI
+ * gives no port (RFC 8489 §8).
+ * @throws {CliError} when there is none.
+ */
+export async function resolveStunServers(uri: StunUri, options: StunQueryOptions): Promise<TransportAddress[]> {
+  const name = srvName(uri);
+  // Most servers have no such record, and a resolver that fails is no reason either: the host itself decides then.
+  const [record] = name === undefined ? [] : await resolveSrv(name).catch(() => []);
+  const host = record?.name ?? uri.host;
+  const port = record?.port ?? defaultPort(uri);
+  let ips: readonly string[];
+  try {
+    ips = await options.platform.resolve(host);
+  } catch {
+    throw new CliError(`${host} has no address: is the name right, and is there a network?`);
+  }
+  const servers: TransportAddress[] = [];
+  for (const family of [4, 6] as const) {
+    const ip = ips.find((candidate) => ipFamily(candidate) === family);
+    if (ip !== undefined && (options.family ?? family) === family) servers.push({ ip, port });
+  }
+  if (servers.length === 0) throw new CliError(`${host} has no IPv${options.family} address`);
+  return servers;
+}
+
+/** Asks one server address. @throws {CliError} when it does not answer, or this machine has no route to it. */
+export async function queryStunServer(server: TransportAddress, options: StunQueryOptions): Promise<StunAnswer> {
+  const schedule = options.schedule ?? BEHAVIOUR_SCHEDULE;
+  const ip = await localAddressTowards(server.ip).catch(() => {
+    throw new CliError(`no route to ${formatAddress(server)}`);
+  });
+  const { env } = options.platform;
+  let local: TransportAddress = { ip, port: 0 };
+  const binding = await run<StunClientEvent>(local, options.platform, (bound, now) => {
+    local = bound;
+    return new StunClient({ env, path: { protocol: 'udp', local: bound, remote: server }, schedule }, now);
+  });
+  if (binding.type === 'failed') throw new CliError(describeFailure(server, binding));
+  const answer = { server, local, mapped: binding.address, rttMs: binding.rttMs };
+  if (!options.behaviour) return { ...answer, behaviour: undefined };
+  // A fresh socket: what the first one has sent would already have opened filters.
+  const event = await run<BehaviourEvent>({ ip, port: 0 }, options.platform, (bound, now) => {
+    const path = { protocol: 'udp', local: bound, remote: server } as const;
+    return new BehaviourDiscovery({ env, path, schedule }, now);
+  });
+  return { ...answer, behaviour: event.type === 'result' ? event : undefined };
+}
+
+/** The answer in words. */
+export function describeStunAnswer(answer: StunAnswer): string[] {
+  const lines = [
+    `${formatAddress(answer.server)} sees this machine at ${formatAddress(answer.mapped)}`,
+    `  It sent from ${formatAddress(answer.local)}${answer.rttMs === undefined ? '' : `; the answer took ${answer.rttMs.toFixed(1)} ms`}.`,
+  ];
+  if (answer.behaviour !== undefined) lines.push(...describeBehaviour(answer.behaviour).map((line) => `  ${line}`));
+  return lines;
+}
+
+function describeFailure(server: TransportAddress, failure: Extract<StunClientEvent, { type: 'failed' }>): string {
+  const name = formatAddress(server);
+  switch (failure.reason) {
+    case 'timeout':
+      return `${name} does not answer over UDP: no STUN server there, or a firewall in between`;
+    case 'error-response':
+      return `${name} refused: ${failure.error?.code ?? ''} ${failure.error?.reason ?? ''}`;
+    case 'bad-response':
+      return `${name} answered something that is no valid response`;
+  }
+}
+
+/** Runs a core that ends in one event on a socket of its own. */
+async function run<E>(
+  local: TransportAddress,
+  platform: Platform,
+  makeCore: Parameters<typeof UdpShell.open<E>>[1],
+): Promise<E> {
+  let done: (event: E) => void = () => undefined;
+  const ended = new Promise<E>((resolve) => {
+    done = resolve;
+  });
+  const shell = await UdpShell.open<E>(local, makeCore, { onEvent: (event) => done(event), platform });
+  try {
+    return await ended;
+  } finally {
+    shell.close();
+  }
+}
