@@ -31,7 +31,7 @@ describe('parseStunTarget', () => {
   it.each([
     ['turn:example.org', 'only stun: over UDP'],
     ['stuns:example.org', 'only stun: over UDP'],
-    ['http://example.org', 'not a stun: or turn: URI'],
+    ['http://example.org', 'not a port: //example.org'],
     ['example.org:http', 'not a port'],
     ['', 'host is missing'],
   ])('%j is refused with a reason', (text, reason) => {
