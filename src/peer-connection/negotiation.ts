@@ -124,12 +124,13 @@ export class Negotiation {
 
   /**
    * Whether an application may set `given` where `created` was made. The W3C allows no change at all; browsers do, and
-   * libraries rely on it.
+   * libraries rely on it: simple-peer takes `a=ice-options:trickle` out, and libp2p's webrtc-direct writes ICE credentials
+   * of its own. Sections, certificate, DTLS role and SCTP port must stay.
    */
   isHarmlessChange(created: string, given: string): boolean {
-    if (created === '') return false;
+    if (created === '' || !hasUsableCredentials(given)) return false;
     try {
-      return sameTransports(parseSdp(created), parseSdp(given));
+      return sameTransports(parseSdp(withoutCredentials(created)), parseSdp(withoutCredentials(given)));
     } catch (error) {
       if (error instanceof SdpError) return false;
       throw error;
@@ -187,4 +188,17 @@ export class Negotiation {
     });
     return ufrag === null ? fitting.slice(0, 1) : fitting;
   }
+}
+
+const CREDENTIALS = /^a=ice-(ufrag|pwd):(.*?)\r?$/gm;
+
+function withoutCredentials(sdp: string): string {
+  return sdp.replace(CREDENTIALS, (_, name: string) => `a=ice-${name}:${'x'.repeat(22)}`);
+}
+
+/** What an agent takes for its own (RFC 8839 §5.4): ice-chars, the ufrag 4 to 32 of them, the password 22 to 256. */
+function hasUsableCredentials(sdp: string): boolean {
+  return Array.from(sdp.matchAll(CREDENTIALS)).every(([, name, value = '']) =>
+    name === 'ufrag' ? /^[A-Za-z0-9+/]{4,32}$/.test(value) : /^[A-Za-z0-9+/]{22,256}$/.test(value),
+  );
 }

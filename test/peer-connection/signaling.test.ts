@@ -202,11 +202,20 @@ describe('what is refused, and with which exception', () => {
     const pc = withChannel();
     const { sdp = '' } = await pc.createOffer();
     const refused = expect.objectContaining({ name: 'InvalidModificationError' });
-    const other = sdp.replace(/a=ice-ufrag:.*/, 'a=ice-ufrag:otherone');
-    await expect(pc.setLocalDescription({ type: 'offer', sdp: other })).rejects.toThrow(refused);
+    const changes = [
+      [/a=ice-ufrag:.*/, 'a=ice-ufrag:bad one'],
+      [/a=setup:.*/, 'a=setup:active'],
+      [/a=sctp-port:.*/, 'a=sctp-port:5001'],
+      [/a=mid:.*/, 'a=mid:other'],
+    ] as const;
+    for (const [line, other] of changes) {
+      await expect(pc.setLocalDescription({ type: 'offer', sdp: sdp.replace(line, other) })).rejects.toThrow(refused);
+    }
     await expect(pc.setLocalDescription({ type: 'offer', sdp: await remoteOffer() })).rejects.toThrow(refused);
-    await pc.setLocalDescription({ type: 'offer', sdp: sdp.replace(/a=ice-options:.*\r\n/, '') });
+    const own = sdp.replace(/a=ice-options:.*\r\n/, '').replace(/a=ice-ufrag:.*/, 'a=ice-ufrag:libp2pwebrtcv1');
+    await pc.setLocalDescription({ type: 'offer', sdp: own });
     expect(pc.localDescription?.sdp).not.toContain('ice-options');
+    expect(pc.sctp?.transport.iceTransport.getLocalParameters?.()?.usernameFragment).toBe('libp2pwebrtcv1');
   });
 
   it('candidates without a place, for no section, of another generation, or unreadable', async () => {

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import { generateCertificate } from '../../src/crypto/index.ts';
+import { RTCPeerConnection, toRtcCertificate } from '../../src/index.ts';
+import { platform } from '../../src/io/platform.ts';
+import { negotiate, once, Pair, trickle, untilState } from './support.ts';
+
+const loopback = { interfaceFilter: ({ ip }: { readonly ip: string }) => ip === '127.0.0.1' };
+
+describe('what the purertc member of the configuration adds', () => {
+  it('as libp2p’s webrtc-direct: the server answers an offer it has made up, and proves identities later', async () => {
+    const credentials = { iceUfrag: 'libp2pwebrtcv1abcdefghi', icePwd: 'libp2pwebrtcv1abcdefghijklmnop' };
+    const server = new RTCPeerConnection({ purertc: { ...loopback, ...credentials, acceptAnyFingerprint: true } });
+    const dialer = new RTCPeerConnection({ purertc: { ...loopback, ...credentials } });
+    trickle(dialer, server);
+    const channel = dialer.createDataChannel('', { negotiated: true, id: 0 });
+    const accepted = server.createDataChannel('', { negotiated: true, id: 0 });
+    const unknown = Array.from({ length: 32 }, () => 'FF').join(':');
+    await negotiate(dialer, server, (sdp, type) =>
+      type === 'offer' ? sdp.replace(/a=fingerprint:.*/, `a=fingerprint:sha-256 ${unknown}`) : sdp,
+    );
+    await Promise.all([untilState(channel, 'open'), untilState(accepted, 'open')]);
+    expect(server.sctp!.transport.getRemoteCertificates()).toHaveLength(1); // what the application proves things about
+    expect(server.localDescription!.sdp).toContain(
+      `a=ice-ufrag:${credentials.iceUfrag}\r\na=ice-pwd:${credentials.icePwd}`,
+    );
+    dialer.close();
+    server.close();
+  });
+
+  it('a certificate kept from an earlier run, a key log, a capture and a largest message', async () => {
+    const certificate = generateCertificate(platform.env);
+    const secrets: string[] = [];
+    const datagrams: string[] = [];
+    const pair = new Pair(
+      {
+        certificates: [toRtcCertificate(certificate, platform.env.crypto)],
+        purertc: {
+          ...loopback,
+          maxMessageSize: 1000,
+          dtls: { keyLog: (line) => secrets.push(line) },
+          onDatagram: (direction, bytes, local, remote, at) => {
+            expect(at).toBeGreaterThan(0);
+            datagrams.push(`${direction} ${bytes.length > 0} ${local.split(':')[0]} ${remote.split(':')[0]}`);
+          },
+        },
+      },
+      { purertc: loopback },
+    );
+    const [a, b] = await pair.connect();
+    expect(new Uint8Array(pair.b.sctp!.transport.getRemoteCertificates()[0]!)).toEqual(certificate.der);
+    expect(secrets.some((line) => line.startsWith('CLIENT_RANDOM '))).toBe(true);
+    expect(new Set(datagrams)).toEqual(new Set(['in true 127.0.0.1 127.0.0.1', 'out true 127.0.0.1 127.0.0.1']));
+    expect(pair.b.sctp!.maxMessageSize).toBe(1000);
+    expect(() => b.send(new Uint8Array(1001))).toThrow(TypeError);
+    const received = once<MessageEvent>(a, 'message');
+    b.send(new Uint8Array(1000));
+    expect((await received).data.byteLength).toBe(1000);
+    pair.close();
+  });
+
+  it('answerSetup decides the DTLS role where the offer leaves the choice', async () => {
+    const pair = new Pair({ purertc: loopback }, { purertc: { ...loopback, answerSetup: 'passive' } });
+    const [a] = await pair.connect();
+    expect(pair.b.localDescription!.sdp).toContain('a=setup:passive');
+    expect(a.id).toBe(0); // RFC 8832 §6: the DTLS client opens even streams
+    pair.close();
+  });
+});
