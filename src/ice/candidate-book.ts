@@ -1,4 +1,4 @@
-import { type FiveTuple, sameAddress, type TransportAddress } from '../core/index.ts';
+import { type FiveTuple, formatAddress, sameAddress, type TransportAddress } from '../core/index.ts';
 import type { IceCandidate, IceTransport, LocalCandidate, RemoteCandidate } from './candidate.ts';
 import { MAX_LOCAL_CANDIDATES, MAX_REMOTE_CANDIDATES } from './limits.ts';
 
@@ -65,7 +65,7 @@ export class CandidateBook {
   senderOf(address: TransportAddress, protocol: IceTransport, priority: number): RemoteCandidate | undefined {
     const known = this.findRemote(address, protocol);
     if (known !== undefined) return known;
-    const foundation = `~${this.remotes.length}`;
+    const foundation = `~${formatAddress(address)}`;
     const { ip, port } = address;
     // RFC 6544 §7.2: who connects to a passive candidate is active.
     const tcpType = protocol === 'tcp' ? 'active' : undefined;

@@ -42,14 +42,17 @@ export interface GatheringTask {
 export class Gatherer {
   readonly requests: RequestTable<GatheringTask> = new RequestTable(MAX_GATHERING_TRANSACTIONS);
   readonly #taMs: number;
+  readonly #refused: () => void;
   readonly #servers: StunServerEntry[] = [];
   readonly #hosts: LocalCandidate[] = [];
   readonly #waiting: Ring<GatheringTask> = new Ring(MAX_GATHERING_TRANSACTIONS);
   #found: { readonly task: GatheringTask; keepaliveAt: Instant }[] = [];
   #nextSendAt: Instant = -NEVER;
 
-  constructor(taMs: number) {
+  /** @param refused - a base and a server that would be one request too many. */
+  constructor(taMs: number, refused: () => void) {
     this.#taMs = taMs;
+    this.#refused = refused;
   }
 
   /** False when the bound is reached. A server that is known already counts as added. */
@@ -139,7 +142,7 @@ export class Gatherer {
   #plan(host: LocalCandidate, server: StunServerEntry): void {
     if (ipFamily(host.base.ip) !== ipFamily(server.address.ip)) return;
     const path: FiveTuple = { protocol: 'udp', local: host.base, remote: server.address };
-    this.#waiting.push({ host, server, path, keepalive: false });
+    if (!this.#waiting.push({ host, server, path, keepalive: false })) this.#refused();
   }
 
   #dueKeepalive(now: Instant): GatheringTask | undefined {

@@ -58,7 +58,7 @@ export class LocalGathering {
   constructor(host: GatheringHost) {
     this.#host = host;
     this.#factory = new LocalCandidateFactory(() => host.nextId());
-    this.gatherer = new Gatherer(host.taMs);
+    this.gatherer = new Gatherer(host.taMs, () => host.drop('limit', 'requests to STUN servers'));
   }
 
   get state(): IceGatheringState {

@@ -20,6 +20,7 @@ import { CandidateBook } from './candidate-book.ts';
 import { Checklist } from './checklist.ts';
 import { type CheckContext, type CheckHost, CheckSender } from './checks.ts';
 import { isKeptWarm, renewConsent, renewConsentOfLite, scheduleNextConsent } from './consent.ts';
+import { MAX_REMOTE_CANDIDATES } from './limits.ts';
 import { CandidatePair } from './pair.ts';
 import { EarlyChecks, ReplayFilter } from './peer-requests.ts';
 import type { PendingRequest } from './requests.ts';
@@ -279,10 +280,22 @@ export class IceSession {
   #pairOfRequest(request: CheckRequest, path: FiveTuple, local: LocalCandidate): CandidatePair | undefined {
     const existing = this.checklist.get(formatFiveTuple(path));
     if (existing !== undefined) return existing;
+    if (this.book.remotes.length >= MAX_REMOTE_CANDIDATES) this.#forgetDeadSender();
     const remote = this.book.senderOf(path.remote, local.candidate.protocol, request.priority);
     if (remote === undefined) return undefined;
     const pair = new CandidatePair(this.#host.nextId(), local, remote, this.#host.role);
     return this.checklist.add(pair) ? pair : undefined;
+  }
+
+  /** Makes room in a long session whose peer's NAT changes its mind: an address that led to nothing goes. */
+  #forgetDeadSender(): void {
+    const isDead = (remote: RemoteCandidate) =>
+      remote.candidate.type === 'prflx' &&
+      this.checklist.pairs.every((pair) => pair.remote !== remote || (pair.state === 'failed' && !pair.consentLost));
+    const dead = this.book.remotes.find(isDead);
+    if (dead === undefined) return;
+    this.book.removeRemote(dead);
+    for (const pair of this.checklist.pairs.filter(({ remote }) => remote === dead)) this.checklist.remove(pair);
   }
 
   /** RFC 8445 §7.3.1.4. */

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { IceEvent } from '../../src/ice/index.ts';
-import { KEEPALIVE_MS, MAX_LOCAL_CANDIDATES, MAX_PENDING_NAMES, MAX_STUN_SERVERS } from '../../src/ice/index.ts';
+import {
+  KEEPALIVE_MS,
+  MAX_GATHERING_TRANSACTIONS,
+  MAX_LOCAL_CANDIDATES,
+  MAX_PENDING_NAMES,
+  MAX_STUN_SERVERS,
+} from '../../src/ice/index.ts';
 import { address } from './harness.ts';
 import { hostCandidate, LoneAgent, udp } from './lone-agent.ts';
 import { responseBytes } from './messages.ts';
@@ -220,6 +226,22 @@ describe('gathering', () => {
     const text = JSON.stringify(ofType(lone, 'candidate'));
     expect(text).toContain('a1b2.local');
     expect(text).not.toContain('10.0.0.1');
+  });
+
+  it(`asks at most ${MAX_GATHERING_TRANSACTIONS} times at a time`, () => {
+    const lone = new LoneAgent({ taMs: 5 });
+    const hosts = 20;
+    lone.do((agent, now) => {
+      for (let i = 0; i < MAX_STUN_SERVERS; i++) agent.addStunServer(address('198.51.100.1', 3000 + i), now);
+      for (let i = 0; i < hosts; i++) agent.addHostCandidate(address('10.0.0.1', 5000 + i), now);
+      agent.endOfLocalCandidates(now);
+    });
+    expect(lone.agent.drops.toJSON()).toEqual({ limit: hosts * MAX_STUN_SERVERS - MAX_GATHERING_TRANSACTIONS });
+    lone.runTo(20_000);
+    expect(new Set(lone.requests().map(({ message }) => message.transactionId.join())).size).toBe(
+      MAX_GATHERING_TRANSACTIONS,
+    );
+    expect(lone.agent.gatheringState).toBe('complete');
   });
 
   it('has bounds for servers and candidates', () => {

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { MAX_EARLY_CHECKS, MAX_REMOTE_CANDIDATES, MAX_ROLE_SWITCHES } from '../../src/ice/index.ts';
+import {
+  MAX_CHECK_TRANSACTIONS,
+  MAX_EARLY_CHECKS,
+  MAX_QUEUED_DATAGRAMS,
+  MAX_REMOTE_CANDIDATES,
+  MAX_ROLE_SWITCHES,
+  MAX_SEEN_REQUESTS,
+  MAX_WARM_PAIRS,
+} from '../../src/ice/index.ts';
 import { SeededRandom, seeds } from '../sim/index.ts';
 import { address, connect, isConnected, twoPeers } from './harness.ts';
 import { hostCandidate, LoneAgent, udp } from './lone-agent.ts';
@@ -158,6 +166,75 @@ describe('bounds', () => {
     expect(lone.agent.stats().candidatePairs.length).toBe(MAX_REMOTE_CANDIDATES);
     expect(lone.agent.drops.get('limit')).toBe(10_000 - MAX_REMOTE_CANDIDATES);
     expect(lone.sent.filter(({ message }) => message.messageClass === 'success').length).toBe(MAX_REMOTE_CANDIDATES);
+  });
+
+  it('addresses that led to nothing make room for later ones', () => {
+    const lone = new LoneAgent({ role: 'controlled', pacTimeoutMs: 1e9 });
+    lone.start([]);
+    for (let i = 0; i < 3 * MAX_REMOTE_CANDIDATES; i++) {
+      const bytes = checkBytes(lone.random, { to: lone.agent.localParameters, from: lone.peer.ufrag });
+      lone.input(bytes, udp(base, address('198.51.100.1', 1000 + i)));
+      lone.runTo(lone.now + 40_000);
+    }
+    expect(lone.agent.drops.get('limit')).toBe(0);
+    expect(lone.agent.stats().candidatePairs.length).toBe(MAX_REMOTE_CANDIDATES);
+  });
+
+  it(`${MAX_CHECK_TRANSACTIONS} checks under way are the most; the next one fails its pair`, () => {
+    const lone = new LoneAgent({ role: 'controlled', taMs: 5 });
+    lone.start([peer]);
+    // Each check of the peer has ours cancelled and made anew; the old ones still wait for their answers.
+    for (let i = 0; i < MAX_CHECK_TRANSACTIONS + 10 && lone.agent.drops.get('limit') === 0; i++) {
+      lone.input(checkBytes(lone.random, { to: lone.agent.localParameters, from: lone.peer.ufrag }), udp(base, peer));
+      lone.runTo(lone.now + 6);
+    }
+    expect(lone.requests().length).toBe(MAX_CHECK_TRANSACTIONS);
+    expect(lone.agent.drops.toJSON()).toEqual({ limit: 1 });
+    expect(lone.agent.stats().candidatePairs[0]?.state).toBe('failed');
+  });
+
+  it(`replays are noticed among the latest ${MAX_SEEN_REQUESTS} transactions`, () => {
+    const lone = new LoneAgent({ role: 'controlled' });
+    lone.start([peer]);
+    const check = () => checkBytes(lone.random, { to: lone.agent.localParameters, from: lone.peer.ufrag });
+    const first = check();
+    lone.input(first, udp(base, peer));
+    for (let i = 1; i < MAX_SEEN_REQUESTS; i++) lone.input(check(), udp(base, peer));
+    lone.input(first, udp(base, attacker));
+    expect(lone.agent.drops.toJSON()).toEqual({ replayed: 1 });
+    lone.input(check(), udp(base, peer)); // one more: the oldest is forgotten
+    lone.input(first, udp(base, attacker));
+    expect(lone.agent.drops.toJSON()).toEqual({ replayed: 1 });
+  });
+
+  it(`answers that nobody polls for end at ${MAX_QUEUED_DATAGRAMS}`, () => {
+    const lone = new LoneAgent({ role: 'controlled' });
+    lone.start([peer]);
+    const sent = lone.sent.length;
+    for (let i = 0; i < MAX_QUEUED_DATAGRAMS + 100; i++) {
+      const bytes = checkBytes(lone.random, { to: lone.agent.localParameters, from: lone.peer.ufrag });
+      lone.agent.handleInput(bytes, udp(base, peer), lone.now); // without draining
+    }
+    expect(lone.agent.drops.toJSON()).toEqual({ limit: 100 });
+    lone.drain();
+    expect(lone.sent.slice(sent).filter(({ message }) => message.messageClass === 'success').length).toBe(
+      MAX_QUEUED_DATAGRAMS,
+    );
+  });
+
+  it(`consent is kept for the selected pair and ${MAX_WARM_PAIRS} others; the rest lapses`, () => {
+    const lone = new LoneAgent({ role: 'controlled' });
+    lone.start(Array.from({ length: MAX_WARM_PAIRS + 4 }, (_, i) => address('10.0.0.2', 6000 + i)));
+    let answered = 0;
+    while (lone.now < 45_000) {
+      for (const { message, path } of lone.requests().slice(answered)) {
+        lone.input(responseBytes({ transactionId: message.transactionId, mapped: base, pwd: lone.peer.pwd }), path);
+        answered++;
+      }
+      lone.runTo(lone.now + 100);
+    }
+    const states = lone.agent.stats().candidatePairs.map(({ state }) => state);
+    expect(states).toEqual([...Array(MAX_WARM_PAIRS + 1).fill('succeeded'), ...Array(3).fill('failed')]);
   });
 
   it('remote candidates by signalling have the same bound', () => {
