@@ -1,0 +1,109 @@
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { RTCPeerConnection } from '../../src/index.ts';
+import { ChromeHost } from './chrome.ts';
+
+const LOOPBACK = { purertc: { interfaceFilter: (address: { readonly internal: boolean }) => address.internal } };
+
+describe('channels with Chromium', () => {
+  let chrome: ChromeHost;
+  let page: Page;
+  let node: RTCPeerConnection;
+
+  beforeAll(async () => {
+    chrome = await ChromeHost.start();
+  });
+  afterAll(async () => {
+    await chrome.close();
+  });
+  beforeEach(async () => {
+    page = await chrome.openPage();
+  });
+  afterEach(async () => {
+    node.close();
+    await page.close();
+  });
+
+  /** Chromium offers what `make` puts on `pc`; the Node side echoes, and closes a channel that says "close me". */
+  async function connect(make: string, bundlePolicy: 'balanced' | 'max-bundle' = 'balanced'): Promise<void> {
+    node = new RTCPeerConnection({ ...LOOPBACK, bundlePolicy });
+    node.addEventListener('datachannel', ({ channel }) => {
+      channel.addEventListener('message', ({ data }) => (data === 'close me' ? channel.close() : channel.send(data)));
+    });
+    const offer: { type: 'offer'; sdp: string } = await page.evaluate(`(async () => {
+      window.pc = new RTCPeerConnection({ bundlePolicy: '${bundlePolicy}' });
+      window.ended = (channel) => new Promise((resolve) => channel.addEventListener('close', resolve));
+      ${make}
+      await pc.setLocalDescription();
+      await gathered(pc);
+      return pc.localDescription.toJSON();
+    })()`);
+    await node.setRemoteDescription(offer);
+    await node.setLocalDescription();
+    await new Promise<void>((resolve) => {
+      const check = () => node.iceGatheringState === 'complete' && resolve();
+      node.addEventListener('icegatheringstatechange', check);
+      check();
+    });
+    await page.evaluate(`pc.setRemoteDescription(${JSON.stringify(node.localDescription)})`);
+  }
+
+  it('every kind of channel echoes, and either side closes it', async () => {
+    await connect(`window.kinds = [{}, { ordered: false }, { maxRetransmits: 3 }, { maxRetransmits: 0, ordered: false },
+      { maxPacketLifeTime: 100 }, { maxPacketLifeTime: 65535, ordered: false }, { protocol: 'p' }].map((o, i) => pc.createDataChannel('k' + i, o));`);
+    const echoes = await page.evaluate(`(async () => {
+      const echoes = [];
+      for (const channel of kinds) {
+        await opened(channel);
+        const answer = new Promise((resolve) => channel.addEventListener('message', (e) => resolve(e.data)));
+        channel.send(channel.label);
+        echoes.push(await answer);
+        const end = ended(channel);
+        if (echoes.length % 2) channel.close(); else channel.send('close me');
+        await end;
+      }
+      return echoes;
+    })()`);
+    expect(echoes).toEqual(['k0', 'k1', 'k2', 'k3', 'k4', 'k5', 'k6']);
+  });
+
+  it('1,000 channels opened and closed, in turn and at once, use their ids again', async () => {
+    await connect(`window.first = pc.createDataChannel('first');`);
+    const highest = await page.evaluate(`(async () => {
+      await opened(first);
+      let highest = 0;
+      for (let i = 0; i < 500; i++) {
+        const channel = pc.createDataChannel('turn ' + i);
+        await opened(channel);
+        highest = Math.max(highest, channel.id);
+        const end = ended(channel);
+        if (i % 2) channel.close(); else channel.send('close me');
+        await end;
+      }
+      const many = Array.from({ length: 500 }, (_, i) => pc.createDataChannel('many ' + i));
+      await Promise.all(many.map(opened));
+      const ends = many.map(ended);
+      many.forEach((channel, i) => (i % 2 ? channel.close() : channel.send('close me')));
+      await Promise.all(ends);
+      return highest;
+    })()`);
+    expect(highest).toBeLessThan(10);
+  });
+
+  it.each(['balanced', 'max-bundle'] as const)(
+    'data works beside audio and video that we do not take: %s',
+    async (policy) => {
+      await connect(
+        `pc.addTransceiver('audio'); pc.addTransceiver('video'); window.channel = pc.createDataChannel('x');`,
+        policy,
+      );
+      const echo = await page.evaluate(`(async () => {
+      await opened(channel);
+      const answer = new Promise((resolve) => channel.addEventListener('message', (e) => resolve(e.data)));
+      channel.send('hello');
+      return await answer;
+    })()`);
+      expect(echo).toBe('hello');
+    },
+  );
+});
