@@ -286,7 +286,7 @@ describe('WebSocketServer refuses', () => {
   });
 
   it('a connection that does not answer pings', async () => {
-    const { inbox, url } = await serve({ heartbeatMs: 30 });
+    const { inbox, url } = await serve({ heartbeatMs: 300 });
     const lively = bare(url);
     await lively.opened;
     const silent = bare(url, { autoPong: false });
