@@ -12,6 +12,7 @@ import {
   IntegrityKey,
   isStun,
   MAX_ATTRIBUTES,
+  MAX_TEXT_BYTES,
   methodName,
   methodOfType,
   RESERVED_ATTRIBUTES,
@@ -136,6 +137,21 @@ describe('attribute values', () => {
       );
     },
   );
+
+  it(`text of ${MAX_TEXT_BYTES} bytes is taken, and of one more refused (RFC 8489 §14.3, §14.8)`, () => {
+    const text = (bytes: number) => new Uint8Array(bytes).fill(0x61);
+    for (const name of ['USERNAME', 'REALM', 'SOFTWARE'] as const) {
+      expect(readValue(name, text(MAX_TEXT_BYTES))).toHaveLength(MAX_TEXT_BYTES);
+      expect(() => readValue(name, text(MAX_TEXT_BYTES + 1))).toThrow(
+        expect.objectContaining({ reason: 'bad-length' }),
+      );
+    }
+    const error = Uint8Array.of(0, 0, 4, 1, ...text(MAX_TEXT_BYTES));
+    expect(readValue('ERROR-CODE', error).reason).toHaveLength(MAX_TEXT_BYTES);
+    expect(() => readValue('ERROR-CODE', Uint8Array.of(...error, 0x61))).toThrow(
+      expect.objectContaining({ reason: 'bad-length' }),
+    );
+  });
 
   it('reserved bits are ignored, as the RFCs say', () => {
     expect(readValue('ERROR-CODE', hexToBytes('fffffc01'))).toEqual({ code: 401, reason: '' });
