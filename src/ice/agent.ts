@@ -445,9 +445,11 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     const selected = this.#selected;
     return deriveConnectionState({
       closed: this.#closed,
+      begun: this.#connectionState !== 'new',
       failed: session.failed,
       hasSelected: selected !== undefined,
       alive: selected !== undefined && isAlive(selected, now, this.#host.disconnectedMs),
+      ofPrevious: selected !== session.selection.selected,
       nominated: session.selection.nominated !== undefined && session.selection.nominated === selected,
       pending: session.pending,
       hasRemote: session.book.remotes.length > 0,

@@ -97,8 +97,22 @@ describe('ICE restart (RFC 8445 §9)', () => {
       network.setLink(from, to, { latencyMs: 5 });
     restartBoth(world, a, b);
     world.run({ until: 52_000 });
-    expect(a.states).toEqual(['checking', 'failed', 'new', 'checking', 'connected', 'completed']);
+    expect(a.states).toEqual(['checking', 'failed', 'checking', 'connected', 'completed']);
     expect(agreed(peers)).toBe(true);
+  });
+
+  it('begun while disconnected is checking, begun while completed stays connected (W3C)', () => {
+    const peers = twoPeers(5);
+    connect(peers);
+    const { world, network, a } = peers;
+    world.run({ until: 1000 });
+    a.driver.mutate((now) => a.agent.restart(now));
+    expect(a.agent.connectionState).toBe('connected');
+    a.driver.mutate((now) => a.agent.rollbackRestart(now));
+    network.setLink('10.0.0.2', '10.0.0.1', { latencyMs: 5, loss: 1 });
+    world.run({ until: 60_000, done: () => a.agent.connectionState === 'disconnected' });
+    a.driver.mutate((now) => a.agent.restart(now));
+    expect(a.agent.connectionState).toBe('checking');
   });
 
   it('can be rolled back before the peer has answered', () => {
