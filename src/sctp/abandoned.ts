@@ -21,6 +21,8 @@ export class AbandonedMessages {
   readonly #initialTsn: number;
   /** Advanced.Peer.Ack.Point (RFC 3758 §3.5). */
   #advancedPoint = -1;
+  /** The highest TSN that was ever given up: nothing is looked for behind it. */
+  #highest = -1;
   #due = false;
   /** What the last FORWARD TSN said, and when it went out. */
   #sentPoint = -1;
@@ -71,17 +73,24 @@ export class AbandonedMessages {
     for (let tsn = Math.max(message.firstTsn, out.base); tsn <= message.lastTsn; tsn++) {
       if (out.message(tsn) === message) out.abandon(tsn);
     }
+    this.#highest = Math.max(this.#highest, message.lastTsn);
     this.advance(now, Number.POSITIVE_INFINITY);
   }
 
   /**
    * RFC 3758 §3.5 C1 to C3. The RFC sends a FORWARD TSN for every SACK that does not cover the point; here it is for each
-   * move of the point, and again after `repeatMs` without an answer, so that a burst of SACKs costs one.
+   * move of the point, and again after `repeatMs` without an answer, so that a burst of SACKs costs one. The point also
+   * passes messages that the peer has in full, which the RFC would wait for: otherwise losses that alternate with
+   * arrivals would be skipped one a round trip. It never passes a part of a message that is still wanted.
    */
   advance(now: Instant, repeatMs: number): void {
     const out = this.#outstanding;
     let point = Math.max(this.#advancedPoint, out.base - 1);
-    while (point + 1 < out.next && out.message(point + 1)?.abandoned) point++;
+    for (let tsn = point + 1; tsn <= this.#highest; tsn++) {
+      const message = out.message(tsn);
+      if (message?.abandoned) point = tsn;
+      else if (message === undefined || message.unackedChunks > 0 || message.sent < message.bytes.length) break;
+    }
     this.#advancedPoint = point;
     this.#due = point >= out.base && (this.#due || point > this.#sentPoint || now >= this.#sentAt + repeatMs);
   }
@@ -109,6 +118,7 @@ export class AbandonedMessages {
     for (let tsn = out.base; tsn <= this.#advancedPoint; tsn++) {
       const message = out.message(tsn);
       if (message === undefined) break;
+      if (!message.abandoned) continue;
       // DATA names ordered messages only (RFC 3758 §3.2); I-DATA names both kinds (RFC 8260 §2.3.1).
       if (!message.unordered || this.#extensions.interleaving) {
         const key = message.stream.id * 2 + (message.unordered ? 1 : 0);

@@ -17,7 +17,7 @@ const COOKIE_BYTES = MAC_BYTES + BODY_BYTES;
 
 /** What became of a cookie that was shown to us. */
 export type CookieCheck =
-  | { readonly result: 'valid'; readonly tcb: Tcb }
+  | { readonly result: 'valid'; readonly tcb: Tcb; readonly ageMs: number }
   /** Authentic but too old; `staleMs` by how much. */
   | { readonly result: 'stale'; readonly tcb: Tcb; readonly staleMs: number }
   | { readonly result: 'forged' };
@@ -33,7 +33,7 @@ export class CookieJar {
 
   make(tcb: Tcb, now: Instant): Uint8Array {
     const w = new ByteWriter(new Uint8Array(COOKIE_BYTES), MAC_BYTES);
-    w.u64(BigInt(Math.floor(now)));
+    w.u64(BigInt(Math.floor(now * 1000))); // microseconds: the cookie's way there and back is a round trip
     w.u32(tcb.localTag);
     w.u32(tcb.peerTag);
     w.u32(tcb.localTieTag);
@@ -57,10 +57,10 @@ export class CookieJar {
     for (let i = 0; i < MAC_BYTES; i++) difference |= cookie[i]! ^ expected[i]!;
     if (difference !== 0) return { result: 'forged' };
     const r = new ByteReader(cookie, MAC_BYTES);
-    const created = Number(r.u64('created'));
+    const ageMs = now - Number(r.u64('created')) / 1000;
     const tcb = readTcb(r);
-    const staleMs = now - created - COOKIE_LIFE_MS;
-    return staleMs > 0 ? { result: 'stale', tcb, staleMs } : { result: 'valid', tcb };
+    const staleMs = ageMs - COOKIE_LIFE_MS;
+    return staleMs > 0 ? { result: 'stale', tcb, staleMs } : { result: 'valid', tcb, ageMs };
   }
 }
 

@@ -1,7 +1,7 @@
 import { type Env, type Instant, NEVER } from '../core/index.ts';
 import { CookieJar } from './cookie.ts';
 import { type CookieResolution, resolveCookie } from './cookie-resolution.ts';
-import { DEFAULT_STREAMS, RTO_INITIAL_MS, RTO_MAX_INIT_MS } from './limits.ts';
+import { COOKIE_LIFE_MS, DEFAULT_STREAMS, RTO_INITIAL_MS, RTO_MAX_INIT_MS } from './limits.ts';
 import type { Extensions, Tcb } from './tcb.ts';
 import type { SctpOptions } from './types.ts';
 import { encodeInit, type InitChunk, type InitParameters } from './wire/init.ts';
@@ -22,6 +22,8 @@ export interface CookieVerdict {
   readonly resolution: CookieResolution | 'forged' | 'stale';
   readonly tcb: Tcb | undefined;
   readonly staleMs: number;
+  /** Time since the cookie was made: a round trip, or more when a packet was lost. */
+  readonly ageMs: number;
 }
 
 /**
@@ -45,8 +47,8 @@ export class Handshake {
   #rtoMs: number = RTO_INITIAL_MS;
   #t1At: Instant = NEVER;
   #sendPending = false;
-  /** T1 has been restarted since the COOKIE ECHO: the round trip cannot be measured (Karn). */
-  #sentAt: Instant = 0;
+  /** When the first INIT of this attempt went out. */
+  #startedAt: Instant = 0;
 
   constructor(options: SctpOptions, windowBytes: number) {
     this.#env = options.env;
@@ -92,7 +94,7 @@ export class Handshake {
 
   #startT1(now: Instant): void {
     this.#sendPending = true;
-    this.#sentAt = now;
+    this.#startedAt = now;
     this.#t1At = now + this.#rtoMs;
   }
 
@@ -106,7 +108,6 @@ export class Handshake {
     this.#rtoMs = Math.min(RTO_MAX_INIT_MS, this.#rtoMs * 2);
     this.#t1At = deadline + this.#rtoMs;
     this.#sendPending = true;
-    this.#sentAt = -1;
     return true;
   }
 
@@ -135,11 +136,11 @@ export class Handshake {
     return encodeInit(CHUNK.INIT_ACK, { ...mine, parameters: { ...mine.parameters, cookie, unrecognized } });
   }
 
-  /** RFC 9260 §5.1 C. @returns the round trip in ms, or -1; the caller has checked tag, state and cookie. */
+  /** RFC 9260 §5.1 C. @returns ms since the first INIT; the caller has checked tag, state and cookie. */
   handleInitAck(ack: InitChunk, cookie: Uint8Array, now: Instant): number {
     const phase = this.#phase;
-    if (phase.name !== 'cookie-wait') return -1;
-    const rttMs = this.#sentAt < 0 ? -1 : now - this.#sentAt;
+    if (phase.name !== 'cookie-wait') return 0;
+    const elapsedMs = now - this.#startedAt;
     this.#phase = {
       name: 'cookie-echoed',
       init: phase.init,
@@ -149,13 +150,13 @@ export class Handshake {
     this.#attempts = 0;
     this.#rtoMs = RTO_INITIAL_MS;
     this.#startT1(now);
-    return rttMs;
+    return elapsedMs;
   }
 
   /** Judges a COOKIE ECHO (RFC 9260 §5.1.5, §5.2.4); changes nothing. */
   judgeCookie(cookie: Uint8Array, existing: Tcb | undefined, now: Instant): CookieVerdict {
     const check = this.#jar.check(cookie, now);
-    if (check.result === 'forged') return { resolution: 'forged', tcb: undefined, staleMs: 0 };
+    if (check.result === 'forged') return { resolution: 'forged', tcb: undefined, staleMs: 0, ageMs: 0 };
     const current = existing ?? this.tcb;
     const resolution = resolveCookie(check.tcb, {
       localTag: current?.localTag ?? this.localTag,
@@ -165,9 +166,10 @@ export class Handshake {
     });
     // §5.2.4 step 3: a cookie for exactly this association is good however old it is.
     if (check.result === 'stale' && resolution !== 'duplicate') {
-      return { resolution: 'stale', tcb: check.tcb, staleMs: check.staleMs };
+      return { resolution: 'stale', tcb: check.tcb, staleMs: check.staleMs, ageMs: 0 };
     }
-    return { resolution, tcb: this.#withFreshTies(check.tcb), staleMs: 0 };
+    const ageMs = check.result === 'valid' ? check.ageMs : COOKIE_LIFE_MS;
+    return { resolution, tcb: this.#withFreshTies(check.tcb), staleMs: 0, ageMs };
   }
 
   /** Tie-tags are random (RFC 9260 §5.2.2), so that only who saw our cookie can claim to be the restarted peer. */

@@ -163,8 +163,7 @@ export class Lifecycle {
       this.end({ type: 'aborted', byPeer: false, cause: cause.type, message: 'bad INIT ACK' }, 'INIT ACK');
       return;
     }
-    const rttMs = this.#handshake.handleInitAck(ack, cookie, now);
-    if (rttMs >= 0) this.#rtt.sample(rttMs, now);
+    this.#rtt.noteHandshake(this.#handshake.handleInitAck(ack, cookie, now), now);
     if (unrecognized !== undefined && unrecognized.length > 0) {
       this.#control.push(encodeError([unrecognizedParameters(unrecognized)])); // §3.2.2
     }
@@ -178,7 +177,7 @@ export class Lifecycle {
       return false;
     }
     const cookie = bytes.subarray(at + TLV_HEADER_BYTES, end);
-    const { resolution, tcb, staleMs } = this.#handshake.judgeCookie(cookie, this.#session?.tcb, now);
+    const { resolution, tcb, staleMs, ageMs } = this.#handshake.judgeCookie(cookie, this.#session?.tcb, now);
     if (tcb === undefined) {
       this.#reporter.drop('bad-cookie', 'COOKIE ECHO');
       return false;
@@ -226,6 +225,7 @@ export class Lifecycle {
         this.#reporter.drop('bad-state', `COOKIE ECHO: ${resolution}`);
         return false;
     }
+    this.#rtt.noteHandshake(ageMs, now);
     this.#control.push(encodeCookieAck());
     return true;
   }

@@ -66,6 +66,9 @@ export const RTO_INITIAL_MS = 500;
 /** RFC 9260 §16 says 1 s; 400 ms is twice the peer's delayed SACK and what browsers use. */
 export const RTO_MIN_MS = 400;
 
+/** RTO is at least this much above the smoothed round trip: the peer's SACK delay and a little (RFC 9260 §6.3.1 C7's G). */
+export const RTO_MARGIN_MS = 220;
+
 /** RTO.Max (RFC 9260 §16). */
 export const RTO_MAX_MS = 60_000;
 

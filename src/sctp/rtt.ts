@@ -1,5 +1,5 @@
 import type { Instant } from '../core/index.ts';
-import { RTO_INITIAL_MS, RTO_MAX_MS, RTO_MIN_MS } from './limits.ts';
+import { RTO_INITIAL_MS, RTO_MARGIN_MS, RTO_MAX_INIT_MS, RTO_MAX_MS, RTO_MIN_MS } from './limits.ts';
 
 /** RTO.Alpha and RTO.Beta (RFC 9260 §16). */
 const ALPHA = 1 / 8;
@@ -10,8 +10,8 @@ const MIN_RTT_WINDOW_MS = 10_000;
 
 /**
  * Smoothed round trip and retransmission timeout (RFC 9260 §6.3.1). Samples are taken from every SACK that newly
- * acknowledges a chunk that was sent once, which is more often than the RFC's "once per round trip": `RTO_MIN_MS`, not
- * the variance, is what keeps delayed SACKs from firing the timer.
+ * acknowledges a chunk that was sent once, which is more often than the RFC's "once per round trip" and lets the variance
+ * shrink to nothing on a steady path: `RTO_MARGIN_MS` keeps delayed SACKs from firing the timer.
  */
 export class RttEstimator {
   /** Undefined before the first sample. */
@@ -25,6 +25,16 @@ export class RttEstimator {
   /** Least sample of the current half of the window, so that an old minimum is forgotten in time. */
   #nextMinMs: number = Number.POSITIVE_INFINITY;
 
+  /**
+   * The handshake took this long: a round trip, unless something was lost and sent again, which cannot have happened
+   * before the first timeout. A longer time only bounds the round trip from above (Karn): then T3-rtx must at least not
+   * fire before it (RFC 6298 §5.7 has the same concern).
+   */
+  noteHandshake(elapsedMs: number, now: Instant): void {
+    if (elapsedMs < RTO_INITIAL_MS) this.sample(elapsedMs, now);
+    else if (this.smoothedMs === undefined) this.rtoMs = Math.min(RTO_MAX_INIT_MS, Math.max(this.rtoMs, 2 * elapsedMs));
+  }
+
   sample(rttMs: number, now: Instant): void {
     this.latestMs = rttMs;
     if (this.smoothedMs === undefined) {
@@ -34,7 +44,8 @@ export class RttEstimator {
       this.#varianceMs += BETA * (Math.abs(this.smoothedMs - rttMs) - this.#varianceMs);
       this.smoothedMs += ALPHA * (rttMs - this.smoothedMs);
     }
-    this.rtoMs = Math.min(RTO_MAX_MS, Math.max(RTO_MIN_MS, this.smoothedMs + 4 * this.#varianceMs));
+    const marginMs = Math.max(4 * this.#varianceMs, RTO_MARGIN_MS);
+    this.rtoMs = Math.min(RTO_MAX_MS, Math.max(RTO_MIN_MS, this.smoothedMs + marginMs));
     if (rttMs <= this.minMs) {
       this.minMs = rttMs;
       this.#minAt = now;

@@ -1,0 +1,153 @@
+import { describe, expect, it } from 'vitest';
+import { UsageError } from '../../src/core/index.ts';
+import { MAX_GAP_RUNS, MAX_OUTSTANDING_CHUNKS } from '../../src/sctp/limits.ts';
+import { Outstanding } from '../../src/sctp/outstanding.ts';
+import { ReceivedTsns } from '../../src/sctp/received-tsns.ts';
+import { connectedPair, pattern } from './helpers.ts';
+import { hex32, packet, tagOf } from './packets.ts';
+
+describe('bounds', () => {
+  it('send buffer: a full one refuses, and takes again when it has drained', () => {
+    const pair = connectedPair({ a: { maxSendBufferBytes: 100_000 }, link: { latencyMs: 10, bitsPerSecond: 1e6 } });
+    const fill = () => {
+      for (let i = 0; i < 1000; i++) pair.a.send({ bytes: pattern(1000, i) });
+    };
+    expect(fill).toThrow(UsageError);
+    expect(pair.a.core.totalBuffered).toBeLessThanOrEqual(100_000);
+    expect(pair.a.core.totalBuffered).toBeGreaterThan(98_000);
+    pair.world.run({ until: 10_000, done: () => pair.a.core.totalBuffered === 0 });
+    pair.a.send({ bytes: pattern(1000, 1) });
+  });
+
+  it('receive window: an application that does not consume stops the sender, and consuming lets it go on', () => {
+    const window = { receiveWindowBytes: 100_000, maxMessageSize: 20_000 };
+    const pair = connectedPair({ b: window });
+    pair.b.end.driver.mutate((now) => pair.b.core.holdReceived(0, true, now));
+    for (let i = 0; i < 50; i++) pair.a.send({ bytes: pattern(10_000, i) });
+    pair.world.run({ until: 60_000 });
+    const stuckAt = pair.b.messages.length;
+    expect(stuckAt).toBeGreaterThan(8);
+    expect(stuckAt).toBeLessThanOrEqual(20);
+    expect(pair.b.core.stats().receiveWindowBytes).toBe(0);
+    expect(pair.a.core.state).toBe('established'); // probes of a closed window are not failures (RFC 9260 §6.1 A)
+    pair.b.end.onEvent = (event) => {
+      if (event.type !== 'message') return;
+      pair.b.messages.push(event);
+      pair.b.end.driver.mutate((now) => pair.b.core.consume(0, event.bytes.length, now));
+    };
+    pair.b.end.driver.mutate((now) => pair.b.core.consume(0, stuckAt * 10_000, now));
+    expect(pair.world.run({ until: 70_000, done: () => pair.b.messages.length === 50 })).toBe(true);
+    pair.b.end.driver.mutate((now) => pair.b.core.holdReceived(0, false, now));
+    expect(pair.b.core.stats().receiveWindowBytes).toBeGreaterThanOrEqual(100_000);
+  });
+
+  it('receive window: a peer that ignores it is dropped at twice the window, and memory stays there', () => {
+    const pair = connectedPair({
+      a: { initialTsn: 1000, interleaving: false },
+      b: { receiveWindowBytes: 50_000, maxMessageSize: 20_000 },
+    });
+    let tag = 0;
+    pair.a.end.link.onSend = (bytes) => {
+      tag = tagOf(bytes);
+    };
+    pair.a.send({ bytes: pattern(1, 1) });
+    pair.world.run({ until: 1000 });
+    const user = 'ab'.repeat(1000);
+    // Ordered messages whose predecessor never comes, at TSNs that leave no gap.
+    for (let i = 0; i < 500; i++) {
+      const data = `000303f8${hex32(1001 + i)}0000${(i + 2).toString(16).padStart(4, '0')}00000033${user}`;
+      pair.b.end.driver.input(packet(tag, data), undefined);
+    }
+    expect(pair.b.core.drops.get('limit')).toBeGreaterThan(390);
+    expect(pair.b.core.stats().receiveWindowBytes).toBe(0);
+    expect(pair.b.core.state).toBe('established');
+  });
+
+  it('tiny fragments count with their overhead: they cannot fill memory under a small byte count', () => {
+    const pair = connectedPair({
+      a: { initialTsn: 1000, interleaving: false },
+      b: { receiveWindowBytes: 50_000, maxMessageSize: 20_000 },
+    });
+    let tag = 0;
+    pair.a.end.link.onSend = (bytes) => {
+      tag = tagOf(bytes);
+    };
+    pair.a.send({ bytes: pattern(1, 1) });
+    pair.world.run({ until: 1000 });
+    for (let i = 0; i < 4000; i++)
+      pair.b.end.driver.input(packet(tag, `00020011${hex32(1003 + 2 * i)}000000010000003361`), undefined);
+    expect(pair.b.core.drops.get('limit')).toBeGreaterThan(3000);
+    expect(pair.b.core.state).toBe('established');
+  });
+
+  it('runs of TSNs: no more than the bound', () => {
+    const tsns = new ReceivedTsns(0);
+    let accepted = 0;
+    for (let i = 0; i < MAX_GAP_RUNS + 100; i++) {
+      const verdict = tsns.check(1 + 2 * i);
+      if (verdict === 'new') {
+        tsns.record(1 + 2 * i);
+        accepted++;
+      } else expect(verdict).toBe('limit');
+    }
+    expect(accepted).toBe(MAX_GAP_RUNS);
+    expect(tsns.check(2)).toBe('new'); // closes a gap: always welcome
+    expect(tsns.check(70_000)).toBe('out-of-window');
+  });
+
+  it('a peer that lies about its window gets no more than can be acknowledged', () => {
+    const outstanding = new Outstanding();
+    for (let i = 0; i < MAX_OUTSTANDING_CHUNKS; i++) {
+      expect(outstanding.isFull).toBe(false);
+      outstanding.push(undefined, 0, 1, 0, i);
+    }
+    expect(outstanding.isFull).toBe(true);
+  });
+
+  it('control chunks: a flood of requests in one packet is answered up to the bound', () => {
+    const pair = connectedPair();
+    let tag = 0;
+    pair.a.end.link.onSend = (bytes) => {
+      tag = tagOf(bytes);
+    };
+    pair.a.send({ bytes: pattern(1, 1) });
+    pair.world.run({ until: 1000 });
+    let answers = 0;
+    pair.b.end.link.onSend = (bytes) => {
+      answers += bytes.length;
+    };
+    pair.b.end.driver.input(packet(tag, ...new Array<string>(500).fill('0400000c0001000801020304')), undefined);
+    expect(pair.b.core.drops.get('limit')).toBe(500 - 64);
+    expect(answers).toBeLessThan(64 * 12 + 100);
+  });
+
+  it('megabytes in flight on a long fat path', () => {
+    const link = { latencyMs: 400 };
+    const pair = connectedPair({
+      link,
+      a: { pacing: false },
+      b: { receiveWindowBytes: 64_000_000 },
+      maxSteps: 20_000_000,
+    });
+    for (let i = 0; i < 120; i++) pair.a.send({ bytes: new Uint8Array(250_000) });
+    let peak = 0;
+    for (let t = 0; t < 30; t++) {
+      pair.world.run({ until: pair.world.now + 400 });
+      peak = Math.max(peak, pair.a.core.stats().flightBytes);
+    }
+    expect(peak).toBeGreaterThan(5_000_000);
+    expect(pair.b.messages.length).toBe(120);
+    expect(pair.a.core.stats().retransmissions).toBe(0);
+  });
+
+  it.each([
+    [{ localPort: 0 }, 'localPort'],
+    [{ remotePort: 70_000 }, 'remotePort'],
+    [{ mtuBytes: 100 }, 'mtuBytes'],
+    [{ mtuBytes: 1191, maxMtuBytes: 1000 }, 'maxMtuBytes'],
+    [{ outboundStreams: 0 }, 'outboundStreams'],
+    [{ inboundStreams: 65_536 }, 'inboundStreams'],
+  ])('options out of range are refused: %o', (options, name) => {
+    expect(() => connectedPair({ a: options })).toThrow(name);
+  });
+});
