@@ -48,11 +48,12 @@ export function keepSending(pair: Pair, streamId = 0): void {
   fill();
 }
 
-/** Goodput of one long transfer, from its very beginning. */
+/** Goodput of one long transfer over `seconds`, after `warmUpSeconds` that are not counted. */
 export function measureGoodput(
   path: Path,
   congestionControl: CongestionControlName,
   seconds: number,
+  warmUpSeconds = 0,
   seed = 1,
   options: Partial<SctpOptions> = {},
 ): Goodput {
@@ -65,12 +66,10 @@ export function measureGoodput(
     if (event.type === 'message') received += event.bytes.length;
   };
   keepSending(pair);
-  const step = () => {
-    pair.b.end.events.length = 0; // long runs must not keep every message
-  };
-  for (let i = 1; i <= seconds * 10; i++) {
+  for (let i = 1; i <= (warmUpSeconds + seconds) * 10; i++) {
     pair.world.run({ until: start + i * 100 });
-    step();
+    pair.b.end.events.length = 0; // long runs must not keep every message
+    if (i === warmUpSeconds * 10) received = 0;
   }
   const mbps = (received * 8) / 1e6 / seconds;
   const stats = pair.a.core.stats();
