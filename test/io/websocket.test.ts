@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Instant, NEVER, type SansIo, type TransmitSlot } from '../../src/core/index.ts';
-import { WebSocketClient } from '../../src/io/websocket.ts';
+import { MAX_BUFFERED_BYTES, WebSocketClient } from '../../src/io/websocket.ts';
 import { boundAddress, WebSocketServer, type WebSocketServerOptions } from '../../src/io/websocket-server.ts';
 
 const SUBPROTOCOL = 'echo.test';
@@ -297,8 +297,12 @@ describe('WebSocketServer refuses', () => {
     expect(lively.socket.readyState).toBe(WebSocket.OPEN);
   });
 
-  it('a connection that does not read, when too much waits for it', async () => {
-    const { inbox, url } = await serve({ maxBufferedBytes: 50_000 }, new EchoServer(1000));
+  it.each([
+    ['an option', 50_000],
+    ['the default', MAX_BUFFERED_BYTES],
+  ])('a connection that does not read, when more waits for it than %s', async (_name, maxBufferedBytes) => {
+    const option = maxBufferedBytes === MAX_BUFFERED_BYTES ? {} : { maxBufferedBytes };
+    const { inbox, url } = await serve(option, new EchoServer(1000));
     const { socket, opened } = bare(url);
     await opened;
     socket.pause();

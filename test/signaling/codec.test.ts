@@ -8,7 +8,13 @@ import {
   ERROR_CODES,
   encodeClientMessage,
   encodeServerMessage,
+  MAX_CANDIDATE_CHARACTERS,
   MAX_MESSAGE_BYTES,
+  MAX_MID_CHARACTERS,
+  MAX_NAME_CHARACTERS,
+  MAX_PING_ID,
+  MAX_ROOM_CHARACTERS,
+  MAX_SERVER_MESSAGE_BYTES,
   type ServerMessage,
 } from '../../src/signaling/index.ts';
 import clientVectors from '../vectors/signaling/client-messages.json' with { type: 'json' };
@@ -45,11 +51,11 @@ describe('messages of a client', () => {
     ['no room', '{"type":"join","name":"n"}', 'missing', 'room'],
     ['no name', '{"type":"join","room":"r"}', 'missing', 'name'],
     ['an empty room', join(''), 'bad-value', 'room'],
-    ['a room of 65 characters', join('r'.repeat(65)), 'bad-value', 'room'],
+    ['a room of too many characters', join('r'.repeat(MAX_ROOM_CHARACTERS + 1)), 'bad-value', 'room'],
     ['a room with a control character', join('a\nb'), 'bad-value', 'room'],
     ['a room with half a surrogate pair', join('\ud800'), 'bad-value', 'room'],
     ['a room that is a number', join(5), 'bad-value', 'room'],
-    ['a name of 65 characters', join('r', '🌱'.repeat(65)), 'bad-value', 'name'],
+    ['a name of too many characters', join('r', '🌱'.repeat(MAX_NAME_CHARACTERS + 1)), 'bad-value', 'name'],
     ['a name that is null', join('r', null), 'bad-value', 'name'],
     ['a peer id in upper case', describe_({ type: 'offer', sdp: 'v=0' }, A.toUpperCase()), 'bad-value', 'to'],
     ['a short peer id', describe_({ type: 'offer', sdp: 'v=0' }, A.slice(1)), 'bad-value', 'to'],
@@ -62,20 +68,49 @@ describe('messages of a client', () => {
     ['no candidate', `{"type":"candidate","to":"${A}"}`, 'missing', 'candidate'],
     ['a candidate that is text', candidate('candidate:1'), 'bad-value', 'candidate'],
     ['a candidate without its line', candidate({ sdpMid: '0' }), 'missing', 'candidate'],
-    ['a candidate line of 1,025 characters', candidate({ candidate: 'c'.repeat(1025) }), 'bad-value', 'candidate'],
-    ['a long sdpMid', candidate({ candidate: '', sdpMid: 'm'.repeat(257) }), 'bad-value', 'sdpMid'],
+    [
+      'a long candidate line',
+      candidate({ candidate: 'c'.repeat(MAX_CANDIDATE_CHARACTERS + 1) }),
+      'bad-value',
+      'candidate',
+    ],
+    ['a long sdpMid', candidate({ candidate: '', sdpMid: 'm'.repeat(MAX_MID_CHARACTERS + 1) }), 'bad-value', 'sdpMid'],
     ['an sdpMid that is a number', candidate({ candidate: '', sdpMid: 0 }), 'bad-value', 'sdpMid'],
     ['a negative sdpMLineIndex', candidate({ candidate: '', sdpMLineIndex: -1 }), 'bad-value', 'sdpMLineIndex'],
     ['a broken sdpMLineIndex', candidate({ candidate: '', sdpMLineIndex: 0.5 }), 'bad-value', 'sdpMLineIndex'],
     ['a large sdpMLineIndex', candidate({ candidate: '', sdpMLineIndex: 65_536 }), 'bad-value', 'sdpMLineIndex'],
-    ['a long ufrag', candidate({ candidate: '', usernameFragment: 'u'.repeat(257) }), 'bad-value', 'usernameFragment'],
+    [
+      'a long ufrag',
+      candidate({ candidate: '', usernameFragment: 'u'.repeat(MAX_MID_CHARACTERS + 1) }),
+      'bad-value',
+      'usernameFragment',
+    ],
     ['a ping without a number', '{"type":"ping"}', 'missing', 'id'],
     ['a ping with text', '{"type":"ping","id":"1"}', 'bad-value', 'id'],
-    ['a ping above 2^31 - 1', '{"type":"ping","id":2147483648}', 'bad-value', 'id'],
+    ['a ping above 2^31 - 1', `{"type":"ping","id":${MAX_PING_ID + 1}}`, 'bad-value', 'id'],
   ])('rejects %s', (_name, input, reason, field) => {
     expect(() => decodeClientMessage(bytes(input))).toThrow(
       expect.objectContaining({ name: 'DecodeError', reason, field }),
     );
+  });
+
+  it('accepts the longest of everything', () => {
+    const longest = {
+      join: join('r'.repeat(MAX_ROOM_CHARACTERS), '🌱'.repeat(MAX_NAME_CHARACTERS)),
+      candidate: candidate({
+        candidate: 'c'.repeat(MAX_CANDIDATE_CHARACTERS),
+        sdpMid: 'm'.repeat(MAX_MID_CHARACTERS),
+        usernameFragment: 'u'.repeat(MAX_MID_CHARACTERS),
+      }),
+      ping: `{"type":"ping","id":${MAX_PING_ID}}`,
+      padded: `{"type":"leave"}${' '.repeat(MAX_MESSAGE_BYTES - 16)}`,
+    };
+    for (const [type, message] of Object.entries(longest)) {
+      expect(decodeClientMessage(bytes(message)).type).toBe(type === 'padded' ? 'leave' : type);
+    }
+    const pong = '{"type":"pong","id":1}';
+    expect(decodeServerMessage(bytes(pong + ' '.repeat(MAX_SERVER_MESSAGE_BYTES - pong.length))).type).toBe('pong');
+    expect(() => decodeServerMessage(bytes(pong + ' '.repeat(MAX_SERVER_MESSAGE_BYTES)))).toThrow('limit');
   });
 
   it('rejects bytes that are not UTF-8', () => {
