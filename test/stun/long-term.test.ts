@@ -210,6 +210,28 @@ describe('the long-term mechanism (RFC 8489 §9.2)', () => {
     }
   });
 
+  it('mutated requests authenticate nobody, and throw DecodeError at most', () => {
+    const { server } = makeServer({ findUserByHash: () => ALICE });
+    const client = makeClient();
+    converse(client, server);
+    const good = request(client).bytes.slice();
+    expect(server.authenticate(decodeStun(good), CLIENT).type).toBe('authenticated');
+    const random = new SeededRandom(6);
+    for (let i = 0; i < 5000; i++) {
+      const bytes = good.slice();
+      for (let n = 1 + random.below(3); n > 0; n--) {
+        const at = random.below(bytes.length);
+        bytes[at] = bytes[at]! ^ (1 + random.below(255));
+      }
+      if (bytes.every((byte, at) => byte === good[at])) continue;
+      try {
+        expect(server.authenticate(decodeStun(bytes), CLIENT).type).toBe('rejected');
+      } catch (error) {
+        expect(error).toMatchObject({ name: 'DecodeError' });
+      }
+    }
+  });
+
   it('a realm that cannot be prepared is the caller’s mistake', () => {
     expect(() => makeServer({ realm: 'exa\u0000mple' })).toThrow(expect.objectContaining({ name: 'UsageError' }));
     expect(() => makeClient('al\u00ADice')).toThrow(expect.objectContaining({ name: 'UsageError' }));
