@@ -7,22 +7,14 @@ import {
   type TransportAddress,
 } from '../core/index.ts';
 import { IntegrityKey, shortTermKey } from '../stun/index.ts';
-import {
-  type CheckRequest,
-  type CheckResponse,
-  encodeBindingError,
-  encodeBindingSuccess,
-  FORBIDDEN,
-  ROLE_CONFLICT,
-} from './binding.ts';
+import { type CheckResponse, FORBIDDEN, ROLE_CONFLICT } from './binding.ts';
 import { canPair, type IceCandidate, type LocalCandidate, type RemoteCandidate } from './candidate.ts';
 import { CandidateBook } from './candidate-book.ts';
 import { Checklist } from './checklist.ts';
 import { type CheckContext, type CheckHost, CheckSender } from './checks.ts';
-import { isKeptWarm, renewConsent, renewConsentOfLite, scheduleNextConsent } from './consent.ts';
-import { MAX_REMOTE_CANDIDATES } from './limits.ts';
+import { isKeptWarm, renewConsent, scheduleNextConsent } from './consent.ts';
+import { InboundChecks } from './inbound-checks.ts';
 import { CandidatePair } from './pair.ts';
-import { EarlyChecks, ReplayFilter } from './peer-requests.ts';
 import type { PendingRequest } from './requests.ts';
 import { PairSelection, type SelectionHost } from './selection.ts';
 import type { IceParameters, IceRole } from './types.ts';
@@ -50,6 +42,7 @@ export class IceSession {
   readonly localKey: IntegrityKey;
   readonly checklist: Checklist;
   readonly checks: CheckSender;
+  readonly inbound: InboundChecks;
   readonly book: CandidateBook;
   readonly selection: PairSelection;
   remote: IceParameters | undefined;
@@ -57,18 +50,17 @@ export class IceSession {
   pacDeadline: Instant = NEVER;
   /** Nothing is sent or answered any more. */
   failed = false;
-  readonly #early: EarlyChecks = new EarlyChecks();
-  readonly #replays: ReplayFilter = new ReplayFilter();
-  readonly #host: SessionHost;
+  readonly host: SessionHost;
 
   constructor(host: SessionHost, local: IceParameters) {
-    this.#host = host;
+    this.host = host;
     this.local = local;
     this.localKey = new IntegrityKey(host.env.crypto, shortTermKey(local.pwd));
     this.checklist = new Checklist(host.maxPairs);
     this.book = new CandidateBook(() => host.nextId());
     this.selection = new PairSelection(host, this.checklist);
     this.checks = new CheckSender(host, this.checklist, local.ufrag);
+    this.inbound = new InboundChecks(this);
   }
 
   // ---------------------------------------------------------------- candidates and pairs
@@ -77,16 +69,12 @@ export class IceSession {
   setRemote(remote: IceParameters, now: Instant): void {
     this.remote = remote;
     this.checks.setRemote(remote);
-    this.pacDeadline = now + this.#host.pacTimeoutMs;
+    this.pacDeadline = now + this.host.pacTimeoutMs;
     for (const stale of this.book.remotes.filter((r) => !this.#ofGeneration(r.candidate))) {
       this.book.removeRemote(stale);
       for (const pair of this.checklist.pairs.filter((p) => p.remote === stale)) this.checklist.remove(pair);
     }
-    for (const { request, path } of this.#early.take()) {
-      const base = request.remoteUfrag === remote.ufrag ? this.book.findBase(path) : undefined;
-      const pair = base === undefined ? undefined : this.#pairOfRequest(request, path, base);
-      if (pair !== undefined) this.#acceptRequest(pair, request, now);
-    }
+    this.inbound.acceptEarly(remote.ufrag, now);
   }
 
   /** False: the bound on candidates is reached. */
@@ -97,7 +85,7 @@ export class IceSession {
       // A check of ours learned the address before the STUN server told it: what we signal takes the place of that.
       this.book.removeLocal(discovered);
       for (const pair of this.checklist.pairs) if (pair.validLocal === discovered) pair.validLocal = local;
-      this.checklist.reorder(this.#host.role);
+      this.checklist.reorder(this.host.role);
     }
     if (!this.book.addLocal(local)) return false;
     if (!this.selection.concluded) for (const remote of this.book.remotes) this.#formPair(local, remote);
@@ -107,7 +95,7 @@ export class IceSession {
   /** A signalled candidate. One that is known is ignored; a peer-reflexive one takes what is signalled for it. */
   addRemote(candidate: IceCandidate): void {
     if (!this.#ofGeneration(candidate)) {
-      this.#host.drop('stale', 'candidate of another generation');
+      this.host.drop('stale', 'candidate of another generation');
       return;
     }
     const known = this.book.findRemote({ ip: candidate.address, port: candidate.port }, candidate.protocol);
@@ -115,12 +103,12 @@ export class IceSession {
       if (known.candidate.type === 'prflx') {
         // RFC 8445 §7.2.5.3.2: the priority is what the peer signals, and the PRIORITY attribute only until it does.
         known.candidate = candidate;
-        this.checklist.reorder(this.#host.role);
+        this.checklist.reorder(this.host.role);
       }
       return;
     }
     const remote = this.book.addRemote(candidate);
-    if (remote === undefined) this.#host.drop('limit', 'remote candidates');
+    if (remote === undefined) this.host.drop('limit', 'remote candidates');
     else if (!this.selection.concluded) for (const local of this.book.locals) this.#formPair(local, remote);
   }
 
@@ -149,16 +137,16 @@ export class IceSession {
     // A reflexive candidate's pairs equal those of its base, which are of higher priority: pruned (RFC 8445 §6.1.2.4).
     // A passive candidate opens no connection: its pairs come with the peer's checks (RFC 6544 §6.2).
     if (type === 'srflx' || type === 'prflx' || tcpType === 'passive' || !canPair(local, remote)) return;
-    if (this.#host.lite && this.remote?.lite !== true) return;
-    const pair = new CandidatePair(this.#host.nextId(), local, remote, this.#host.role);
-    if (this.checklist.get(pair.key) === undefined && !this.checklist.add(pair)) this.#host.drop('limit', 'pairs');
+    if (this.host.lite && this.remote?.lite !== true) return;
+    const pair = new CandidatePair(this.host.nextId(), local, remote, this.host.role);
+    if (this.checklist.get(pair.key) === undefined && !this.checklist.add(pair)) this.host.drop('limit', 'pairs');
   }
 
   // ---------------------------------------------------------------- checks out
 
   /** Sends what is due: the nomination, and one ordinary or triggered check per Ta (RFC 8445 §6.1.4.2). */
   pump(now: Instant): void {
-    if (this.#host.lite && this.remote?.lite === true) this.#selectBetweenLite(now);
+    if (this.host.lite && this.remote?.lite === true) this.#selectBetweenLite(now);
     if (!this.#active) return;
     const nominee = this.selection.due(now);
     if (nominee !== undefined) {
@@ -190,63 +178,18 @@ export class IceSession {
   }
 
   get #active(): boolean {
-    return this.remote !== undefined && !this.failed && !this.#host.lite;
+    return this.remote !== undefined && !this.failed && !this.host.lite;
   }
 
   #check(pair: CandidatePair, now: Instant): void {
     if (!this.checks.check(pair, now)) this.#fail(pair);
   }
 
-  // ---------------------------------------------------------------- requests in
-
-  /** An authenticated Binding request of the peer (RFC 8445 §7.3). */
-  handleRequest(request: CheckRequest, path: FiveTuple, now: Instant): void {
-    const host = this.#host;
-    if (this.failed) {
-      host.drop('bad-state', 'check after failure');
-      return;
-    }
-    const local = this.book.findBase(path);
-    if (local === undefined) {
-      host.drop('unknown-path', 'check to no candidate of ours');
-      return;
-    }
-    if (this.remote !== undefined && request.remoteUfrag !== this.remote.ufrag) {
-      host.drop('stale', 'check of another generation');
-      return;
-    }
-    if (this.#replays.isReplay(request, path)) {
-      host.drop('replayed', 'check repeated from elsewhere');
-      return;
-    }
-    if (!this.#settleRole(request)) {
-      host.send(encodeBindingError(request.transactionId, this.localKey, ROLE_CONFLICT), path);
-      return;
-    }
-    // Room is made before the answer: a check that is answered makes the peer believe in the pair.
-    const pair = this.remote === undefined ? undefined : this.#pairOfRequest(request, path, local);
-    const hasRoom = this.remote === undefined ? this.#early.keep(request, path) : pair !== undefined;
-    if (!hasRoom) {
-      host.drop('limit', 'check from one more address');
-      return;
-    }
-    host.send(encodeBindingSuccess(request.transactionId, this.localKey, path.remote), path);
-    if (pair !== undefined) this.#acceptRequest(pair, request, now);
-  }
-
-  /** RFC 8445 §7.3.1.1. False: the peer has to change its role, and is told so. */
-  #settleRole(request: CheckRequest): boolean {
-    const { role, tieBreaker } = this.#host;
-    if (request.role !== role) return true;
-    const weWin = tieBreaker >= request.tieBreaker;
-    // Both controlling: the larger tie-breaker stays so. Both controlled: the larger becomes controlling.
-    if (role === 'controlling') return !weWin && this.switchRole('controlled', false);
-    return weWin && this.switchRole('controlling', false);
-  }
+  // ---------------------------------------------------------------- what checks of the peer lead to (inbound-checks.ts)
 
   /** Also recomputes what depends on the role (RFC 8445 §7.2.5.1). */
   switchRole(role: IceRole, newTieBreaker: boolean): boolean {
-    if (!this.#host.switchRole(role, newTieBreaker)) return false;
+    if (!this.host.switchRole(role, newTieBreaker)) return false;
     this.roleChanged();
     return true;
   }
@@ -254,64 +197,13 @@ export class IceSession {
   roleChanged(): void {
     this.selection.nominating = undefined;
     for (const pair of this.checklist.pairs) pair.useCandidate = false;
-    this.checklist.reorder(this.#host.role);
-  }
-
-  /** RFC 8445 §7.3.1.3 to §7.3.1.5. */
-  #acceptRequest(pair: CandidatePair, request: CheckRequest, now: Instant): void {
-    pair.requestsReceived++;
-    pair.responsesSent++;
-    pair.authenticated = true;
-    pair.heardAt = now;
-    if (this.#host.lite) {
-      this.#acceptLite(pair, request, now);
-      return;
-    }
-    if (pair.consentLost) return; // RFC 7675 §5.1: not again with these credentials
-    if (request.useCandidate && this.#host.role === 'controlled') {
-      pair.nominatedAt = now;
-      if (pair.valid) this.#setNominated(pair, now);
-      else pair.nominateOnSuccess = true;
-    }
-    if (!pair.valid) this.#trigger(pair);
-  }
-
-  /** RFC 8445 §7.3.1.3 and §7.3.1.4: the pair of the request, made where it is new. */
-  #pairOfRequest(request: CheckRequest, path: FiveTuple, local: LocalCandidate): CandidatePair | undefined {
-    const existing = this.checklist.get(formatFiveTuple(path));
-    if (existing !== undefined) return existing;
-    if (this.book.remotes.length >= MAX_REMOTE_CANDIDATES) this.#forgetDeadSender();
-    const remote = this.book.senderOf(path.remote, local.candidate.protocol, request.priority);
-    if (remote === undefined) return undefined;
-    const pair = new CandidatePair(this.#host.nextId(), local, remote, this.#host.role);
-    return this.checklist.add(pair) ? pair : undefined;
-  }
-
-  /** Makes room in a long session whose peer's NAT changes its mind: an address that led to nothing goes. */
-  #forgetDeadSender(): void {
-    const isDead = (remote: RemoteCandidate) =>
-      remote.candidate.type === 'prflx' &&
-      this.checklist.pairs.every((pair) => pair.remote !== remote || (pair.state === 'failed' && !pair.consentLost));
-    const dead = this.book.remotes.find(isDead);
-    if (dead === undefined) return;
-    this.book.removeRemote(dead);
-    for (const pair of this.checklist.pairs.filter(({ remote }) => remote === dead)) this.checklist.remove(pair);
+    this.checklist.reorder(this.host.role);
   }
 
   /** RFC 8445 §7.3.1.4. */
-  #trigger(pair: CandidatePair): void {
+  trigger(pair: CandidatePair): void {
     this.checks.cancel((other) => other === pair);
     this.checklist.trigger(pair);
-  }
-
-  /** RFC 8445 §7.3.2: a lite agent makes no checks; the peer's request is all it needs. */
-  #acceptLite(pair: CandidatePair, request: CheckRequest, now: Instant): void {
-    pair.state = 'succeeded';
-    pair.validLocal = pair.local;
-    renewConsentOfLite(pair, now);
-    if (!request.useCandidate) return;
-    pair.nominatedAt = now;
-    this.#setNominated(pair, now);
   }
 
   // ---------------------------------------------------------------- responses in
@@ -320,8 +212,9 @@ export class IceSession {
   handleResponse(response: CheckResponse, pending: PendingRequest<CheckContext>, path: FiveTuple, now: Instant): void {
     const { pair, kind } = pending.context;
     const symmetric = formatFiveTuple(path) === formatFiveTuple(pending.path);
-    if (!symmetric) this.#host.drop('unknown-path', 'response from elsewhere');
-    if (!symmetric && kind === 'consent') return; // proves nothing about the pair
+    if (!symmetric) this.host.drop('unknown-path', 'response from elsewhere');
+    // A copy of an answer, sent from elsewhere, proves nothing against a pair that works.
+    if (!symmetric && (kind === 'consent' || pair.valid)) return;
     this.checks.requests.delete(pending.id);
     if (!symmetric) {
       this.#fail(pair); // RFC 8445 §7.2.5.2.1
@@ -330,7 +223,7 @@ export class IceSession {
     pair.responsesReceived++;
     if (this.failed || pair.removed) return;
     if (pair.consentLost) {
-      this.#host.drop('stale', 'response after consent was lost'); // RFC 7675 §5.1
+      this.host.drop('stale', 'response after consent was lost'); // RFC 7675 §5.1
       return;
     }
     if (response.type === 'error') {
@@ -338,11 +231,12 @@ export class IceSession {
       return;
     }
     if (response.mapped === undefined) {
-      this.#host.drop('missing', 'XOR-MAPPED-ADDRESS');
+      this.host.drop('missing', 'XOR-MAPPED-ADDRESS');
+      if (kind === 'check') this.#fail(pair);
       return;
     }
     pair.authenticated = true;
-    renewConsent(pair, this.#host.env, now);
+    renewConsent(pair, this.host.env, now);
     if (pending.sends === 1) noteRoundTrip(pair, now - pending.startedAt);
     if (kind === 'check') this.#succeed(pair, response.mapped, pending.context, now);
   }
@@ -352,12 +246,12 @@ export class IceSession {
     pair.validLocal = this.book.mappedOf(pair.local, mapped, context.priority, this.local.ufrag);
     pair.state = 'succeeded';
     this.selection.noteSuccess(now);
-    this.checklist.reorder(this.#host.role);
+    this.checklist.reorder(this.host.role);
     this.checklist.unfreeze(pair.foundation);
     if (this.selection.nominating === pair && context.nominating) this.selection.nominating = undefined;
-    const ours = context.nominating && this.#host.role === 'controlling';
-    const theirs = pair.nominateOnSuccess && this.#host.role === 'controlled';
-    if (ours || theirs) this.#setNominated(pair, now);
+    const ours = context.nominating && this.host.role === 'controlling';
+    const theirs = pair.nominateOnSuccess && this.host.role === 'controlled';
+    if (ours || theirs) this.nominate(pair, now);
   }
 
   #handleError(code: number, pending: PendingRequest<CheckContext>): void {
@@ -365,11 +259,11 @@ export class IceSession {
     if (code === ROLE_CONFLICT) {
       // RFC 8445 §7.2.5.1. When our role has changed since, the check is only repeated.
       const other = role === 'controlling' ? 'controlled' : 'controlling';
-      if (role === this.#host.role && !this.switchRole(other, true)) {
+      if (role === this.host.role && !this.switchRole(other, true)) {
         this.#fail(pair);
         return;
       }
-      if (kind === 'check') this.#trigger(pair);
+      if (kind === 'check') this.trigger(pair);
       return;
     }
     if (code === FORBIDDEN) {
@@ -400,7 +294,7 @@ export class IceSession {
   }
 
   /** RFC 8445 §7.2.5.3.4, §7.3.1.5 and §8.1.2. */
-  #setNominated(pair: CandidatePair, now: Instant): void {
+  nominate(pair: CandidatePair, now: Instant): void {
     pair.nominateOnSuccess = false;
     if (this.selection.nominate(pair, now)) this.#conclude();
   }
@@ -422,7 +316,7 @@ export class IceSession {
       if (!resend) this.#timedOut(request);
       else {
         request.context.pair.requestsSent++;
-        this.#host.send(request.bytes, request.path);
+        this.host.send(request.bytes, request.path);
       }
     }
     for (const pair of this.checklist.pairs) {
@@ -444,14 +338,14 @@ export class IceSession {
 
   /** RFC 7675 §5.1: each consent check has its own transaction and is sent once. */
   #consentDue(pair: CandidatePair, now: Instant): void {
-    scheduleNextConsent(pair, this.#host.env, now);
+    scheduleNextConsent(pair, this.host.env, now);
     const warm = isKeptWarm(pair, this.checklist, this.selection);
     if (warm) this.checks.consent(pair, this.#repeatsNomination(pair), now);
   }
 
   /** Like libwebrtc: a peer that lost the nomination, or weighs two, learns it again from each consent check. */
   #repeatsNomination(pair: CandidatePair): boolean {
-    return pair === this.selection.nominated && this.#host.role === 'controlling';
+    return pair === this.selection.nominated && this.host.role === 'controlling';
   }
 
   /** Once per silence of the selected pair: it is probed; later all that could carry data is checked again. */
@@ -473,7 +367,7 @@ export class IceSession {
 
   /** The peer has proved itself over this path, by `formatFiveTuple`. Also before its credentials are known. */
   knowsPath(key: string): boolean {
-    return this.checklist.get(key)?.authenticated ?? this.#early.has(key);
+    return this.checklist.get(key)?.authenticated ?? this.inbound.isWaiting(key);
   }
 
   /** A check is under way or still to be sent. */

@@ -71,7 +71,7 @@ function handleRequest(host: StunInputHost, message: StunMessage, path: FiveTupl
     host.send(encodeBindingError(message.transactionId, session.localKey, UNKNOWN_ATTRIBUTE, unknown), path);
     return;
   }
-  session.handleRequest(readCheckRequest(message, theirs), path, now);
+  session.inbound.handle(readCheckRequest(message, theirs), path, now);
 }
 
 /** RFC 8445 §7.2.5. */

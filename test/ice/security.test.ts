@@ -124,6 +124,17 @@ describe('responses that prove nothing', () => {
     expect(lone.agent.stats().candidatePairs.map((pair) => pair.state)).toEqual(['failed']);
   });
 
+  it('copied from elsewhere do no harm to a pair that is valid', () => {
+    const { lone, transactionId } = start();
+    lone.input(responseBytes({ transactionId, mapped: base, pwd: lone.peer.pwd }), udp(base, peer));
+    const nomination = lone.lastRequest().message.transactionId;
+    const copy = responseBytes({ transactionId: nomination, mapped: base, pwd: lone.peer.pwd });
+    lone.input(copy, udp(base, attacker));
+    expect(lone.agent.selectedPath?.remote).toEqual(peer);
+    lone.input(copy, udp(base, peer));
+    expect(lone.agent.stats().candidatePairs).toMatchObject([{ state: 'succeeded', nominated: true }]);
+  });
+
   it('to no request of ours are dropped, also when repeated', () => {
     const { lone, transactionId } = start();
     const real = responseBytes({ transactionId, mapped: base, pwd: lone.peer.pwd });
@@ -140,6 +151,7 @@ describe('responses that prove nothing', () => {
     lone.input(responseBytes({ transactionId, pwd: lone.peer.pwd }), udp(base, peer));
     expect(lone.agent.drops.get('missing')).toBe(1);
     expect(lone.agent.selectedPath).toBeUndefined();
+    expect(lone.agent.stats().candidatePairs.map((pair) => pair.state)).toEqual(['failed']);
   });
 });
 
