@@ -5,6 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PageServer } from '../../src/cli/demo/page-server.ts';
 import { temporaryFolder } from './support.ts';
 
+const CONFIG = { room: 'r', turnPort: 3478, username: 'u', credential: 'c' };
+
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let server: PageServer;
 let port: number;
@@ -23,7 +25,7 @@ beforeEach(async () => {
   ]) {
     await writeFile(`${folder.path}/${name}`, `content of ${name}`);
   }
-  server = await PageServer.create({ room: 'r', stunPort: 3478 }, pathToFileURL(`${folder.path}/`));
+  server = await PageServer.create(CONFIG, pathToFileURL(`${folder.path}/`));
   ({ port } = await server.listen('127.0.0.1', 0));
 });
 afterEach(async () => {
@@ -62,8 +64,8 @@ describe('PageServer', () => {
     expect([status, body, headers['content-type']]).toEqual([200, `content of ${file}`, type]);
   });
 
-  it('tells the page its room and the STUN port', async () => {
-    expect(JSON.parse((await get('/config.json')).body)).toEqual({ room: 'r', stunPort: 3478 });
+  it('tells the page its room and the STUN and TURN server', async () => {
+    expect(JSON.parse((await get('/config.json')).body)).toEqual(CONFIG);
   });
 
   it.each([
@@ -105,10 +107,10 @@ describe('PageServer', () => {
   });
 
   it('a port in use, and a page that was not built, are rejections', async () => {
-    const second = await PageServer.create({ room: 'r', stunPort: 1 }, pathToFileURL(`${folder.path}/`));
+    const second = await PageServer.create(CONFIG, pathToFileURL(`${folder.path}/`));
     await expect(second.listen('127.0.0.1', port)).rejects.toMatchObject({ code: 'EADDRINUSE' });
     await second.close();
-    await expect(PageServer.create({ room: 'r', stunPort: 1 }, pathToFileURL('/nowhere/'))).rejects.toMatchObject({
+    await expect(PageServer.create(CONFIG, pathToFileURL('/nowhere/'))).rejects.toMatchObject({
       code: 'ENOENT',
     });
   });

@@ -26,11 +26,11 @@ async function servers() {
   );
   const { port } = await signaling.listen({ port: 0 });
   const { port: stunPort } = await stun.listen({ port: 0 });
-  return { signalingUrl: `ws://127.0.0.1:${port}`, stunUrl: `stun:127.0.0.1:${stunPort}` };
+  return { signalingUrl: `ws://127.0.0.1:${port}`, iceServers: [{ urls: `stun:127.0.0.1:${stunPort}` }] };
 }
 
 /** A peer, all it reports, and a promise of the first report of a kind. */
-function peer(config: Partial<PeerConfig> & Pick<PeerConfig, 'name' | 'signalingUrl' | 'stunUrl'>) {
+function peer(config: Partial<PeerConfig> & Pick<PeerConfig, 'name' | 'signalingUrl' | 'iceServers'>) {
   const reports: FromPeer[] = [];
   const waiting: (() => void)[] = [];
   const made = new DemoPeer(
@@ -92,7 +92,7 @@ describe('DemoPeer', () => {
   it('a server that is not there fails with a reason', async () => {
     const keepAlive = setInterval(() => undefined, 1000); // timers of the platform do not hold the process
     closers.push(() => clearInterval(keepAlive));
-    const ada = peer({ name: 'Ada', signalingUrl: 'ws://127.0.0.1:9', stunUrl: 'stun:127.0.0.1:9' });
+    const ada = peer({ name: 'Ada', signalingUrl: 'ws://127.0.0.1:9', iceServers: [] });
     await ada.until((report) => report.type === 'failed');
     expect(ada.reports.at(-1)).toEqual({
       type: 'failed',

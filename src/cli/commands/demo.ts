@@ -16,7 +16,7 @@ export function demoCommand(): Command {
   return new Command('demo')
     .description('the four steps on this machine: signaling, connecting, securing, communicating')
     .option('--serve', 'stay up, and let browsers in')
-    .option('--host <ip>', 'address of the page, signaling and STUN', ipAddress, '127.0.0.1')
+    .option('--host <ip>', 'address of the page, signaling, STUN and TURN', ipAddress, '127.0.0.1')
     .option('--port <number>', 'port of the page; 0 for any free one', port, 0)
     .option('--room <name>', 'room to meet in', roomName, 'demo')
     .option('--file-size <MiB>', 'size of the file that is sent', integer(1, 1024), 50)

@@ -3,14 +3,20 @@
 export const STEPS = ['signaling', 'connecting', 'securing', 'communicating'] as const;
 export type StepName = (typeof STEPS)[number];
 
+/** The members of the W3C `RTCIceServer` that the demo uses. */
+export interface IceServer {
+  readonly urls: string;
+  readonly username?: string;
+  readonly credential?: string;
+}
+
 /** What a peer process is asked to be. */
 export interface PeerConfig {
   readonly name: string;
   readonly room: string;
   /** `ws:` URL. */
   readonly signalingUrl: string;
-  /** `stun:` URL. */
-  readonly stunUrl: string;
+  readonly iceServers: readonly IceServer[];
   /** For files that the peer makes itself; exists. */
   readonly folder: string;
   /** Where received files go; exists. */

@@ -15,10 +15,13 @@ const FILES: readonly { readonly path: string; readonly file: string; readonly t
   })),
 ];
 
-/** What the page is told: the room that the Node peer is in, and the STUN port of the host it was loaded from. */
+/** What the page is told: the room that the Node peer is in, and the STUN and TURN server on the host it was loaded from. */
 export interface PageConfig {
   readonly room: string;
-  readonly stunPort: number;
+  readonly turnPort: number;
+  /** Of this run alone. Whoever may load the page may relay. */
+  readonly username: string;
+  readonly credential: string;
 }
 
 /** Where the built page is, next to this file in `dist`. */

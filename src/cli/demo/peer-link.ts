@@ -1,7 +1,7 @@
 import { type RTCDataChannel, type RTCIceCandidate, RTCPeerConnection } from '../../peer-connection/index.ts';
 import type { SignalingConnection } from '../../server/index.ts';
 import type { PeerInfo, RelayedCandidate, RelayedDescription } from '../../signaling/index.ts';
-import { CHAT_PROTOCOL, FILE_PROTOCOL, type StepName } from './messages.ts';
+import { CHAT_PROTOCOL, FILE_PROTOCOL, type IceServer, type StepName } from './messages.ts';
 
 export interface PeerLinkHandlers {
   readonly onStep: (step: StepName, text: string, done: boolean) => void;
@@ -30,12 +30,17 @@ export class PeerLink {
   #secured = false;
   #ended = false;
 
-  constructor(peer: PeerInfo, signaling: SignalingConnection, stunUrl: string, handlers: PeerLinkHandlers) {
+  constructor(
+    peer: PeerInfo,
+    signaling: SignalingConnection,
+    iceServers: readonly IceServer[],
+    handlers: PeerLinkHandlers,
+  ) {
     this.peer = peer;
     this.#signaling = signaling;
     this.#handlers = handlers;
     this.pc = new RTCPeerConnection({
-      iceServers: [{ urls: stunUrl }],
+      iceServers: [...iceServers],
       // Loopback too, so that the demo works on a machine without a network.
       purertc: { interfaceFilter: () => true },
     });

@@ -94,7 +94,7 @@ export class DemoPeer {
   }
 
   #link(peer: PeerInfo): PeerLink {
-    const link = new PeerLink(peer, this.#signaling, this.#config.stunUrl, {
+    const link = new PeerLink(peer, this.#signaling, this.#config.iceServers, {
       onStep: (step, text, done) => this.#step(step, text, done),
       onOpen: (opened) => this.#onOpen(opened),
       onText: (from, text) => this.#onText(from, text),

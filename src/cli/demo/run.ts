@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { formatAddress, type TransportAddress } from '../../core/index.ts';
-import { SignalingServer, StunServer } from '../../server/index.ts';
+import { SignalingServer, TurnServer } from '../../server/index.ts';
 import { CliError, untilSignal } from '../exit.ts';
 import { type FromPeer, STEPS } from './messages.ts';
 import { PageServer } from './page-server.ts';
@@ -14,7 +14,7 @@ import { Printer, processTerminal } from './printer.ts';
 export interface DemoOptions {
   /** Stay up after the run, for browsers. */
   readonly serve: boolean;
-  /** Where the page, signaling and STUN listen. */
+  /** Where the page, signaling, STUN and TURN listen. */
   readonly host: string;
   readonly port: number;
   readonly room: string;
@@ -28,7 +28,7 @@ export interface DemoOptions {
 const MIB = 1024 * 1024;
 
 /**
- * The demo: signaling, STUN and the page in this process, Ada and Bob in one each.
+ * The demo: signaling, STUN, TURN and the page in this process, Ada and Bob in one each.
  * @throws {CliError} with the reason when a step fails or the time is over.
  */
 export async function runDemo(options: DemoOptions): Promise<void> {
@@ -43,7 +43,9 @@ export async function runDemo(options: DemoOptions): Promise<void> {
 class Demo {
   readonly #options: DemoOptions;
   readonly #printer = new Printer(processTerminal(), Date.now());
-  readonly #stun = new StunServer();
+  /** Of this run alone. */
+  readonly #user = { username: 'demo', credential: randomBytes(16).toString('hex') };
+  readonly #turn: TurnServer;
   readonly #processes: PeerProcess[] = [];
   /** What ends the run before its time: a peer that fails, the watchdog, or close(). */
   readonly #abort = new AbortController();
@@ -60,6 +62,14 @@ class Demo {
 
   constructor(options: DemoOptions) {
     this.#options = options;
+    const { username, credential } = this.#user;
+    const { host } = options;
+    this.#turn = new TurnServer({
+      realm: 'purertc demo',
+      users: { [username]: credential },
+      // It relays between relayed addresses and to global ones; a service of this machine is out of its reach.
+      ...(isLoopback(host) ? { relayAddresses: [host] } : {}),
+    });
   }
 
   run(): Promise<void> {
@@ -113,7 +123,7 @@ class Demo {
       process.stdin.destroy(); // reading stopped, but an open pipe would keep the process alive all the same
     }
     await Promise.all(this.#processes.map((peer) => peer.stop()));
-    this.#stun.close();
+    this.#turn.close();
     await this.#signaling?.close();
     await this.#page?.close();
     if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
@@ -122,13 +132,13 @@ class Demo {
   async #converse(): Promise<void> {
     const { serve, room } = this.#options;
     const printer = this.#printer;
-    printer.title('purertc demo: signaling and STUN in this process, two peers in two others');
+    printer.title('purertc demo: signaling, STUN and TURN in this process, two peers in two others');
     const addresses = await this.#startServers();
     if (this.#options.saveTo !== undefined) await mkdir(this.#options.saveTo, { recursive: true });
     this.#folder = await mkdtemp(join(tmpdir(), 'purertc-demo-'));
     const file = await this.#makeFile(this.#folder);
     printer.line(`  signaling  ${addresses.signalingUrl}`);
-    printer.line(`  STUN       ${addresses.stunUrl}`);
+    printer.line(`  STUN, TURN ${addresses.turn}`);
     this.#pageUrl = addresses.pageUrl;
     printer.line(`  page       ${addresses.pageUrl}`);
     printer.line();
@@ -136,7 +146,7 @@ class Demo {
     const common = {
       room,
       signalingUrl: addresses.signalingUrl,
-      stunUrl: addresses.stunUrl,
+      iceServers: [{ urls: `stun:${addresses.turn}` }, { urls: `turn:${addresses.turn}`, ...this.#user }],
       attempts: 5,
       folder: this.#folder,
       saveTo: this.#options.saveTo ?? this.#folder,
@@ -151,7 +161,7 @@ class Demo {
     this.#ada = ada.process;
     printer.summary();
     printer.line();
-    printer.line(`All four steps work. The STUN server answered ${this.#stun.counters.successes} requests.`);
+    printer.line(`All four steps work. The STUN server answered ${this.#turn.stats.bindingRequestsTotal} requests.`);
   }
 
   /** Stays up for browsers until a signal comes or Ada fails. */
@@ -170,20 +180,20 @@ class Demo {
     await this.#unlessAborted(new Promise(() => undefined));
   }
 
-  async #startServers(): Promise<{ signalingUrl: string; stunUrl: string; pageUrl: string }> {
+  async #startServers(): Promise<{ signalingUrl: string; turn: string; pageUrl: string }> {
     const { host, port, room } = this.#options;
-    const stun = await this.#stun.listen({ host, port: 0 });
-    if (stun.ip === '127.0.0.1') {
+    const turn = await this.#turn.listen({ host, port: 0 });
+    if (turn.ip === '127.0.0.1') {
       // `localhost` may mean ::1 to the browser; a machine without IPv6 is no reason to fail.
-      await this.#stun.listen({ host: '::1', port: stun.port }).catch(() => undefined);
+      await this.#turn.listen({ host: '::1', port: turn.port }).catch(() => undefined);
     }
-    this.#page = await PageServer.create({ room, stunPort: stun.port });
+    this.#page = await PageServer.create({ room, turnPort: turn.port, ...this.#user });
     const page = await this.#page.listen(host, port);
     this.#signaling = new SignalingServer({ allowedOrigins: this.#page.origins() });
     this.#signaling.attach(this.#page.http, '/signaling');
     return {
       signalingUrl: `ws://${formatAddress(reachable(page))}/signaling`,
-      stunUrl: `stun:${formatAddress(reachable(stun))}`,
+      turn: formatAddress(reachable(turn)),
       pageUrl: `http://${formatAddress(reachable(page))}/`,
     };
   }
@@ -241,6 +251,10 @@ class Demo {
       else if (line.trim() !== '') this.#ada?.send({ type: 'say', text: line });
     });
   }
+}
+
+function isLoopback(host: string): boolean {
+  return host.startsWith('127.') || host === '::1';
 }
 
 /** Where to reach a server that listens on everything. */

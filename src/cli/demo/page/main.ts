@@ -5,7 +5,9 @@ import { Conversation, element, formatBytes } from './view.ts';
 
 interface Config {
   readonly room: string;
-  readonly stunPort: number;
+  readonly turnPort: number;
+  readonly username: string;
+  readonly credential: string;
 }
 
 interface Contact {
@@ -32,7 +34,11 @@ let selected: string | undefined;
 
 const config = (await (await fetch('config.json')).json()) as Config; // written by our own server
 const name = `Guest ${String(crypto.getRandomValues(new Uint16Array(1))[0]! % 1000).padStart(3, '0')}`;
-const iceServers: RTCIceServer[] = [{ urls: `stun:${location.hostname}:${config.stunPort}` }];
+const iceHost = `${location.hostname}:${config.turnPort}`;
+const iceServers: RTCIceServer[] = [
+  { urls: `stun:${iceHost}` },
+  { urls: `turn:${iceHost}`, username: config.username, credential: config.credential },
+];
 element('me', HTMLParagraphElement).textContent = `You are ${name}, in the room “${config.room}”.`;
 
 const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
