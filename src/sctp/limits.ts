@@ -48,8 +48,8 @@ export const MAX_DUPLICATES_REPORTED = 16;
 
 export const DEFAULT_MAX_SEND_BUFFER_BYTES: number = 256 * 1024 * 1024;
 
-/** Messages that may be queued or unacknowledged, over all streams. */
-export const MAX_QUEUED_MESSAGES: number = 4 * 1024 * 1024;
+/** Messages that may be queued, over all streams: tiny ones cost more memory than their bytes. */
+export const MAX_QUEUED_MESSAGES: number = 1024 * 1024;
 
 /** DATA chunks in flight: what gap ack blocks can name. */
 export const MAX_OUTSTANDING_CHUNKS = 65_535;

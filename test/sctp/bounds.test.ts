@@ -1,6 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { UsageError } from '../../src/core/index.ts';
-import { MAX_GAP_RUNS, MAX_OUTSTANDING_CHUNKS } from '../../src/sctp/limits.ts';
+import { Ring, UsageError } from '../../src/core/index.ts';
+import { DataReceiver } from '../../src/sctp/data-receiver.ts';
+import type { SctpEvent } from '../../src/sctp/index.ts';
+import {
+  DEFAULT_MAX_SEND_BUFFER_BYTES,
+  DEFAULT_RECEIVE_WINDOW_BYTES,
+  HELD_OVERHEAD_BYTES,
+  MAX_CONTROL_CHUNKS,
+  MAX_DUPLICATES_REPORTED,
+  MAX_GAP_RUNS,
+  MAX_GROWN_RECEIVE_WINDOW_BYTES,
+  MAX_OUTSTANDING_CHUNKS,
+  MAX_QUEUED_MESSAGES,
+  MAX_TSNS_AHEAD,
+  RECEIVE_OVERCOMMIT,
+} from '../../src/sctp/limits.ts';
+import { OutboundStreams } from '../../src/sctp/outbound-streams.ts';
 import { Outstanding } from '../../src/sctp/outstanding.ts';
 import { ReceivedTsns } from '../../src/sctp/received-tsns.ts';
 import { connectedPair, pattern } from './helpers.ts';
@@ -17,6 +32,42 @@ describe('bounds', () => {
     expect(pair.a.core.totalBuffered).toBeGreaterThan(98_000);
     pair.world.run({ until: 10_000, done: () => pair.a.core.totalBuffered === 0 });
     pair.a.send({ bytes: pattern(1000, 1) });
+  });
+
+  it('send buffer: by default DEFAULT_MAX_SEND_BUFFER_BYTES and MAX_QUEUED_MESSAGES', () => {
+    const streams = () =>
+      new OutboundStreams('first-come', false, DEFAULT_MAX_SEND_BUFFER_BYTES, new Ring<SctpEvent>());
+    const message = (length: number) => ({ streamId: 0, ppid: 53, bytes: new Uint8Array(length), ordered: true });
+    const big = streams();
+    const eighth = message(DEFAULT_MAX_SEND_BUFFER_BYTES / 8);
+    for (let i = 0; i < 8; i++) big.enqueue(eighth, 0);
+    expect(() => big.enqueue(message(1), 0)).toThrow(UsageError);
+    const many = streams();
+    const tiny = message(1);
+    for (let i = 0; i < MAX_QUEUED_MESSAGES; i++) many.enqueue(tiny, 0);
+    expect(() => many.enqueue(tiny, 0)).toThrow(UsageError);
+  });
+
+  it('receive window: begins at DEFAULT_RECEIVE_WINDOW_BYTES and grows to MAX_GROWN_RECEIVE_WINDOW_BYTES, not beyond', () => {
+    expect(connectedPair().b.core.stats().receiveWindowBytes).toBe(DEFAULT_RECEIVE_WINDOW_BYTES);
+    const extensions = { forwardTsn: false, reConfig: false, interleaving: false, zeroChecksum: false };
+    const tags = { localTag: 1, peerTag: 2, localTieTag: 3, peerTieTag: 4, localInitialTsn: 0, peerInitialTsn: 0 };
+    const receiver = new DataReceiver({
+      tcb: { ...tags, peerRwnd: 1, outboundStreams: 1, inboundStreams: 1, extensions },
+      windowBytes: DEFAULT_RECEIVE_WINDOW_BYTES,
+      maxWindowBytes: MAX_GROWN_RECEIVE_WINDOW_BYTES,
+      maxMessageSize: 1_000_000,
+      events: new Ring<SctpEvent>(),
+    });
+    const bytes = new Uint8Array(1_000_000);
+    const chunk = { interleaved: false, flags: 7, tsn: 0, streamId: 0, messageNumber: 0, fragmentNumber: 0, ppid: 53 };
+    let largest = 0;
+    for (let i = 0; i < 400; i++) {
+      receiver.handleData({ ...chunk, tsn: i, userStart: 0, userEnd: bytes.length }, bytes);
+      receiver.endOfPacket(100, 2 * i); // 500 MB/s over 100 ms
+      largest = Math.max(largest, receiver.windowBytes);
+    }
+    expect(largest).toBe(MAX_GROWN_RECEIVE_WINDOW_BYTES);
   });
 
   it('receive window: an application that does not consume stops the sender, and consuming lets it go on', () => {
@@ -58,7 +109,9 @@ describe('bounds', () => {
       const data = `000303f8${hex32(1001 + i)}0000${(i + 2).toString(16).padStart(4, '0')}00000033${user}`;
       pair.b.end.driver.input(packet(tag, data), undefined);
     }
-    expect(pair.b.core.drops.get('limit')).toBeGreaterThan(390);
+    const accepted = 500 - pair.b.core.drops.get('limit');
+    expect(accepted * (1000 + HELD_OVERHEAD_BYTES)).toBeGreaterThan(50_000 * RECEIVE_OVERCOMMIT - 3000);
+    expect(accepted * (1000 + HELD_OVERHEAD_BYTES)).toBeLessThan(50_000 * RECEIVE_OVERCOMMIT + 3000);
     expect(pair.b.core.stats().receiveWindowBytes).toBe(0);
     expect(pair.b.core.state).toBe('established');
   });
@@ -76,7 +129,9 @@ describe('bounds', () => {
     pair.world.run({ until: 1000 });
     for (let i = 0; i < 4000; i++)
       pair.b.end.driver.input(packet(tag, `00020011${hex32(1003 + 2 * i)}000000010000003361`), undefined);
-    expect(pair.b.core.drops.get('limit')).toBeGreaterThan(3000);
+    const accepted = 4000 - pair.b.core.drops.get('limit');
+    expect(accepted).toBeLessThanOrEqual(50_000 / HELD_OVERHEAD_BYTES);
+    expect(accepted).toBeGreaterThan(50_000 / HELD_OVERHEAD_BYTES - 50);
     expect(pair.b.core.state).toBe('established');
   });
 
@@ -92,7 +147,11 @@ describe('bounds', () => {
     }
     expect(accepted).toBe(MAX_GAP_RUNS);
     expect(tsns.check(2)).toBe('new'); // closes a gap: always welcome
-    expect(tsns.check(70_000)).toBe('out-of-window');
+    expect(tsns.check(MAX_TSNS_AHEAD)).toBe('out-of-window');
+    expect(new ReceivedTsns(0).check(MAX_TSNS_AHEAD - 1)).toBe('new');
+    for (let i = 0; i < 100; i++) tsns.noteDuplicate(i);
+    const sack = new Uint8Array(40_000);
+    expect(tsns.writeSack(sack, 0, sack.length, 0)).toBe(16 + 4 * (MAX_GAP_RUNS + MAX_DUPLICATES_REPORTED));
   });
 
   it('a peer that lies about its window gets no more than can be acknowledged', () => {
@@ -117,8 +176,8 @@ describe('bounds', () => {
       answers += bytes.length;
     };
     pair.b.end.driver.input(packet(tag, ...new Array<string>(500).fill('0400000c0001000801020304')), undefined);
-    expect(pair.b.core.drops.get('limit')).toBe(500 - 64);
-    expect(answers).toBeLessThan(64 * 12 + 100);
+    expect(pair.b.core.drops.get('limit')).toBe(500 - MAX_CONTROL_CHUNKS);
+    expect(answers).toBeLessThan(MAX_CONTROL_CHUNKS * 12 + 100);
   });
 
   it('megabytes in flight on a long fat path', () => {
