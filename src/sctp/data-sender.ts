@@ -1,5 +1,6 @@
 import { type Instant, NEVER, type Ring } from '../core/index.ts';
 import { AbandonedMessages } from './abandoned.ts';
+import { ChunkWriter } from './chunk-writer.ts';
 import { type CongestionControl, createAckReport } from './congestion.ts';
 import { createCongestionControl } from './congestion-choice.ts';
 import { SACK_DELAY_MS } from './limits.ts';
@@ -10,7 +11,7 @@ import { Pacer } from './pacer.ts';
 import type { RttEstimator } from './rtt.ts';
 import type { Tcb } from './tcb.ts';
 import type { SctpEvent, SctpOptions } from './types.ts';
-import { DATA_FLAG, DATA_HEADER_BYTES, I_DATA_HEADER_BYTES, writeDataHeader, writeIDataHeader } from './wire/data.ts';
+import { DATA_FLAG } from './wire/data.ts';
 import { duplicateTsn, gapEnd, gapStart, type SackFields } from './wire/sack.ts';
 import { padded } from './wire/tlv.ts';
 
@@ -32,12 +33,9 @@ export class DataSender {
   readonly outstanding: Outstanding = new Outstanding();
   readonly rtt: RttEstimator;
   readonly congestion: CongestionControl;
-  /** Everything of fixed size in front of user data in one packet. */
-  readonly #headerBytes: number;
-  readonly #interleaved: boolean;
+  readonly #chunks: ChunkWriter;
   readonly #partialReliability: boolean;
   readonly #initialTsn: number;
-  readonly #maxFragmentBytes: number;
   readonly #loss: LossDetection = new LossDetection();
   readonly #pacer: Pacer;
   readonly #abandoned: AbandonedMessages;
@@ -71,15 +69,12 @@ export class DataSender {
     rtt: RttEstimator,
     events: Ring<SctpEvent>,
   ) {
-    this.#interleaved = tcb.extensions.interleaving;
+    const { interleaving } = tcb.extensions;
     this.#partialReliability = tcb.extensions.forwardTsn;
-    this.streams = new OutboundStreams(options.scheduler ?? 'weighted-fair', this.#interleaved, maxBufferBytes, events);
+    this.streams = new OutboundStreams(options.scheduler ?? 'weighted-fair', interleaving, maxBufferBytes, events);
     this.rtt = rtt;
     this.#initialTsn = tcb.localInitialTsn;
-    this.#headerBytes = this.#interleaved ? I_DATA_HEADER_BYTES : DATA_HEADER_BYTES;
-    // Fragments keep fitting the smallest packet we ever fall back to: a TSN cannot be split again (RFC 9260 §6.9), so
-    // larger packets carry several fragments instead of larger ones.
-    this.#maxFragmentBytes = (mtuBytes - 12 - this.#headerBytes) & ~3;
+    this.#chunks = new ChunkWriter(this.outstanding, tcb, mtuBytes);
     this.#mtuBytes = mtuBytes;
     this.#peerWindow = tcb.peerRwnd;
     this.congestion = createCongestionControl(options.congestionControl ?? 'cubic', mtuBytes);
@@ -376,8 +371,8 @@ export class DataSender {
         this.#abandoned.abandon(message, now);
         continue;
       }
-      if (pos + padded(this.#headerBytes + out.length(tsn)) > end) break;
-      pos = this.#writeChunk(bytes, pos, tsn);
+      if (pos + padded(this.#chunks.headerBytes + out.length(tsn)) > end) break;
+      pos = this.#chunks.write(bytes, pos, tsn);
       out.resend(tsn, now);
       if (tsn === out.base) this.#t3At = now + this.rtt.rtoMs; // RFC 9260 §7.2.4 step 4
       this.retransmissions++;
@@ -397,8 +392,8 @@ export class DataSender {
         continue;
       }
       const rest = message.bytes.length - message.sent;
-      const room = end - pos - this.#headerBytes;
-      let length = Math.min(rest, this.#maxFragmentBytes);
+      const room = end - pos - this.#chunks.headerBytes;
+      let length = Math.min(rest, this.#chunks.maxFragmentBytes);
       if (length > room) {
         // Filling the packet costs a fragment more; with partial reliability that is a higher chance of losing the message.
         if (room < MIN_FRAGMENT_BYTES || (pos > at && message.isUnreliable)) break;
@@ -419,41 +414,16 @@ export class DataSender {
     }
     message.lastTsn = tsn;
     this.streams.take(message, length);
-    return this.#writeChunk(bytes, pos, tsn);
+    return this.#chunks.write(bytes, pos, tsn);
   }
 
   /** RFC 8985 §7.3: nothing new to send, so the chunk sent last is sent once more. */
   #writeProbe(bytes: Uint8Array, at: number, end: number, now: Instant): number {
     const tsn = this.outstanding.newestInFlight();
-    if (tsn < 0 || at + padded(this.#headerBytes + this.outstanding.length(tsn)) > end) return at;
-    const pos = this.#writeChunk(bytes, at, tsn);
+    if (tsn < 0 || at + padded(this.#chunks.headerBytes + this.outstanding.length(tsn)) > end) return at;
+    const pos = this.#chunks.write(bytes, at, tsn);
     this.outstanding.resend(tsn, now);
     this.retransmissions++;
-    return pos;
-  }
-
-  #writeChunk(bytes: Uint8Array, at: number, tsn: number): number {
-    const out = this.outstanding;
-    const message = out.message(tsn)!;
-    const offset = out.offset(tsn);
-    const length = out.length(tsn);
-    const begins = offset === 0;
-    const flags =
-      (begins ? DATA_FLAG.BEGIN : 0) |
-      (offset + length === message.bytes.length ? DATA_FLAG.END : 0) |
-      (message.unordered ? DATA_FLAG.UNORDERED : 0);
-    const wire = (this.#initialTsn + tsn) >>> 0;
-    const number = message.messageNumber;
-    if (this.#interleaved) {
-      const word = begins ? message.ppid : out.fsn(tsn);
-      writeIDataHeader(bytes, at, flags, length, wire, message.stream.id, number, word);
-    } else writeDataHeader(bytes, at, flags, length, wire, message.stream.id, number, message.ppid);
-    const start = at + this.#headerBytes;
-    const source = message.bytes;
-    if (length < 32) for (let i = 0; i < length; i++) bytes[start + i] = source[offset + i]!;
-    else bytes.set(begins && length === source.length ? source : source.subarray(offset, offset + length), start);
-    let pos = start + length;
-    while ((pos - start) & 3) bytes[pos++] = 0;
     return pos;
   }
 }
