@@ -1,5 +1,5 @@
 import { formatAddress, type InterfaceAddress, ipFamily, type Platform, type TransportAddress } from '../core/index.ts';
-import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
+import type { ParsedConfiguration, ParsedIceServer, PurertcOptions } from './configuration.ts';
 import type { IceServerUrl } from './ice-server-url.ts';
 import type { PeerTransport } from './peer-transport.ts';
 import type { SocketHost } from './socket-host.ts';
@@ -50,9 +50,9 @@ export class Gatherer {
       await this.#bindAll(this.#bases);
     }
     if (transport.isClosed) return;
-    const stun = configuration.iceServers.flatMap(({ urls }) => urls.filter(({ scheme }) => scheme === 'stun'));
-    await Promise.all(stun.map((url) => this.#addServer(url)));
-    if (!transport.isClosed) host.driver.mutate((now) => transport.ice.endOfLocalCandidates(now));
+    const servers = configuration.iceServers.flatMap((server) => server.urls.map((url) => ({ url, server })));
+    await Promise.all(servers.map(({ url, server }) => this.#addServer(url, server)));
+    if (!transport.isClosed) host.driver.mutate((now) => transport.endOfLocalCandidates(now));
   }
 
   async #bindAll(bases: TransportAddress[]): Promise<void> {
@@ -80,24 +80,46 @@ export class Gatherer {
     return undefined;
   }
 
-  async #addServer(server: IceServerUrl): Promise<void> {
-    const { platform, host, transport, onError } = this.#given;
+  async #addServer(url: IceServerUrl, server: ParsedIceServer): Promise<void> {
+    const { platform, transport, onError } = this.#given;
+    const fail = (text: string): void => onError({ url: url.url, code: SERVER_UNREACHABLE, text, local: undefined });
+    if (url.scheme === 'stuns' || url.scheme === 'turns' || url.transport === 'tcp') {
+      fail('servers over TCP and TLS are not supported yet');
+      return;
+    }
     let addresses: readonly string[];
     try {
-      addresses = await platform.resolve(server.host);
+      addresses = await platform.resolve(url.host);
     } catch (error) {
-      onError({ url: server.url, code: SERVER_UNREACHABLE, text: `not resolved: ${String(error)}`, local: undefined });
+      fail(`not resolved: ${String(error)}`);
       return;
     }
     if (transport.isClosed) return;
-    // One address of each family that there is a socket for: asking a server twice finds nothing new.
     for (const family of [4, 6] as const) {
+      const bases = this.#bases?.filter((base) => ipFamily(base.ip) === family) ?? [];
+      // One address of each family that there is a socket for: asking a server twice finds nothing new.
       const ip = addresses.find((address) => ipFamily(address) === family);
-      if (ip === undefined || !this.#bases?.some((base) => ipFamily(base.ip) === family)) continue;
-      const address = { ip, port: server.port };
-      if (this.#asked.has(formatAddress(address))) continue;
-      this.#asked.add(formatAddress(address));
-      host.driver.mutate((now) => transport.ice.addStunServer(address, now, { url: server.url }));
+      if (ip !== undefined && bases.length > 0) this.#ask({ ip, port: url.port }, url, server, bases);
+    }
+  }
+
+  /** Asks for mapped addresses, and a TURN server for relayed ones too. */
+  #ask(
+    address: TransportAddress,
+    url: IceServerUrl,
+    server: ParsedIceServer,
+    bases: readonly TransportAddress[],
+  ): void {
+    const { host, transport } = this.#given;
+    const key = `${url.scheme} ${formatAddress(address)}`;
+    if (this.#asked.has(key)) return;
+    this.#asked.add(key);
+    host.driver.mutate((now) => transport.ice.addStunServer(address, now, { url: url.url }));
+    const { username, credential } = server;
+    if (url.scheme !== 'turn' || username === undefined || credential === undefined) return;
+    for (const local of bases) {
+      const path = { protocol: 'udp', local, remote: address } as const;
+      host.driver.mutate((now) => transport.addTurnServer({ path, username, password: credential, url: url.url }, now));
     }
   }
 }

@@ -20,6 +20,7 @@ export { type Fingerprint, matchFingerprint } from './fingerprints.ts';
 export { usableAddresses } from './gatherer.ts';
 export { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
 export * from './peer-transport.ts';
+export { MAX_RELAYS, type TurnServer } from './relays.ts';
 export {
   type CertificateAlgorithm,
   RTCCertificate,

@@ -5,6 +5,7 @@ import {
   type Instant,
   NEVER,
   Ring,
+  resetTransmitSlot,
   type SansIo,
   type TransmitSlot,
   UsageError,
@@ -16,6 +17,7 @@ import { SctpAssociation, type SctpEvent } from '../sctp/index.ts';
 import { classifyPacket } from './demux.ts';
 import { EarlyDatagrams } from './early-datagrams.ts';
 import { PeerIdentity } from './peer-identity.ts';
+import { type RelayEvent, Relays, type TurnServer } from './relays.ts';
 import {
   DEFAULT_MAX_MESSAGE_SIZE,
   DEFAULT_SCTP_PORT,
@@ -67,9 +69,12 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   #dtls: DtlsEndpoint | undefined;
   #sctp: SctpAssociation | undefined;
   #channels: DataChannels | undefined;
-  #phase: 'open' | 'closing-sctp' | 'closing-dtls' | 'closed' = 'open';
+  #phase: 'open' | 'closing-sctp' | 'closing-dtls' | 'closing-relays' | 'closed' = 'open';
   #sctpEnded = false;
   readonly #identity: PeerIdentity;
+  /** Made with the first TURN server: without one the packet path knows nothing of relays. */
+  #relays: Relays | undefined;
+  #localEnded = false;
   /** The driver's slot as the layers below the path see it; one object for as long as the driver uses one buffer. */
   #inner: TransmitSlot<void> | undefined;
 
@@ -142,6 +147,26 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     if (this.ice.selectedPath !== undefined) this.#startDtls(now);
   }
 
+  /**
+   * Asks a TURN server for an allocation, from a base that was added as a host candidate. Relayed candidates follow, or a
+   * `server-error` event.
+   */
+  addTurnServer(server: TurnServer, now: Instant): void {
+    if (this.#phase !== 'open') return;
+    this.#relays ??= new Relays(this.#options.env);
+    if (!this.#relays.add(server, now)) this.#drop('limit');
+  }
+
+  /** No more bases and servers will be added: gathering is complete when those that there are have answered. */
+  endOfLocalCandidates(now: Instant): void {
+    this.#localEnded = true;
+    this.#endGathering(now);
+  }
+
+  #endGathering(now: Instant): void {
+    if (this.#localEnded && (this.#relays?.pending ?? 0) === 0) this.ice.endOfLocalCandidates(now);
+  }
+
   /** Ends everything in order; `transport-closed` follows when the last datagram is out. Idempotent. */
   close(now: Instant): void {
     if (this.#phase !== 'open') return;
@@ -155,6 +180,12 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
       this.#drop('closed');
       return;
     }
+    if (this.#relays?.handleInput(bytes, path, now)) this.#pump(now);
+    else this.#demultiplex(bytes, path, now);
+  }
+
+  /** What a peer sent, directly or through a relay. */
+  #demultiplex(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
     switch (classifyPacket(bytes)) {
       case 'stun':
         this.ice.handleInput(bytes, path, now);
@@ -191,6 +222,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   handleTimeout(now: Instant): void {
     if (this.#phase === 'closed') return;
     this.ice.handleTimeout(now);
+    this.#relays?.handleTimeout(now);
     this.#dtls?.handleTimeout(now);
     this.#sctp?.handleTimeout(now);
     this.#pump(now);
@@ -198,8 +230,13 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
 
   pollTransmit(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
     for (;;) {
-      if (this.ice.pollTransmit(slot, now)) return true;
-      if (this.#pollSecured(slot, now)) return true;
+      const relays = this.#relays;
+      if (relays?.pollTransmit(slot)) return true;
+      if (this.ice.pollTransmit(slot, now) || this.#pollSecured(slot, now)) {
+        if (relays === undefined || relays.route(slot, now)) return true;
+        resetTransmitSlot(slot); // it waits at the relay
+        continue;
+      }
       // Commands of the layers are given from outside, so what they caused is looked for here, once a drain.
       if (!this.#pump(now) && !this.#continueClosing(now)) return false;
     }
@@ -242,7 +279,12 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
 
   nextTimeout(): Instant {
     if (this.#phase === 'closed') return NEVER;
-    return Math.min(this.ice.nextTimeout(), this.#dtls?.nextTimeout() ?? NEVER, this.#sctp?.nextTimeout() ?? NEVER);
+    return Math.min(
+      this.ice.nextTimeout(),
+      this.#relays?.nextTimeout() ?? NEVER,
+      this.#dtls?.nextTimeout() ?? NEVER,
+      this.#sctp?.nextTimeout() ?? NEVER,
+    );
   }
 
   /** Carries events from each layer to the next above until all are quiet. @returns whether there were any. */
@@ -253,6 +295,11 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
       for (let e = this.ice.pollEvent(); e !== undefined; e = this.ice.pollEvent()) {
         more = true;
         this.#onIce(e, now);
+      }
+      const relays = this.#relays;
+      for (let e = relays?.pollEvent(); e !== undefined; e = relays?.pollEvent()) {
+        more = true;
+        this.#onRelay(e, now);
       }
       const dtls = this.#dtls;
       for (let e = dtls?.pollEvent(); e !== undefined; e = dtls?.pollEvent()) {
@@ -273,6 +320,28 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     return any;
   }
 
+  #onRelay(event: RelayEvent, now: Instant): void {
+    switch (event.type) {
+      case 'data':
+        this.#demultiplex(event.bytes, event.path, now);
+        break;
+      case 'relayed': {
+        const { relayed, mapped, server } = event;
+        this.ice.addRelayedCandidate(relayed, mapped, { relayProtocol: server.path.protocol, url: server.url }, now);
+        this.#endGathering(now);
+        break;
+      }
+      case 'failed': {
+        const { code, reason, server } = event;
+        for (const relayed of event.relayed) this.ice.removeLocalBase(relayed, now);
+        const { path, url } = server;
+        this.#events.push({ type: 'server-error', server: path.remote, base: path.local, url, code, reason });
+        this.#endGathering(now);
+        break;
+      }
+    }
+  }
+
   #onIce(event: IceEvent, now: Instant): void {
     switch (event.type) {
       case 'connection-state':
@@ -283,6 +352,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
         break;
       case 'selected-pair':
         this.#events.push(event);
+        if (event.path !== undefined) this.#relays?.select(event.path, now);
         if (event.path !== undefined && this.#remote !== undefined && this.#dtls === undefined) this.#startDtls(now);
         break;
       case 'data':
@@ -404,6 +474,10 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
         this.#dtls?.close(now);
         return true;
       case 'closing-dtls':
+        this.#phase = 'closing-relays';
+        this.#relays?.close(now);
+        return true;
+      case 'closing-relays':
         this.ice.close(now);
         this.#pump(now);
         this.#phase = 'closed';
