@@ -29,6 +29,40 @@ export interface UdpHandlers {
   onError(error: Error, remote: TransportAddress | undefined): void;
 }
 
+/** A TCP connection, or TLS over one, to a TURN server. */
+export interface ByteStream {
+  readonly local: TransportAddress;
+  readonly remote: TransportAddress;
+  /**
+   * Writes `buffer[offset, offset + length)`, which may be reused at once.
+   * @returns false when so much waits for a slow peer that it was dropped whole, or the stream is closed.
+   */
+  write(buffer: Uint8Array, offset: number, length: number): boolean;
+  /** Idempotent. What was written before still leaves; no callback comes after it. */
+  close(): void;
+}
+
+export interface StreamHandlers {
+  /** `bytes` is borrowed for the call. */
+  onData(bytes: Uint8Array): void;
+  /** The other end closed it, or it broke (`error`). The last callback. */
+  onClose(error: Error | undefined): void;
+}
+
+export interface StreamOptions {
+  /** Own address to connect from. */
+  readonly localIp?: string;
+  /** Gives up connecting: the promise rejects. */
+  readonly signal?: AbortSignal;
+}
+
+export interface TlsOptions extends StreamOptions {
+  /** Host name or IP address that the server's certificate must be for. */
+  readonly serverName: string;
+  /** PEM certificates to trust instead of the system's. */
+  readonly ca?: readonly string[];
+}
+
 /**
  * The machine, as the façade sees it: one clock, one kind of timer, sockets, names. The Node shell implements it on
  * `node:dgram`, the simulator on virtual time. Nothing else in the façade touches the outside.
@@ -46,6 +80,10 @@ export interface Platform {
   interfaces(): readonly InterfaceAddress[];
   /** @throws when the address cannot be bound: the promise rejects with the system's reason. */
   bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket>;
+  /** A platform without streams (a simulator, a mux of UDP ports) reaches TURN servers over UDP only. Rejects with the system's reason. */
+  connectTcp?(remote: TransportAddress, handlers: StreamHandlers, options: StreamOptions): Promise<ByteStream>;
+  /** TLS 1.2 or later. Rejects also for a certificate that does not verify. */
+  connectTls?(remote: TransportAddress, handlers: StreamHandlers, options: TlsOptions): Promise<ByteStream>;
   /** Host name to addresses, in resolver order; an IP literal resolves to itself. Rejects when there is none. */
   resolve(hostname: string): Promise<readonly string[]>;
 }
