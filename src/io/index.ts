@@ -1,5 +1,6 @@
 export * from './node-crypto.ts';
 export * from './platform.ts';
+export * from './tcp-connection.ts';
 export * from './timer-queue.ts';
 export * from './udp.ts';
 export { bindUdpSocket, localAddressTowards } from './udp-socket.ts';

@@ -13,6 +13,7 @@ import {
   type UdpSocket,
 } from '../core/index.ts';
 import { nodeCrypto } from './node-crypto.ts';
+import { connectTcp, connectTls } from './tcp-connection.ts';
 import { TimerQueue } from './timer-queue.ts';
 import { bindUdpSocket } from './udp-socket.ts';
 
@@ -60,6 +61,9 @@ export const platform: Platform = {
   bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> {
     return bindUdpSocket(local, handlers);
   },
+
+  connectTcp,
+  connectTls,
 
   async resolve(hostname: string): Promise<readonly string[]> {
     const literal = canonicalIp(hostname);
