@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { concatBytes, hexToBytes } from '../../src/core/index.ts';
-import { encodeWholeMessage } from '../../src/dtls/handshake-fragment.ts';
 import {
   type ClientHello,
   decodeClientHello,
@@ -268,49 +267,5 @@ describe('messages at the wrong time', () => {
       }),
     );
     expect(failureOf(pair.a)).toMatchObject({ by: 'local', alert: 'unexpected_message' });
-  });
-
-  it('HelloVerifyRequest again and again is given up', () => {
-    const pair = makePair();
-    pair.a.driver.mutate((now) => pair.client.start(now));
-    for (let seq = 0; seq < 4; seq++)
-      pair.a.driver.input(plainMessage(3, seq, hexToBytes(`feff 01 0${seq}`)), undefined);
-    expect(failureOf(pair.a)).toMatchObject({
-      by: 'local',
-      alert: 'unexpected_message',
-      message: expect.stringContaining('cookies'),
-    });
-  });
-});
-
-describe('bounds of what is held', () => {
-  it('records of the next epoch before its keys: 16, or 32 KiB', () => {
-    const early = (size: number, n: number): Uint8Array =>
-      concatBytes(Uint8Array.of(23, 254, 253, 0, 1, 0, 0, 0, 0, 0, n, size >>> 8, size), new Uint8Array(size));
-    for (const [size, taken] of [
-      [100, 16],
-      [16_000, 2],
-    ] as const) {
-      const pair = makePair();
-      pair.a.driver.mutate((now) => pair.client.start(now));
-      for (let n = 0; n < 20; n++) pair.a.driver.input(early(size, n), undefined);
-      expect(pair.client.drops.toJSON()).toEqual({ limit: 20 - taken });
-    }
-  });
-
-  it('records queued by send without a drain: 1024', () => {
-    const pair = handshake(makePair());
-    const fill = (): void => {
-      for (let i = 0; i < 1025; i++) pair.client.send(new Uint8Array(1), 0);
-    };
-    expect(fill).toThrow('too many records are waiting');
-  });
-
-  it('a message longer than 65,535 bytes is dropped, not begun', () => {
-    const pair = makePair();
-    const head = encodeWholeMessage(1, 0, new Uint8Array(1)).slice();
-    head.set([1, 0, 0], 1);
-    pair.b.driver.input(concatBytes(Uint8Array.of(22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13), head), undefined);
-    expect(pair.server.drops.toJSON()).toEqual({ limit: 1 });
   });
 });

@@ -162,16 +162,20 @@ describe('GnuTLS', () => {
     await client.happened(/data:hello gnutls-serv/);
   });
 
-  it.each(preShared)('gnutls-cli with a PSK and our server: %s', async (suite, exchange, cipher) => {
-    const server = await listen({ cipherSuites: [suite], psk: () => psk.key });
-    const credential = ['--pskusername=sensor', `--pskkey=${bytesToHex(psk.key)}`];
-    const peer = startClient(server.port, [...credential, pskPriority(exchange, cipher)]);
-    await server.happened(/^connected$/m);
-    expect(server.core.negotiated?.pskIdentity).toEqual(psk.identity);
-    await peer.printed(/Simple Client Mode/);
-    peer.type('hello from gnutls\n');
-    await server.happened(/data:hello from gnutls/);
-  });
+  // gnutls-cli 3.7.9 itself crashes behind an ECDHE_PSK handshake, with gnutls-serv too.
+  it.each(preShared.filter(([suite]) => !suite.includes('ECDHE')))(
+    'gnutls-cli with a PSK and our server: %s',
+    async (suite, exchange, cipher) => {
+      const server = await listen({ cipherSuites: [suite], psk: () => psk.key });
+      const credential = ['--pskusername=sensor', `--pskkey=${bytesToHex(psk.key)}`];
+      const peer = startClient(server.port, [...credential, pskPriority(exchange, cipher)]);
+      await server.happened(/^connected$/m);
+      expect(server.core.negotiated?.pskIdentity).toEqual(psk.identity);
+      await peer.printed(/Simple Client Mode/);
+      peer.type('hello from gnutls\n');
+      await server.happened(/data:hello from gnutls/);
+    },
+  );
 
   it.each([
     ['ticket', true],
