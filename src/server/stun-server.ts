@@ -1,11 +1,23 @@
-import { type DropCounters, type Env, formatAddress, type Platform, type TransportAddress } from '../core/index.ts';
+import {
+  type DropCounters,
+  type Env,
+  formatAddress,
+  type Platform,
+  type TransportAddress,
+  UsageError,
+} from '../core/index.ts';
 import { platform as nodePlatform, UdpShell } from '../io/index.ts';
-import { StunServer as StunServerCore, type StunServerEvent } from '../stun/index.ts';
+import { type BehaviourDiscoveryAddresses, StunServer as StunServerCore, type StunServerEvent } from '../stun/index.ts';
 import { type Log, NO_LOG } from './log.ts';
 
 export interface StunServerOptions {
   /** SOFTWARE attribute of responses (RFC 8489 §14.14). Default: none, which tells strangers nothing. */
   readonly software?: string;
+  /**
+   * Answers NAT behaviour discovery (RFC 5780 §6), with {@link StunServer.listenForDiscovery}: two IP addresses and two ports of
+   * this machine, all different. Default: no discovery.
+   */
+  readonly behaviourDiscovery?: BehaviourDiscoveryAddresses;
   readonly log?: Log;
   readonly platform?: Platform;
   readonly env?: Env;
@@ -27,14 +39,18 @@ export class StunServer {
   readonly #core: StunServerCore;
   readonly #shell: UdpShell<StunServerEvent>;
   readonly #log: Log;
+  readonly #discovery: BehaviourDiscoveryAddresses | undefined;
 
+  /** @throws {UsageError} when the addresses of behaviour discovery share an IP address or a port. */
   constructor(options: StunServerOptions = {}) {
     const platform = options.platform ?? nodePlatform;
     this.#log = options.log ?? NO_LOG;
-    const { software } = options;
+    const { software, behaviourDiscovery } = options;
+    this.#discovery = behaviourDiscovery;
     this.#core = new StunServerCore({
       env: options.env ?? platform.env,
       ...(software === undefined ? {} : { software }),
+      ...(behaviourDiscovery === undefined ? {} : { behaviourDiscovery }),
     });
     this.#shell = new UdpShell<StunServerEvent>({
       core: this.#core,
@@ -71,6 +87,18 @@ export class StunServer {
     const bound = await this.#shell.bind({ ip: address.host ?? '127.0.0.1', port: address.port });
     this.#log({ level: 'info', event: 'listening', service: 'stun', ip: bound.ip, port: bound.port });
     return bound;
+  }
+
+  /**
+   * Listens on both addresses of `behaviourDiscovery` with both ports, so that answers can come from each of the four.
+   * @throws {UsageError} without that option; rejects with the system's error.
+   */
+  async listenForDiscovery(): Promise<void> {
+    if (this.#discovery === undefined) throw new UsageError('behaviourDiscovery was not given');
+    const { primary, alternate } = this.#discovery;
+    for (const { ip } of [primary, alternate]) {
+      for (const { port } of [primary, alternate]) await this.listen({ host: ip, port });
+    }
   }
 
   /** Closes every socket. Idempotent. */

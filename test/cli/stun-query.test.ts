@@ -79,6 +79,30 @@ describe('queryStunServer', () => {
     expect((await queryStunServer(address, { ...options, behaviour: false })).behaviour).toBeUndefined();
   });
 
+  it('a server with a second address tells about filtering too', async () => {
+    // All of 127.0.0.0/8 is this machine on Linux. Free ports are found by binding them for a moment.
+    const ports: number[] = [];
+    for (let i = 0; i < 2; i++) {
+      const handlers = { onDatagram: () => undefined, onError: () => undefined };
+      const probe = await platform.bindUdp({ ip: '127.0.0.1', port: 0 }, handlers);
+      ports.push(probe.local.port);
+      closers.push(() => probe.close());
+    }
+    for (const close of closers.splice(0)) close();
+    const primary = { ip: '127.0.0.1', port: ports[0]! };
+    const alternate = { ip: '127.0.0.2', port: ports[1]! };
+    const server = new StunServer({ behaviourDiscovery: { primary, alternate } });
+    closers.push(() => server.close());
+    await server.listenForDiscovery();
+    const answer = await queryStunServer(primary, options);
+    expect(answer.behaviour).toMatchObject({ mapping: 'none', filtering: 'endpoint-independent' });
+    expect(describeStunAnswer(answer).at(-1)).toBe('  Anybody may send to the public address once it is open.');
+  });
+
+  it('discovery needs its addresses', async () => {
+    await expect(new StunServer().listenForDiscovery()).rejects.toThrow('behaviourDiscovery was not given');
+  });
+
   it('silence is an error that says so', async () => {
     const silent = await platform.bindUdp(
       { ip: '127.0.0.1', port: 0 },
