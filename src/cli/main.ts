@@ -5,6 +5,7 @@ import { demoCommand } from './commands/demo.ts';
 import { signalingServerCommand } from './commands/signaling-server.ts';
 import { stunCommand } from './commands/stun.ts';
 import { stunServerCommand } from './commands/stun-server.ts';
+import { turnServerCommand } from './commands/turn-server.ts';
 import { describeError, EXIT_FAILURE, EXIT_USAGE } from './exit.ts';
 
 const packageJson: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
@@ -16,7 +17,13 @@ const program = new Command('purertc')
   .version(String(version), '-v, --version')
   .showHelpAfterError('(purertc --help lists the commands)')
   .exitOverride();
-for (const command of [demoCommand(), signalingServerCommand(), stunServerCommand(), stunCommand()]) {
+for (const command of [
+  demoCommand(),
+  signalingServerCommand(),
+  stunServerCommand(),
+  stunCommand(),
+  turnServerCommand(),
+]) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 

@@ -2,5 +2,6 @@ export * from './log.ts';
 export * from './signaling-connection.ts';
 export * from './signaling-server.ts';
 export * from './stun-server.ts';
+export * from './turn-config.ts';
 export type { PemCertificate } from './turn-connections.ts';
 export * from './turn-server.ts';

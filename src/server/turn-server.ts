@@ -44,6 +44,9 @@ export interface TurnServerOptions
   readonly relayAddresses?: readonly (string | RelayAddress)[];
   /** Takes TLS on the TCP ports and DTLS on the UDP ports. */
   readonly certificate?: PemCertificate;
+  /** No TLS, or no DTLS, in spite of the certificate. */
+  readonly noTls?: boolean;
+  readonly noDtls?: boolean;
   /** Default {@link DEFAULT_MAX_CONNECTIONS}. */
   readonly maxConnections?: number;
   readonly log?: Log;
@@ -70,6 +73,8 @@ export class TurnServer {
   readonly #log: Log;
   readonly #maxConnections: number;
   #certificate: PemCertificate | undefined;
+  readonly #noTls: boolean;
+  readonly #noDtls: boolean;
   /** Sockets by the very object that paths carry as `local`, and by text for paths that were made elsewhere. */
   readonly #sockets = new Map<TransportAddress, UdpSocket>();
   readonly #socketsByKey = new Map<string, UdpSocket>();
@@ -88,6 +93,8 @@ export class TurnServer {
     this.#env = options.env ?? platform.env;
     this.#log = options.log ?? NO_LOG;
     this.#certificate = options.certificate;
+    this.#noTls = options.noTls === true;
+    this.#noDtls = options.noDtls === true;
     this.#maxConnections = options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
     const interfaces = platform.interfaces();
     this.#core = new TurnServerCore({
@@ -149,7 +156,7 @@ export class TurnServer {
    */
   setCertificate(certificate: PemCertificate): void {
     const forDtls = dtlsCertificate(this.#env, certificate);
-    for (const listener of this.#streams) listener.setCertificate(certificate);
+    if (!this.#noTls) for (const listener of this.#streams) listener.setCertificate(certificate);
     for (const clients of this.#dtls) clients.certificate = forDtls;
     this.#certificate = certificate;
   }
@@ -182,7 +189,7 @@ export class TurnServer {
     const paths = new WeakMap<TransportAddress, FiveTuple>();
     let local = wanted;
     const clients =
-      this.#certificate === undefined
+      this.#certificate === undefined || this.#noDtls
         ? undefined
         : new DtlsClients(
             this.#env,
@@ -214,7 +221,7 @@ export class TurnServer {
   }
 
   async #listenTcp(wanted: TransportAddress): Promise<TransportAddress> {
-    const listener = new StreamListener(this.#handlers, this.#certificate);
+    const listener = new StreamListener(this.#handlers, this.#noTls ? undefined : this.#certificate);
     const bound = await listener.listen(wanted);
     this.#refuseWhenClosed(() => listener.close());
     this.#streams.push(listener);

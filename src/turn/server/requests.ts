@@ -362,7 +362,7 @@ export class TurnRequests {
       transactionId,
       attributes,
       integrity: signer === undefined ? [] : [signer],
-      fingerprint: request.hasFingerprint,
+      fingerprint: request.hasFingerprint || this.#options.fingerprint === true,
     });
     outbox.commit(length, path);
   }

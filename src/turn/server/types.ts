@@ -58,8 +58,10 @@ export interface TurnServerCoreOptions {
   readonly peers?: Omit<PeerPolicyOptions, 'ownAddresses'>;
   /** The shell sets the DF bit. Default false: DONT-FRAGMENT is an unknown attribute (RFC 8656 §7.2). */
   readonly dontFragment?: boolean;
-  /** Sends new clients elsewhere with 300 (RFC 8656 §7.2), while draining or `alternateAlways`. */
+  /** Sends new clients elsewhere with 300 (RFC 8656 §7.2) while draining. */
   readonly alternateServer?: TransportAddress;
+  /** FINGERPRINT in all responses. Default: where the request has one. */
+  readonly fingerprint?: boolean;
   /** SOFTWARE in authenticated Allocate and Refresh responses. Default: none. */
   readonly software?: string;
   /**

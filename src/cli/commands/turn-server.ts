@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { hostname } from 'node:os';
+import { Command, Option } from 'commander';
+import { platform } from '../../io/index.ts';
+import {
+  type Log,
+  mergeTurnSettings,
+  type PemCertificate,
+  parseTurnConfig,
+  planTurnServer,
+  TURN_OPTIONS,
+  type TurnPlan,
+  TurnServer,
+  type TurnSettings,
+} from '../../server/index.ts';
+import { describeError } from '../exit.ts';
+import { consoleLog, LOG_FORMATS, type LogFormat } from '../options.ts';
+
+export function turnServerCommand(): Command {
+  const command = new Command('turn-server')
+    .description("relay for WebRTC peers (RFC 8656), with coturn's option names; over UDP, TCP, TLS and DTLS")
+    .option('-c, --config <file>', 'configuration file, as turnserver.conf of coturn')
+    .addOption(new Option('--log <format>', 'log lines on standard output').choices(LOG_FORMATS).default('text'));
+  const settings = new Map<string, string[]>();
+  for (const { name, short, kind, argument, description } of TURN_OPTIONS) {
+    const letter = short === undefined ? '' : `-${short}, `;
+    const written = kind === 'flag' ? `${letter}--${name}` : `${letter}--${name} <${argument}>`;
+    command.option(written, description);
+    command.on(`option:${name}`, (given?: string) => {
+      settings.set(name, kind === 'list' ? [...(settings.get(name) ?? []), given ?? ''] : [given ?? '']);
+    });
+  }
+  return command.action(async (options: { readonly config?: string; readonly log: LogFormat }) => {
+    const file: TurnSettings =
+      options.config === undefined ? new Map() : parseTurnConfig(readFileSync(options.config, 'utf8'), options.config);
+    const addresses = platform.interfaces().flatMap(({ ip }) => (ip.startsWith('fe80:') ? [] : ip));
+    const plan = planTurnServer(mergeTurnSettings(file, settings), { addresses, hostName: hostname() });
+    await runTurnServer(plan, consoleLog(options.log));
+  });
+}
+
+function readCertificate({ cert, key }: { readonly cert: string; readonly key: string }): PemCertificate {
+  return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
+}
+
+/** Serves until SIGTERM and the end of the last allocation, or until SIGINT, or a second SIGTERM. */
+async function runTurnServer(plan: TurnPlan, log: Log): Promise<void> {
+  const files = plan.certificateFiles;
+  const server = new TurnServer({
+    ...plan.options,
+    ...(files === undefined ? {} : { certificate: readCertificate(files) }),
+    log,
+  });
+  let metrics: Server | undefined;
+  const reload = () => {
+    if (files === undefined) return;
+    try {
+      server.setCertificate(readCertificate(files));
+      log({ level: 'info', event: 'certificate-reloaded', file: files.cert });
+    } catch (error) {
+      // The old one stays: a typing error in a file must not end what is running.
+      log({ level: 'warn', event: 'certificate-not-reloaded', file: files.cert, reason: describeError(error) });
+    }
+  };
+  process.on('SIGHUP', reload);
+  try {
+    const ended = untilEnded(server, plan.drainTimeoutS);
+    for (const listener of plan.listeners) await server.listen(listener);
+    metrics = plan.metrics === undefined ? undefined : await serveMetrics(server, plan.metrics, log);
+    await ended;
+  } finally {
+    process.off('SIGHUP', reload);
+    metrics?.close();
+    const { allocationsTotal, traffic } = server.stats;
+    server.close();
+    log({ level: 'info', event: 'closed', allocations: allocationsTotal, ...traffic, dropped: server.drops.total });
+  }
+}
+
+function untilEnded(server: TurnServer, drainTimeoutS: number): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', () => resolve());
+    process.once('SIGTERM', () => {
+      process.once('SIGTERM', () => resolve());
+      if (drainTimeoutS > 0) setTimeout(resolve, drainTimeoutS * 1000).unref();
+      void server.drain().then(resolve);
+    });
+  });
+}
+
+async function serveMetrics(
+  server: TurnServer,
+  { host, port, path }: NonNullable<TurnPlan['metrics']>,
+  log: Log,
+): Promise<Server> {
+  const http = createServer((request, response) => {
+    const found = request.method === 'GET' && request.url?.split('?')[0] === path;
+    response.writeHead(found ? 200 : 404, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+    response.end(found ? server.metrics() : '');
+  });
+  await new Promise<void>((resolve, reject) => {
+    http.once('error', reject);
+    http.listen(port, host, resolve);
+  });
+  const bound = http.address();
+  const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
+  log({ level: 'info', event: 'listening', service: 'metrics', ip: host, port: boundPort, path });
+  return http;
+}

@@ -1,0 +1,339 @@
+import { canonicalIp, ipFamily, UsageError } from '../core/index.ts';
+import type { RelayAddress } from '../turn/index.ts';
+import { TURN_PORT, TURNS_PORT, type TurnServerOptions } from './turn-server.ts';
+
+/** How the value of an option is written. */
+type OptionKind = 'flag' | 'number' | 'text' | 'list';
+
+export interface TurnOption {
+  readonly name: string;
+  /** One letter, as coturn's. */
+  readonly short?: string;
+  readonly kind: OptionKind;
+  readonly argument?: string;
+  readonly description: string;
+}
+
+function flag(name: string, description: string, short?: string): TurnOption {
+  return { name, kind: 'flag', description, ...(short === undefined ? {} : { short }) };
+}
+
+function value(kind: OptionKind, name: string, argument: string, description: string, short?: string): TurnOption {
+  return { name, kind, argument, description, ...(short === undefined ? {} : { short }) };
+}
+
+/**
+ * The options of `purertc turn-server`, on the command line and in its configuration file. Names and meaning are coturn's;
+ * those that coturn does not have say so.
+ */
+export const TURN_OPTIONS: readonly TurnOption[] = [
+  value(
+    'list',
+    'listening-ip',
+    'ip',
+    'address to listen on; may stand several times (default: all of this machine)',
+    'L',
+  ),
+  value('number', 'listening-port', 'port', 'port for UDP and TCP (default: 3478)', 'p'),
+  value('number', 'tls-listening-port', 'port', 'port for TLS and DTLS (default: 5349); the other takes them too'),
+  value('number', 'alt-listening-port', 'port', 'second port for behaviour discovery (default: listening-port + 1)'),
+  value(
+    'list',
+    'relay-ip',
+    'ip',
+    'address of relayed ports; may stand several times (default: those listened on)',
+    'E',
+  ),
+  value('list', 'external-ip', 'public[/private]', 'address that peers see, behind a one-to-one NAT', 'X'),
+  value('number', 'min-port', 'port', 'lowest relayed port (default: 49152)'),
+  value('number', 'max-port', 'port', 'highest relayed port (default: 65535)'),
+  value('text', 'realm', 'name', 'realm of the users, usually a domain (default: the host name)', 'r'),
+  value(
+    'list',
+    'user',
+    'name:password',
+    'long-term user, or name:0xKEY with the MD5 key; may stand several times',
+    'u',
+  ),
+  flag('lt-cred-mech', 'long-term credentials; always on, there is no open server', 'a'),
+  flag('use-auth-secret', 'ephemeral REST credentials, with static-auth-secret'),
+  value('list', 'static-auth-secret', 'secret', 'shared secret of REST credentials; several for a change of secrets'),
+  value('number', 'user-quota', 'count', 'allocations of one user (default: 0, no bound)', 'q'),
+  value('number', 'total-quota', 'count', 'allocations in all (default: 0, no bound but the built-in one)', 'Q'),
+  value('number', 'max-bps', 'bytes', 'bytes per second of one session, each direction (default: 0, no bound)', 's'),
+  value(
+    'number',
+    'bps-capacity',
+    'bytes',
+    'bytes per second of all sessions, each direction (default: 0, no bound)',
+    'B',
+  ),
+  value('number', 'max-allocate-lifetime', 'seconds', 'longest lifetime given (default: 3600)'),
+  value('number', 'stale-nonce', 'seconds', 'lifetime of a nonce (default: 600)'),
+  flag('no-udp', 'no UDP listeners'),
+  flag('no-tcp', 'no TCP listeners'),
+  flag('no-tls', 'no TLS'),
+  flag('no-dtls', 'no DTLS'),
+  value('text', 'cert', 'file', 'PEM certificate chain for TLS and DTLS'),
+  value('text', 'pkey', 'file', 'PEM private key (default: in the file of cert)'),
+  flag('allow-loopback-peers', 'let clients reach this machine: for tests only'),
+  flag('no-multicast-peers', 'no multicast peers; always so'),
+  value('list', 'allowed-peer-ip', 'ip[-ip]', 'peers allowed whatever else is denied; also address/bits'),
+  value('list', 'denied-peer-ip', 'ip[-ip]', 'peers denied in addition; also address/bits'),
+  flag('allow-private-peers', "let clients reach private addresses (not an option of coturn's, which does by default)"),
+  value('text', 'alternate-server', 'ip:port', 'where to send clients while draining'),
+  flag('fingerprint', 'FINGERPRINT in all responses, not only where the request has one', 'f'),
+  flag('no-software-attribute', 'do not name this server; always so'),
+  flag('no-rfc5780', 'no behaviour discovery, which two listening-ip make possible'),
+  flag('prometheus', 'serve metrics over HTTP'),
+  value('number', 'prometheus-port', 'port', 'port of the metrics (default: 9641)'),
+  value('text', 'prometheus-address', 'ip', "address of the metrics (default: 127.0.0.1; coturn's is all)"),
+  value('text', 'prometheus-path', 'path', 'path of the metrics (default: /metrics)'),
+  value(
+    'number',
+    'drain-timeout',
+    'seconds',
+    "end allocations that long after SIGTERM (not coturn's; default: 0, wait)",
+  ),
+];
+
+/** Names with their values in the order they were given. A flag that is on has one empty value. */
+export type TurnSettings = ReadonlyMap<string, readonly string[]>;
+
+const BY_NAME: ReadonlyMap<string, TurnOption> = new Map(TURN_OPTIONS.map((option) => [option.name, option]));
+const FALSE: ReadonlySet<string> = new Set(['0', 'off', 'no', 'false']);
+const TRUE: ReadonlySet<string> = new Set(['', '1', 'on', 'yes', 'true']);
+
+/**
+ * Reads a configuration file of coturn's form: `name` or `name=value` a line, `#` and `;` begin comments.
+ * @param fileName - for messages.
+ * @throws {UsageError} that names every line which it does not understand.
+ */
+export function parseTurnConfig(text: string, fileName: string): TurnSettings {
+  const settings = new Map<string, string[]>();
+  const problems: string[] = [];
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    const trimmed = line.trim();
+    if (trimmed === '' || trimmed.startsWith('#') || trimmed.startsWith(';')) continue;
+    const equals = trimmed.indexOf('=');
+    const name = (equals < 0 ? trimmed : trimmed.slice(0, equals)).trim();
+    const written = equals < 0 ? '' : unquote(trimmed.slice(equals + 1).trim());
+    const problem = addSetting(settings, name, written);
+    if (problem !== undefined) problems.push(`${fileName}:${index + 1}: ${problem}`);
+  }
+  if (problems.length > 0) throw new UsageError(problems.join('\n'));
+  return settings;
+}
+
+function unquote(text: string): string {
+  const quote = text[0];
+  return text.length >= 2 && (quote === '"' || quote === "'") && text.endsWith(quote) ? text.slice(1, -1) : text;
+}
+
+/** Adds one setting as it is written in a file. @returns what is wrong with it. */
+function addSetting(settings: Map<string, string[]>, name: string, written: string): string | undefined {
+  const option = BY_NAME.get(name);
+  if (option === undefined) return `unknown option '${name}'`;
+  if (option.kind === 'flag') {
+    if (TRUE.has(written)) settings.set(name, ['']);
+    else if (FALSE.has(written)) settings.delete(name);
+    else return `'${name}' is a flag and takes no '${written}'`;
+    return undefined;
+  }
+  if (written === '') return `'${name}' needs a value`;
+  if (option.kind === 'list') settings.set(name, [...(settings.get(name) ?? []), written]);
+  else settings.set(name, [written]);
+  return undefined;
+}
+
+/** The command line over a file: single values replace, lists are added. */
+export function mergeTurnSettings(file: TurnSettings, commandLine: TurnSettings): TurnSettings {
+  const merged = new Map(file);
+  for (const [name, values] of commandLine) {
+    const isList = BY_NAME.get(name)?.kind === 'list';
+    merged.set(name, isList ? [...(file.get(name) ?? []), ...values] : values);
+  }
+  return merged;
+}
+
+/** What to start. */
+export interface TurnPlan {
+  readonly options: TurnServerOptions;
+  readonly listeners: readonly { readonly host: string; readonly port: number; readonly transport: 'udp' | 'tcp' }[];
+  /** Files of the certificate, read at the start and again on SIGHUP. */
+  readonly certificateFiles: { readonly cert: string; readonly key: string } | undefined;
+  readonly metrics: { readonly host: string; readonly port: number; readonly path: string } | undefined;
+  readonly drainTimeoutS: number;
+}
+
+/** What a plan needs to know of the machine. */
+export interface TurnHost {
+  /** Canonical addresses that can be listened on. */
+  readonly addresses: readonly string[];
+  readonly hostName: string;
+}
+
+/** @throws {UsageError} for values that cannot be, naming the option. */
+export function planTurnServer(settings: TurnSettings, host: TurnHost): TurnPlan {
+  const has = (name: string) => settings.has(name);
+  const text = (name: string) => settings.get(name)?.at(-1);
+  const list = (name: string) => settings.get(name) ?? [];
+  const listening = has('listening-ip')
+    ? list('listening-ip').map((ip) => address('listening-ip', ip))
+    : host.addresses;
+  const port = number(settings, 'listening-port', 0, 65_535) ?? TURN_PORT;
+  const certificateFiles = certificateOf(settings);
+  const listeners = listenersOf(settings, listening, port, certificateFiles !== undefined);
+  const discovery = has('no-rfc5780') ? undefined : discoveryOf(settings, listening, port);
+  if (discovery !== undefined && !has('no-udp')) {
+    for (const ip of listening) listeners.push({ host: ip, port: discovery.alternate.port, transport: 'udp' });
+  }
+  const secrets = list('static-auth-secret');
+  if (has('use-auth-secret') && secrets.length === 0) throw new UsageError('use-auth-secret needs static-auth-secret');
+  if (secrets.length === 0 && !has('user'))
+    throw new UsageError('give user or static-auth-secret: there is no open server');
+  const rate = (name: string) => rateOf(number(settings, name, 0, Number.MAX_SAFE_INTEGER));
+  const quota = (name: string) => number(settings, name, 0, 1_000_000) || undefined; // 0: none, as in coturn
+  const options: TurnServerOptions = {
+    realm: text('realm') ?? host.hostName,
+    findUser: userStore(list('user')),
+    authSecrets: secrets,
+    relayAddresses: relayAddresses(settings, listening),
+    peers: {
+      allowLoopback: has('allow-loopback-peers'),
+      allowPrivate: has('allow-private-peers'),
+      allowedPeers: list('allowed-peer-ip'),
+      deniedPeers: list('denied-peer-ip'),
+    },
+    fingerprint: has('fingerprint'),
+    noTls: has('no-tls'),
+    noDtls: has('no-dtls'),
+    ...when(number(settings, 'min-port', 1024, 65_535), (minPort) => ({ minPort })),
+    ...when(number(settings, 'max-port', 1024, 65_535), (maxPort) => ({ maxPort })),
+    ...when(number(settings, 'max-allocate-lifetime', 600, 0xffff_ffff), (maxLifetimeS) => ({ maxLifetimeS })),
+    ...when(number(settings, 'stale-nonce', 1, 86_400), (seconds) => ({ nonceLifetimeMs: seconds * 1000 })),
+    ...when(quota('user-quota'), (userQuota) => ({ userQuota })),
+    ...when(quota('total-quota'), (totalQuota) => ({ totalQuota })),
+    ...when(rate('max-bps'), (sessionRate) => ({ sessionRate })),
+    ...when(rate('bps-capacity'), (totalRate) => ({ totalRate })),
+    ...when(text('alternate-server'), (written) => ({ alternateServer: addressAndPort(written) })),
+    ...when(discovery, (behaviourDiscovery) => ({ behaviourDiscovery })),
+  };
+  const metrics = has('prometheus')
+    ? {
+        host: address('prometheus-address', text('prometheus-address') ?? '127.0.0.1'),
+        port: number(settings, 'prometheus-port', 0, 65_535) ?? 9641,
+        path: text('prometheus-path') ?? '/metrics',
+      }
+    : undefined;
+  const drainTimeoutS = number(settings, 'drain-timeout', 0, 86_400) ?? 0;
+  return { options, listeners, certificateFiles, metrics, drainTimeoutS };
+}
+
+function certificateOf(settings: TurnSettings): TurnPlan['certificateFiles'] {
+  const cert = settings.get('cert')?.at(-1);
+  if (cert !== undefined) return { cert, key: settings.get('pkey')?.at(-1) ?? cert };
+  if (settings.has('pkey')) throw new UsageError('pkey needs cert');
+  return undefined;
+}
+
+function listenersOf(
+  settings: TurnSettings,
+  ips: readonly string[],
+  port: number,
+  secure: boolean,
+): { host: string; port: number; transport: 'udp' | 'tcp' }[] {
+  const tlsPort = number(settings, 'tls-listening-port', 0, 65_535) ?? TURNS_PORT;
+  const transports = (['udp', 'tcp'] as const).filter((transport) => !settings.has(`no-${transport}`));
+  const found: { host: string; port: number; transport: 'udp' | 'tcp' }[] = [];
+  for (const host of ips) {
+    for (const transport of transports) {
+      found.push({ host, port, transport });
+      const wanted = secure && !settings.has(transport === 'udp' ? 'no-dtls' : 'no-tls');
+      if (wanted && (tlsPort !== port || port === 0)) found.push({ host, port: tlsPort, transport });
+    }
+  }
+  if (found.length === 0) throw new UsageError('no-udp and no-tcp together leave nothing to listen on');
+  return found;
+}
+
+/** RFC 5780 §6 needs two addresses of one family. */
+function discoveryOf(
+  settings: TurnSettings,
+  ips: readonly string[],
+  port: number,
+): TurnServerOptions['behaviourDiscovery'] {
+  const [primary, alternate, more] = ips.filter((ip) => ipFamily(ip) === 4);
+  const isAsked = settings.has('listening-ip');
+  if (!isAsked || port === 0 || primary === undefined || alternate === undefined || more !== undefined)
+    return undefined;
+  const altPort = number(settings, 'alt-listening-port', 1, 65_535) ?? port + 1;
+  return { primary: { ip: primary, port }, alternate: { ip: alternate, port: altPort } };
+}
+
+/** coturn's `external-ip`: `public/private` for one relay address, `public` alone for all of its family. */
+function relayAddresses(settings: TurnSettings, listening: readonly string[]): RelayAddress[] {
+  const given = settings.get('relay-ip') ?? [];
+  const ips = given.length > 0 ? given.map((ip) => address('relay-ip', ip)) : listening;
+  const external = new Map<string, string>();
+  for (const entry of settings.get('external-ip') ?? []) {
+    const [publicIp, privateIp] = entry.split('/').map((ip) => address('external-ip', ip));
+    if (publicIp === undefined) continue;
+    if (privateIp !== undefined) external.set(privateIp, publicIp);
+    else for (const ip of ips) if (ipFamily(ip) === ipFamily(publicIp)) external.set(ip, publicIp);
+  }
+  return [...new Set(ips)].map((ip) => {
+    const externalIp = external.get(ip);
+    return externalIp === undefined ? { ip } : { ip, externalIp };
+  });
+}
+
+function userStore(entries: readonly string[]): NonNullable<TurnServerOptions['findUser']> {
+  const users = new Map<string, string>();
+  for (const entry of entries) {
+    const colon = entry.indexOf(':');
+    if (colon < 1) throw new UsageError(`user must be name:password, not '${entry.slice(0, Math.max(colon, 0))}…'`);
+    users.set(entry.slice(0, colon), entry.slice(colon + 1));
+  }
+  return (username) => {
+    const password = users.get(username);
+    if (password === undefined) return undefined;
+    const key = /^0x([0-9a-f]{32})$/i.exec(password)?.[1]; // as `turnadmin -k` prints it
+    if (key === undefined) return { username, password };
+    return { username, md5Key: Uint8Array.from(key.match(/../g) ?? [], (digits) => Number.parseInt(digits, 16)) };
+  };
+}
+
+/** One second's worth at once. */
+function rateOf(perSecond: number | undefined): { perSecond: number; burst: number } | undefined {
+  return perSecond === undefined || perSecond === 0 ? undefined : { perSecond, burst: Math.max(perSecond, 65_535) };
+}
+
+function number(settings: TurnSettings, name: string, min: number, max: number): number | undefined {
+  const written = settings.get(name)?.at(-1);
+  if (written === undefined) return undefined;
+  const parsed = Number(written);
+  if (!/^\d+$/.test(written) || parsed < min || parsed > max) {
+    throw new UsageError(`${name} must be a whole number from ${min} to ${max}, not '${written}'`);
+  }
+  return parsed;
+}
+
+function address(name: string, written: string): string {
+  const ip = canonicalIp(written);
+  if (ip === undefined) throw new UsageError(`${name} must be an IP address, not '${written}'`);
+  return ip;
+}
+
+function addressAndPort(written: string): { readonly ip: string; readonly port: number } {
+  const match = /^\[?(.*?)\]?:(\d{1,5})$/.exec(written);
+  return {
+    ip: address('alternate-server', match?.[1] ?? written),
+    port: match === null ? TURN_PORT : Number(match[2]),
+  };
+}
+
+/** Absent and undefined are different: an option that is not given is left out. */
+function when<V, T extends object>(given: V | undefined, make: (given: V) => T): T | Record<never, never> {
+  return given === undefined ? {} : make(given);
+}
