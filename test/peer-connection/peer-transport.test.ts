@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
-import { MAX_EARLY_DATAGRAMS, PeerTransport, type PeerTransportEvent } from '../../src/peer-connection/index.ts';
+import {
+  MAX_EARLY_DATAGRAM_BYTES,
+  MAX_EARLY_DATAGRAMS,
+  PeerTransport,
+  type PeerTransportEvent,
+} from '../../src/peer-connection/index.ts';
 import { type LinkOptions, SimWorld, seeds, simEnv } from '../sim/index.ts';
 import { CERTIFICATES, fingerprintOf, SimPair, type SimPeer, statesOf } from './support.ts';
 
@@ -108,13 +113,20 @@ describe('PeerTransport: datagrams before their time', () => {
       iceRole: 'controlling',
     });
     const path = { protocol: 'udp', local: { ip: '10.0.0.1', port: 1 }, remote: { ip: '10.0.0.2', port: 2 } } as const;
+    transport.handleInput(new Uint8Array(MAX_EARLY_DATAGRAM_BYTES + 1).fill(22), path, 0);
+    expect(transport.drops.get('bad-length')).toBe(1);
     for (let i = 0; i < MAX_EARLY_DATAGRAMS + 3; i++) transport.handleInput(Uint8Array.of(22, 254, 253), path, 0);
     expect(transport.drops.get('limit')).toBe(3);
     transport.handleInput(new Uint8Array(0), path, 0);
     transport.handleInput(Uint8Array.of(128, 0), path, 0);
     transport.handleInput(Uint8Array.of(255), path, 0);
-    transport.handleInput(new Uint8Array(1501).fill(22), path, 0);
-    expect(transport.drops.toJSON()).toEqual({ limit: 4, 'too-short': 1, unsupported: 1, 'bad-type': 1 });
+    expect(transport.drops.toJSON()).toEqual({
+      'bad-length': 1,
+      limit: 3,
+      'too-short': 1,
+      unsupported: 1,
+      'bad-type': 1,
+    });
     transport.close(0);
     const closing: PeerTransportEvent[] = [];
     transport.pollTransmit({ buffer: new Uint8Array(2000), offset: 128, length: 0, path: undefined }, 0);

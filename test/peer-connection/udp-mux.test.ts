@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { MAX_MUX_CONNECTIONS, RTCPeerConnection, UdpMux } from '../../src/index.ts';
+import type { Platform, TransportAddress, UdpHandlers, UdpSocket } from '../../src/core/index.ts';
+import { MAX_MUX_CONNECTIONS, MAX_MUX_REMOTES, RTCPeerConnection, UdpMux } from '../../src/index.ts';
 import { SimNetwork, SimWorld } from '../sim/index.ts';
 import { runUntil, SimPlatform } from './sim-platform.ts';
 
@@ -92,6 +93,29 @@ describe('UdpMux', () => {
     const handlers = () => ({ onDatagram: () => undefined, onError: () => undefined });
     for (let i = 0; i < MAX_MUX_CONNECTIONS; i++) await mux.bindUdp({ ip: '10.0.0.1', port: 0 }, handlers());
     await expect(mux.bindUdp({ ip: '10.0.0.1', port: 0 }, handlers())).rejects.toThrow('connections');
+    mux.close();
+  });
+
+  it('remembers a bounded number of remote addresses, the oldest goes first', async () => {
+    const { server } = world();
+    let arrive: (remote: TransportAddress) => void = () => undefined;
+    const wire: Platform = Object.assign(Object.create(server), {
+      bindUdp: async (local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> => {
+        arrive = (remote) => handlers.onDatagram(Uint8Array.of(22), remote);
+        return { local, send: () => undefined, close: () => undefined };
+      },
+    });
+    const mux = new UdpMux(wire, 3478);
+    const seen: string[] = [];
+    const handlers = (name: string) => ({ onDatagram: () => seen.push(name), onError: () => undefined });
+    const one = await mux.bindUdp({ ip: '10.0.0.1', port: 0 }, handlers('one'));
+    const address = (i: number) => ({ ip: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, port: 1000 });
+    for (let i = 0; i <= MAX_MUX_REMOTES; i++) one.send(Uint8Array.of(1), 0, 1, address(i));
+    arrive(address(0)); // forgotten: not a connectivity check, so it is nobody's
+    expect(seen).toEqual([]);
+    arrive(address(1));
+    arrive(address(MAX_MUX_REMOTES));
+    expect(seen).toEqual(['one', 'one']);
     mux.close();
   });
 });

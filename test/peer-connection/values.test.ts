@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  MAX_ICE_SERVERS,
   parseIceServerUrl,
   RTCError,
   RTCErrorEvent,
@@ -181,6 +182,15 @@ describe('RTCConfiguration', () => {
       expect(pc.getConfiguration().iceServers).toEqual([]);
       pc.close();
     }
+  });
+
+  it('uses a bounded number of servers and leaves out the rest', () => {
+    const iceServers = Array.from({ length: MAX_ICE_SERVERS + 4 }, (_, i) => ({ urls: `stun:s${i}.example` }));
+    const pc = new RTCPeerConnection({ iceServers });
+    const kept = pc.getConfiguration().iceServers;
+    expect(kept).toHaveLength(MAX_ICE_SERVERS);
+    expect(kept?.at(-1)).toEqual({ urls: [`stun:s${MAX_ICE_SERVERS - 1}.example`] });
+    pc.close();
   });
 
   it('setConfiguration replaces servers, and not what may not change', () => {
