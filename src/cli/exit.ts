@@ -8,6 +8,9 @@ export class CliError extends Error {
   override readonly name = 'CliError';
 }
 
+/** The same for a command line that cannot be meant: exit code {@link EXIT_USAGE}. */
+export class CliUsageError extends CliError {}
+
 /** One line for a person: what failed, and what to do about the usual causes. */
 export function describeError(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(describeError).join('; ');

@@ -6,7 +6,7 @@ import { signalingServerCommand } from './commands/signaling-server.ts';
 import { stunCommand } from './commands/stun.ts';
 import { stunServerCommand } from './commands/stun-server.ts';
 import { turnServerCommand } from './commands/turn-server.ts';
-import { describeError, EXIT_FAILURE, EXIT_USAGE } from './exit.ts';
+import { CliUsageError, describeError, EXIT_FAILURE, EXIT_USAGE } from './exit.ts';
 
 const packageJson: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 const version =
@@ -35,6 +35,6 @@ try {
     process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
   } else {
     console.error(`purertc: ${describeError(error)}`);
-    process.exitCode = EXIT_FAILURE;
+    process.exitCode = error instanceof CliUsageError ? EXIT_USAGE : EXIT_FAILURE;
   }
 }

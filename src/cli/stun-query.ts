@@ -16,7 +16,7 @@ import {
   srvName,
   transportOf,
 } from '../stun/index.ts';
-import { CliError } from './exit.ts';
+import { CliError, CliUsageError } from './exit.ts';
 
 export interface StunQueryOptions {
   readonly platform: Platform;
@@ -38,7 +38,7 @@ export interface StunAnswer {
   readonly behaviour: Extract<BehaviourEvent, { readonly type: 'result' }> | undefined;
 }
 
-/** The server as a person writes it: a `stun:` URI, or a host with or without a port. @throws {CliError} */
+/** The server as a person writes it: a `stun:` URI, or a host with or without a port. @throws {CliUsageError} */
 export function parseStunTarget(text: string): StunUri {
   const bareIp = canonicalIp(text);
   // `stun:3479` is a host of that name: as a URI it would have a port and no host.
@@ -47,10 +47,10 @@ export function parseStunTarget(text: string): StunUri {
   try {
     const uri = parseStunUri(written);
     if (uri.scheme !== 'stun' || transportOf(uri) !== 'udp')
-      throw new CliError(`only stun: over UDP is asked, not ${text}`);
+      throw new CliUsageError(`only stun: over UDP is asked, not ${text}`);
     return uri;
   } catch (error) {
-    if (error instanceof StunUriError) throw new CliError(error.message);
+    if (error instanceof StunUriError) throw new CliUsageError(error.message);
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import type { TransportAddress } from '../../core/index.ts';
 import { STUN_PORT, StunServer } from '../../server/index.ts';
-import { CliError, runUntilStopped } from '../exit.ts';
+import { CliUsageError, runUntilStopped } from '../exit.ts';
 import { collect, consoleLog, integer, ipAddress, LOG_FORMATS, type LogFormat, port } from '../options.ts';
 
 interface Options {
@@ -62,15 +62,15 @@ function discoveryAddresses(
 ): { readonly primary: TransportAddress; readonly alternate: TransportAddress } | undefined {
   const { alternateHost, alternatePort, port: primaryPort } = options;
   if (alternateHost === undefined) {
-    if (alternatePort !== undefined) throw new CliError('--alternate-port needs --alternate-host');
+    if (alternatePort !== undefined) throw new CliUsageError('--alternate-port needs --alternate-host');
     return undefined;
   }
   const [host] = hosts;
-  if (host === undefined || hosts.length > 1) throw new CliError('--alternate-host goes with exactly one --host');
-  if (primaryPort === 0) throw new CliError('--alternate-host needs a --port other than 0');
+  if (host === undefined || hosts.length > 1) throw new CliUsageError('--alternate-host goes with exactly one --host');
+  if (primaryPort === 0) throw new CliUsageError('--alternate-host needs a --port other than 0');
   const wildcard = [host, alternateHost].find((ip) => ip === '0.0.0.0' || ip === '::');
   if (wildcard !== undefined)
-    throw new CliError(`${wildcard} is no address that an answer can name: give the real ones`);
+    throw new CliUsageError(`${wildcard} is no address that an answer can name: give the real ones`);
   return {
     primary: { ip: host, port: primaryPort },
     alternate: { ip: alternateHost, port: alternatePort ?? (primaryPort < 65_535 ? primaryPort + 1 : primaryPort - 1) },
