@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 const script = fileURLToPath(new URL('./peer.mjs', import.meta.url));
 const COMMAND_TIMEOUT_MS = 60_000;
+const END_TIMEOUT_MS = 3000;
 
 class Peer {
   constructor(subject) {
@@ -44,10 +45,13 @@ class Peer {
     return answer;
   }
 
+  /** Ends the process, also when it hangs: a subject that cannot be measured must not stop the others. */
   end() {
     const exited = new Promise((resolve) => this.child.once('exit', resolve));
-    this.child.disconnect();
-    return exited;
+    if (this.child.connected) this.child.disconnect();
+    else if (this.child.exitCode !== null || this.child.signalCode !== null) return Promise.resolve();
+    const killer = setTimeout(() => this.child.kill('SIGKILL'), END_TIMEOUT_MS);
+    return exited.finally(() => clearTimeout(killer));
   }
 }
 
@@ -60,10 +64,16 @@ export class Pair {
     return pair;
   }
 
-  /** Connects anew; returns the milliseconds from "make an offer" to "open on both sides". */
-  async connect() {
+  /**
+   * Connects anew; returns the milliseconds from "make an offer" to "open on both sides".
+   * @param emulator - a link to put between the two.
+   */
+  async connect(emulator) {
     const start = performance.now();
-    await this.a.call('accept', await this.b.call('answer', await this.a.call('offer')));
+    const standIn = (side, description) => emulator?.standIn(side, description) ?? description;
+    const offer = standIn('a', await this.a.call('offer'));
+    const answer = standIn('b', await this.b.call('answer', offer));
+    await this.a.call('accept', answer);
     await Promise.all([this.a.call('open'), this.b.call('open')]);
     return performance.now() - start;
   }

@@ -108,11 +108,13 @@ function cpu() {
 }
 
 process.on('message', async ({ id, command, args }) => {
+  let answer;
   try {
-    process.send({ id, result: await commands[command](...args) });
+    answer = { id, result: await commands[command](...args) };
   } catch (error) {
-    process.send({ id, error: String(error?.stack ?? error) });
+    answer = { id, error: String(error?.stack ?? error) };
   }
+  if (process.connected) process.send(answer);
 });
 process.on('disconnect', () => process.exit());
 process.send({ id: 'ready' });
