@@ -223,7 +223,7 @@ export class Credentials {
     return { ...certificate, certificateFile, keyFile };
   }
 
-  write(name: string, text: string): string {
+  write(name: string, text: string | Uint8Array): string {
     const path = join(this.folder, name);
     writeFileSync(path, text, { mode: 0o600 });
     return path;
