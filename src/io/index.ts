@@ -9,6 +9,7 @@ export { type DialingCore, WebSocketClient, type WebSocketClientOptions } from '
 export {
   boundAddress,
   type ConnectionsCore,
+  type WebSocketListenOptions,
   WebSocketServer,
   type WebSocketServerOptions,
 } from './websocket-server.ts';

@@ -1,4 +1,5 @@
-import { createServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
+import { createServer, type Server as HttpServer, type IncomingMessage, type RequestListener } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer as WsServer } from 'ws';
@@ -35,6 +36,15 @@ export interface WebSocketServerOptions<E> {
   /** Unsent bytes of one connection at which it is cut. Default 1 MiB. */
   readonly maxBufferedBytes?: number;
   readonly platform?: Platform;
+}
+
+/** Where a server of its own listens. */
+export interface WebSocketListenOptions {
+  readonly host?: string;
+  /** 0 asks for a free one. */
+  readonly port: number;
+  /** PEM texts; given, clients connect with `wss:`. */
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 interface Connection {
@@ -83,16 +93,18 @@ export class WebSocketServer<E> {
 
   /**
    * Listens on a port of its own; plain HTTP requests are answered with 426.
-   * @param address - port 0 asks for a free one.
    * @returns what it is bound to.
-   * @throws rejects with the system's error (`EADDRINUSE`, `EACCES`).
+   * @throws rejects with the system's error (`EADDRINUSE`, `EACCES`), or OpenSSL's for a certificate and key that do not fit.
    */
-  async listen(address: { readonly host?: string; readonly port: number }): Promise<TransportAddress> {
+  async listen(address: WebSocketListenOptions): Promise<TransportAddress> {
     if (this.#ownServer !== undefined || this.#closed) throw new UsageError('listen is called once');
-    const server = createServer((_request, response) => {
+    const onRequest: RequestListener = (_request, response) => {
       response.writeHead(426, { 'content-type': 'text/plain; charset=utf-8', upgrade: 'websocket' });
       response.end(`This is a WebSocket server: connect with the subprotocol ${this.#options.subprotocol}.\n`);
-    });
+    };
+    const { tls } = address;
+    const server =
+      tls === undefined ? createServer(onRequest) : createTlsServer({ ...tls, minVersion: 'TLSv1.2' }, onRequest);
     this.#ownServer = server;
     this.attach(server, undefined);
     await new Promise<void>((resolve, reject) => {

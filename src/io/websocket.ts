@@ -19,6 +19,8 @@ export interface WebSocketClientOptions<E> {
   readonly maxMessageBytes: number;
   /** Sent as the Origin header (RFC 6454 §7); absent for a program that is no web page. */
   readonly origin?: string;
+  /** Certificates to trust instead of the system's, PEM, for `wss:`. */
+  readonly ca?: string;
   readonly platform?: Platform;
 }
 
@@ -54,13 +56,14 @@ export class WebSocketClient<E> {
   /** Opens a connection; the core hears of the outcome, never an exception. */
   dial(): void {
     this.hangUp();
-    const { url, subprotocol, maxMessageBytes, origin } = this.#options;
+    const { url, subprotocol, maxMessageBytes, origin, ca } = this.#options;
     let socket: WebSocket;
     try {
       socket = new WebSocket(url, subprotocol, {
         maxPayload: maxMessageBytes,
         perMessageDeflate: false,
         ...(origin === undefined ? {} : { origin }),
+        ...(ca === undefined ? {} : { ca }),
       });
     } catch (error) {
       this.driver.mutate((now) => this.#core.handleClose(now, describe(error))); // not a URL of a WebSocket

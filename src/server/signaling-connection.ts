@@ -17,6 +17,8 @@ export type SignalingConnectionEvent = Exclude<SignalingClientEvent, { readonly 
 export interface SignalingConnectionOptions extends Omit<SignalingClientOptions, 'env'> {
   /** `ws:` or `wss:`. */
   readonly url: string;
+  /** Certificates to trust instead of the system's, PEM, for `wss:` to a server with a certificate of its own making. */
+  readonly ca?: string;
   readonly onEvent: (event: SignalingConnectionEvent) => void;
   readonly platform?: Platform;
   readonly env?: Env;
@@ -36,7 +38,7 @@ export class SignalingConnection {
 
   constructor(options: SignalingConnectionOptions) {
     const platform = options.platform ?? nodePlatform;
-    const { url, onEvent, env } = options;
+    const { url, onEvent, env, ca } = options;
     this.#core = new SignalingClient({ ...options, env: env ?? platform.env });
     this.#shell = new WebSocketClient({
       core: this.#core,
@@ -44,6 +46,7 @@ export class SignalingConnection {
       subprotocol: SUBPROTOCOL,
       maxMessageBytes: MAX_SERVER_MESSAGE_BYTES,
       platform,
+      ...(ca === undefined ? {} : { ca }),
       onEvent: (event) => {
         if (event.type === 'dial') this.#shell.dial();
         else if (event.type === 'hang-up') this.#shell.hangUp();

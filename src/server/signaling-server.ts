@@ -1,6 +1,6 @@
 import type { Server as HttpServer } from 'node:http';
 import type { DropCounters, Env, Platform, TransportAddress } from '../core/index.ts';
-import { platform as nodePlatform, WebSocketServer } from '../io/index.ts';
+import { platform as nodePlatform, type WebSocketListenOptions, WebSocketServer } from '../io/index.ts';
 import {
   type PeerInfo,
   type SignalingLimits,
@@ -68,13 +68,15 @@ export class SignalingServer {
 
   /**
    * Listens on a port of its own.
-   * @param address - `host` defaults to 127.0.0.1, so that nothing is open to the network unless asked; port 0 asks for a free port.
+   * @param address - `host` defaults to 127.0.0.1, so that nothing is open to the network unless asked; port 0 asks for a free port;
+   *   with `tls` clients connect with `wss:`.
    * @returns what it is bound to.
-   * @throws rejects with the system's error, such as `EADDRINUSE`.
+   * @throws rejects with the system's error, such as `EADDRINUSE`, or OpenSSL's for a certificate and key that do not fit.
    */
-  async listen(address: { readonly host?: string; readonly port: number }): Promise<TransportAddress> {
-    const bound = await this.#shell.listen({ host: address.host ?? '127.0.0.1', port: address.port });
-    this.#log({ level: 'info', event: 'listening', service: 'signaling', ip: bound.ip, port: bound.port });
+  async listen(address: WebSocketListenOptions): Promise<TransportAddress> {
+    const bound = await this.#shell.listen({ ...address, host: address.host ?? '127.0.0.1' });
+    const tls = address.tls !== undefined;
+    this.#log({ level: 'info', event: 'listening', service: 'signaling', ip: bound.ip, port: bound.port, tls });
     return bound;
   }
 

@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { encodePem, generateCertificate } from '../../src/crypto/index.ts';
+import { nodeEnv } from '../../src/io/index.ts';
 import {
   formatLogLine,
   type LogEntry,
@@ -21,7 +23,7 @@ async function start(options: SignalingServerOptions = {}) {
   return { server, log, port, url: `ws://127.0.0.1:${port}` };
 }
 
-function client(url: string, options: { maxAttempts?: number; backoffMs?: number } = {}) {
+function client(url: string, options: { maxAttempts?: number; backoffMs?: number; ca?: string } = {}) {
   const events: SignalingConnectionEvent[] = [];
   const waiting: (() => void)[] = [];
   const connection = new SignalingConnection({
@@ -102,6 +104,24 @@ describe('SignalingServer and SignalingConnection', () => {
     expect(await ada.until('welcome', (event) => event.id !== id)).toMatchObject({ room: 'garden' });
   });
 
+  it('over TLS, with a certificate that the client was told to trust', async () => {
+    const certificate = generateCertificate(nodeEnv(), { commonName: 'localhost', subjectAltNames: ['localhost'] });
+    const cert = encodePem('CERTIFICATE', certificate.der);
+    const key = encodePem('PRIVATE KEY', certificate.key.exportPkcs8());
+    const server = new SignalingServer();
+    closers.push(() => server.close());
+    const { port } = await server.listen({ port: 0, tls: { cert, key } });
+    const trusting = client(`wss://localhost:${port}`, { ca: cert, maxAttempts: 1 });
+    trusting.connection.join('garden', 'Ada');
+    await trusting.until('state', ({ state }) => state === 'joined' || state === 'closed');
+    const reasons = trusting.events.flatMap((event) => (event.type === 'state' ? [event.reason] : []));
+    expect(reasons).toEqual(['join', 'open', 'welcome']);
+    const wary = client(`wss://localhost:${port}`, { maxAttempts: 1 });
+    wary.connection.join('garden', 'Bob');
+    const { reason } = await wary.until('state', (event) => event.state === 'closed');
+    expect(reason).toMatch(/self.signed certificate/);
+  });
+
   it('a client that gives up says why', async () => {
     const ada = client('ws://127.0.0.1:9', { maxAttempts: 2, backoffMs: 1 });
     const keepAlive = setInterval(() => undefined, 1000); // timers of the platform do not hold the process
@@ -125,7 +145,7 @@ describe('SignalingServer and SignalingConnection', () => {
       'info left',
       'warn hang-up',
     ]);
-    expect(formatLogLine(log[0]!)).toBe(`listening service=signaling ip=127.0.0.1 port=${port}`);
+    expect(formatLogLine(log[0]!)).toBe(`listening service=signaling ip=127.0.0.1 port=${port} tls=false`);
     expect(formatLogLine(log[1]!)).toMatch(
       /^joined connection=1 room=garden peer=[0-9a-f]{16} name="Ada \\"the first\\"\\u\{202e\}" peers=1$/,
     );

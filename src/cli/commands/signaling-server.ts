@@ -1,7 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { SignalingServer } from '../../server/index.ts';
 import { DEFAULT_LIMITS } from '../../signaling/index.ts';
-import { runUntilStopped } from '../exit.ts';
+import { CliUsageError, runUntilStopped } from '../exit.ts';
 import { collect, consoleLog, integer, ipAddress, LOG_FORMATS, type LogFormat, port } from '../options.ts';
 
 interface Options {
@@ -11,6 +12,8 @@ interface Options {
   readonly maxConnections: number;
   readonly maxRooms: number;
   readonly maxPeersPerRoom: number;
+  readonly cert?: string;
+  readonly key?: string;
   readonly log: LogFormat;
 }
 
@@ -23,6 +26,8 @@ export function signalingServerCommand(): Command {
     .option('--max-connections <number>', 'connections', integer(1, 100_000), DEFAULT_LIMITS.maxConnections)
     .option('--max-rooms <number>', 'rooms', integer(1, 100_000), DEFAULT_LIMITS.maxRooms)
     .option('--max-peers-per-room <number>', 'peers in one room', integer(1, 100), DEFAULT_LIMITS.maxPeersPerRoom)
+    .option('--cert <file>', 'certificate chain, PEM: clients connect with wss:')
+    .option('--key <file>', 'its private key, PEM')
     .addOption(new Option('--log <format>', 'log lines on standard output').choices(LOG_FORMATS).default('text'))
     .action(async (options: Options) => {
       const { host, allowOrigin, maxConnections, maxRooms, maxPeersPerRoom } = options;
@@ -31,7 +36,14 @@ export function signalingServerCommand(): Command {
         limits: { maxConnections, maxRooms, maxPeersPerRoom },
         ...(allowOrigin === undefined ? {} : { allowedOrigins: allowOrigin }),
       });
-      await server.listen({ host, port: options.port });
+      const tls = await readTls(options);
+      await server.listen({ host, port: options.port, ...(tls === undefined ? {} : { tls }) });
       await runUntilStopped(() => server.close());
     });
+}
+
+async function readTls({ cert, key }: Options): Promise<{ readonly cert: string; readonly key: string } | undefined> {
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined || key === undefined) throw new CliUsageError('--cert and --key go together');
+  return { cert: await readFile(cert, 'utf8'), key: await readFile(key, 'utf8') };
 }

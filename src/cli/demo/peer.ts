@@ -13,6 +13,8 @@ import { PeerLink } from './peer-link.ts';
 const BINARY_BYTES = 100_000;
 /** What a browser may ask for with `/file`. */
 const MAX_REQUESTED_MIB = 200;
+/** How this peer answers text. */
+const ACKNOWLEDGEMENT = /^\S{1,64} got \d+ characters: /u;
 /** Binary messages and texts come back to the sender up to this size; larger ones are only acknowledged. */
 const MAX_ECHO_BYTES = 256 * 1024;
 
@@ -164,6 +166,7 @@ export class DemoPeer {
     for (const answer of this.#answers) answer(text);
     if (this.#config.sendFile !== undefined) return;
     this.#step('communicating', `text from ${link.peer.name}: ${text.slice(0, 200)}`, false);
+    if (ACKNOWLEDGEMENT.test(text)) return; // two peers that acknowledge acknowledgements would never stop
     const request = /^\/file (\d{1,3})$/.exec(text);
     if (request !== null) void this.#sendRequested(link, Number(request[1]));
     else link.sendText(`${this.#config.name} got ${[...text].length} characters: ${text.slice(0, MAX_ECHO_BYTES / 4)}`);
