@@ -22,6 +22,8 @@ function compile(project) {
 
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 compile('tsconfig.build.json');
+// Importing the polyfill is its effect: a package.json of its own tells bundlers to keep it, where the rest has none.
+cpSync(join(root, 'src/polyfill/package.json'), join(root, 'dist/polyfill/package.json'));
 const page = 'src/cli/demo/page';
 if (existsSync(join(root, page, 'tsconfig.json'))) {
   compile(`${page}/tsconfig.json`);

@@ -13,7 +13,10 @@ const src = resolve(process.argv[2] ?? join(root, 'src'));
 const protocols = ['stun', 'turn', 'ice', 'dtls', 'sctp', 'datachannel', 'sdp', 'signaling'];
 const everything = ['core', 'crypto', ...protocols, 'peer-connection', 'io', 'server'];
 
-/** Room → the rooms it may import besides itself. A file straight under src/ is a composition root and may import all. */
+/**
+ * Room → the rooms it may import besides itself. A file straight under src/ is a composition root and may import all; the
+ * polyfill is a room only because it has side effects to declare.
+ */
 const rooms = {
   core: [],
   crypto: ['core'],
@@ -29,11 +32,12 @@ const rooms = {
   io: ['core'],
   server: ['core', 'crypto', ...protocols, 'peer-connection', 'io'],
   cli: everything,
+  polyfill: ['(root)'],
 };
 /** Room → outside packages it may import. `node:` stands for every node: module. */
 const packages = {
   crypto: ['@noble/curves', '@noble/hashes', '@noble/ciphers', 'asn1js'],
-  io: ['node:', 'ws'],
+  io: ['node:', 'ws', 'multicast-dns'],
   server: ['node:', 'ws'],
   cli: ['node:', 'ws', 'commander', 'cli-progress'],
   // The façade's only way to the machine: a package import that names the runtime's sockets (package.json "imports").

@@ -12,7 +12,7 @@ describe('purertc/polyfill', () => {
   it('installs every W3C class, and leaves alone what is there', async () => {
     const own = class {};
     Object.defineProperty(globalThis, 'RTCCertificate', { configurable: true, value: own });
-    await import('../../src/polyfill.ts');
+    await import('../../src/polyfill/index.ts');
     expect(Reflect.get(globalThis, 'RTCCertificate')).toBe(own);
     const classes = Object.entries(purertc).filter(([name]) => /^RTC/.test(name) && name !== 'RTCCertificate');
     expect(classes.length).toBe(13);

@@ -17,7 +17,7 @@ import {
   RTCSctpTransport,
   RTCSessionDescription,
   RTCStatsReport,
-} from './index.ts';
+} from '../index.ts';
 
 const CLASSES = {
   RTCCertificate,
