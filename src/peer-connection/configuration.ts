@@ -114,10 +114,13 @@ export function parseConfiguration(configuration: unknown): ParsedConfiguration 
 
 function list(value: unknown, what: string): unknown[] {
   if (value === undefined) return [];
-  if (typeof value !== 'object' || value === null || !(Symbol.iterator in value)) {
-    throw new TypeError(`${what} is not a sequence`);
-  }
-  return Array.from(value as Iterable<unknown>);
+  if (!isIterable(value)) throw new TypeError(`${what} is not a sequence`);
+  return Array.from(value);
+}
+
+/** Web IDL `sequence`: any iterable object, not a string. */
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === 'object' && value !== null && typeof Reflect.get(value, Symbol.iterator) === 'function';
 }
 
 function parseIceServer(value: unknown): ParsedIceServer {

@@ -249,7 +249,7 @@ export class Connection {
 
   #apply(change: JsepChange, side: Side, type: 'offer' | 'pranswer' | 'answer'): void {
     const { negotiation } = this;
-    const { agreement } = change;
+    const agreement = hasAssociation(change.agreement) ? change.agreement : undefined;
     const data = isUsable(change.data) ? change.data : undefined;
     const session = this.#ensureSession();
     const anew = agreement !== undefined && (agreement.newDtlsAssociation || agreement.newSctpAssociation);
@@ -388,4 +388,10 @@ export class Connection {
 /** RFC 9429 §5.3.1: a section without ICE credentials or fingerprint is answered as rejected. */
 function isUsable(data: DataSection | undefined): boolean {
   return data?.transport.ufrag !== undefined && data.transport.fingerprints.length > 0;
+}
+
+/** RFC 8841 §10.3, §10.4: port 0 on either side ends the association, and the data section without one is of no use. */
+function hasAssociation(agreement: JsepAgreement | undefined): boolean {
+  const ports = [agreement?.local.transport.sctpPort, agreement?.remote.transport.sctpPort];
+  return agreement !== undefined && !ports.includes(0);
 }

@@ -4,6 +4,7 @@ import {
   createAnswer,
   createOffer,
   dataSectionOf,
+  isDataSection,
   isRejected,
   type JsepAnswerParams,
   type JsepChange,
@@ -85,6 +86,7 @@ export class Negotiation {
     const model = parseSdp(sdp);
     // rtcpMuxPolicy has one value, "require" (W3C step 4.4.3): also sections that are rejected must have been offered so.
     if (side === 'remote' && !usesRtcpMux(model)) throw new SdpError('RTCP is not multiplexed with RTP');
+    if (side === 'remote') checkCredentials(model);
     return applyDescription(this.#session, side, type, model);
   }
 
@@ -187,6 +189,15 @@ export class Negotiation {
       return ufrag === null || readTransportDescription(media, model).ufrag === ufrag;
     });
     return ufrag === null ? fitting.slice(0, 1) : fitting;
+  }
+}
+
+/** RFC 8839 §5.4: what an agent accepts of its peer. A section without credentials is answered as rejected instead. */
+function checkCredentials(model: SessionDescription): void {
+  for (const media of model.media.filter(isDataSection)) {
+    const { ufrag = 'none', pwd = 'none'.repeat(6) } = readTransportDescription(media, model);
+    if (!/^[A-Za-z0-9+/]{4,256}$/.test(ufrag)) throw new SdpError('ice-ufrag is not 4 to 256 ice-chars');
+    if (!/^[A-Za-z0-9+/]{22,256}$/.test(pwd)) throw new SdpError('ice-pwd is not 22 to 256 ice-chars');
   }
 }
 

@@ -205,6 +205,7 @@ function sctpStats(session: PeerSession, timestamp: number): RTCStats[] {
 }
 
 /** Web IDL dictionaries have no undefined members. */
-function present<T extends RTCStats>(members: T): RTCStats {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as T;
+function present({ timestamp, type, id, ...members }: RTCStats): RTCStats {
+  const known = Object.entries(members).filter(([, value]) => value !== undefined);
+  return { timestamp, type, id, ...Object.fromEntries(known) };
 }

@@ -177,8 +177,12 @@ export function enumValue<T extends string>(value: unknown, allowed: readonly T[
 /** A dictionary argument: absent and null are the empty one. @throws {TypeError} for what is not an object. */
 export function dictionary(value: unknown, what: string): Readonly<Record<string, unknown>> {
   if (value === undefined || value === null) return {};
-  if (typeof value !== 'object' && typeof value !== 'function') throw new TypeError(`${what} is not an object`);
-  return value as Readonly<Record<string, unknown>>;
+  if (!isObject(value)) throw new TypeError(`${what} is not an object`);
+  return value;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function';
 }
 
 /** The names of DOMExceptions that the façade throws. */
