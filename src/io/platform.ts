@@ -12,6 +12,7 @@ import {
   type UdpHandlers,
   type UdpSocket,
 } from '../core/index.ts';
+import { MulticastDns } from './mdns.ts';
 import { nodeCrypto } from './node-crypto.ts';
 import { connectTcp, connectTls } from './tcp-connection.ts';
 import { TimerQueue } from './timer-queue.ts';
@@ -25,6 +26,13 @@ export function nodeEnv(trace: Trace = SILENT): Env {
 const timers = new TimerQueue({
   now: () => performance.now(),
   arm: (delayMs, fire) => {
+    if (delayMs === 0) {
+      // Due already: right behind the datagrams that are being read, where setTimeout would wait for another millisecond.
+      // SCTP decides there about one SACK for the whole batch.
+      const immediate = setImmediate(fire);
+      immediate.unref();
+      return () => clearImmediate(immediate);
+    }
     const timer = setTimeout(fire, delayMs);
     timer.unref(); // sockets keep the process alive, timers do not
     return () => clearTimeout(timer);
@@ -64,6 +72,8 @@ export const platform: Platform = {
 
   connectTcp,
   connectTls,
+
+  mdns: new MulticastDns(),
 
   async resolve(hostname: string): Promise<readonly string[]> {
     const literal = canonicalIp(hostname);
