@@ -10,8 +10,9 @@ import {
   type TransmitSlot,
   type TransportAddress,
   UsageError,
+  utf8,
 } from '../../core/index.ts';
-import { decodeStun, STUN_METHODS, type StunMessage, StunServer } from '../../stun/index.ts';
+import { decodeStun, MAX_TEXT_BYTES, STUN_METHODS, type StunMessage, StunServer } from '../../stun/index.ts';
 import { CHANNEL_DATA_HEADER_BYTES, channelDataLength, channelNumber, isChannelData } from '../channel-data.ts';
 import { PeerPolicy } from './address-policy.ts';
 import type { Allocation, Relay } from './allocation.ts';
@@ -80,6 +81,9 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
     if (options.relayAddresses.length === 0) throw new UsageError('a TURN server needs a relay address');
     if (options.findUser === undefined && (options.authSecrets ?? []).length === 0) {
       throw new UsageError('a TURN server needs users or a secret: without it is an open proxy');
+    }
+    if (utf8(options.software ?? '').length > MAX_TEXT_BYTES || utf8(options.realm).length > MAX_TEXT_BYTES) {
+      throw new UsageError(`realm and software are ${MAX_TEXT_BYTES} bytes at most`);
     }
     this.#env = options.env;
     this.#maxChannel = maxChannelOf(options);

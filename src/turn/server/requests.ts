@@ -211,7 +211,7 @@ export class TurnRequests {
       toClient: bucketOf(sessionRate, now),
       answer: {
         method: message.method,
-        transactionId: message.transactionId.slice(), // copy: sockets open later
+        transactionId: Uint8Array.from(message.transactionId), // copy: sockets open later
         hasFingerprint: message.hasFingerprint,
         algorithm: user.algorithm,
       },

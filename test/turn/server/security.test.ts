@@ -18,6 +18,7 @@ import {
   parseAddressRange,
   TurnServerCore,
 } from '../../../src/turn/server/index.ts';
+import { MAX_RESPONSE_BYTES } from '../../../src/turn/server/limits.ts';
 import { SourceRateLimit } from '../../../src/turn/server/rate-limits.ts';
 import { SIM_EPOCH_MS } from '../../sim/index.ts';
 import { allocated, codeOf, PASSWORD, PEER, RELAY_IP, SERVER, TestClient, TestServer, USER } from './harness.ts';
@@ -346,6 +347,20 @@ describe('malformed input', () => {
     expect(codeOf(signedRaw(server, STUN_METHODS.Refresh, [[0xff00, '00']], client))).toBe(0);
   });
 
+  it('the longest answers fit', () => {
+    const text = 'x'.repeat(763);
+    const server = new TestServer({ realm: text, software: text });
+    const client = new TestClient(server);
+    client.allocate([['ADDITIONAL-ADDRESS-FAMILY', 6]]);
+    const raw = Array.from({ length: 240 }, (_, i) => [0x7000 + i, ''] as const);
+    const answer = signedRaw(server, STUN_METHODS.Refresh, raw, client, 4096);
+    expect(answer.require('UNKNOWN-ATTRIBUTES')).toHaveLength(240);
+    const longest = Math.max(...server.sent.map(({ bytes }) => bytes.length));
+    expect(longest).toBeGreaterThan(1300);
+    expect(longest).toBeLessThanOrEqual(MAX_RESPONSE_BYTES);
+    expect(() => new TestServer({ software: `${text}x` })).toThrow(/763/);
+  });
+
   it('responses, Data indications and unknown methods are dropped', () => {
     const { server, client } = allocated();
     for (const hex of ['0103', '0113', '0017', '000b', '3ff0']) {
@@ -388,10 +403,11 @@ function signedRaw(
   method: number,
   raw: readonly (readonly [number, string])[],
   client: TestClient = new TestClient(server),
+  capacity = 2048,
 ) {
   const challenged = client.once('Allocate', [['REQUESTED-TRANSPORT', 17]]);
   if (codeOf(challenged) === 401) client.credentials.handleChallenge(challenged, false);
-  const w = new StunWriter(new ByteWriter(new Uint8Array(2048)), 'request', method, client.newId());
+  const w = new StunWriter(new ByteWriter(new Uint8Array(capacity)), 'request', method, client.newId());
   for (const [type, hex] of raw) w.addRaw(type, hexToBytes(hex));
   if (method === STUN_METHODS.Allocate && !raw.some(([type]) => type === 0x0019)) w.add('REQUESTED-TRANSPORT', 17);
   client.credentials.sign(w);

@@ -1,0 +1,288 @@
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Driver, type FiveTuple, type TransportAddress } from '../../src/core/index.ts';
+import { certificateToPem, generateCertificate } from '../../src/crypto/index.ts';
+import { platform, UdpShell } from '../../src/io/index.ts';
+import { DEFAULT_MAX_CONNECTIONS, type LogEntry, TurnServer, type TurnServerOptions } from '../../src/server/index.ts';
+import { MAX_UNSENT_BYTES } from '../../src/server/turn-connections.ts';
+import { encodeStun, newTransactionId, STUN_METHODS, StreamDeframer } from '../../src/stun/index.ts';
+import { TurnClient, type TurnClientEvent } from '../../src/turn/index.ts';
+
+const closers: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closers.splice(0).reverse()) close();
+});
+
+const log: LogEntry[] = [];
+let onLog: (entry: LogEntry) => void = () => undefined;
+
+/** Resolves with the next entry of that name. */
+function logged(event: string): Promise<LogEntry> {
+  return new Promise((resolve) => {
+    onLog = (entry) => {
+      if (entry.event === event) resolve(entry);
+    };
+  });
+}
+
+function serve(options: Partial<TurnServerOptions> = {}): TurnServer {
+  log.length = 0;
+  const server = new TurnServer({
+    realm: 'example.org',
+    users: { ada: 'lovelace' },
+    relayAddresses: ['127.0.0.1'],
+    peers: { allowLoopback: true },
+    log: (entry) => {
+      log.push(entry);
+      onLog(entry);
+    },
+    ...options,
+  });
+  closers.push(() => server.close());
+  return server;
+}
+
+function isOfType<T extends TurnClientEvent['type']>(
+  event: TurnClientEvent,
+  type: T,
+): event is Extract<TurnClientEvent, { type: T }> {
+  return event.type === type;
+}
+
+/** Events of a client, each waited for in its order. */
+class Events {
+  readonly #seen: TurnClientEvent[] = [];
+  #wake: () => void = () => undefined;
+
+  readonly push = (event: TurnClientEvent): void => {
+    // The bytes are borrowed.
+    this.#seen.push(event.type === 'data' ? { ...event, bytes: Uint8Array.from(event.bytes) } : event);
+    this.#wake();
+  };
+
+  async next<T extends TurnClientEvent['type']>(type: T): Promise<Extract<TurnClientEvent, { type: T }>> {
+    for (;;) {
+      for (let event = this.#seen.shift(); event !== undefined; event = this.#seen.shift()) {
+        if (isOfType(event, type)) return event;
+        if (event.type === 'failed') throw new Error(`failed: ${event.reason} ${event.error?.code}`);
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
+
+async function udpClient(
+  remote: TransportAddress,
+): Promise<{ client: TurnClient; driver: Driver<TurnClientEvent, FiveTuple>; events: Events }> {
+  const probe = await platform.bindUdp(
+    { ip: '127.0.0.1', port: 0 },
+    { onDatagram: () => undefined, onError: () => undefined },
+  );
+  const { local } = probe;
+  probe.close();
+  const events = new Events();
+  const path: FiveTuple = { protocol: 'udp', local, remote };
+  const client = new TurnClient({ env: platform.env, path, username: 'ada', password: 'lovelace' });
+  const shell = new UdpShell<TurnClientEvent>({ core: client, onEvent: events.push });
+  closers.push(() => shell.close());
+  await shell.bind(local);
+  return { client, driver: shell.driver, events };
+}
+
+/** A client on a stream that is connected. */
+function streamClient(socket: Socket, remote: TransportAddress, protocol: 'tcp' | 'tls') {
+  closers.push(() => socket.destroy());
+  const path: FiveTuple = { protocol, local: { ip: '127.0.0.1', port: socket.localPort ?? 0 }, remote };
+  const client = new TurnClient({ env: platform.env, path, username: 'ada', password: 'lovelace' });
+  const events = new Events();
+  const driver: Driver<TurnClientEvent, FiveTuple> = new Driver<TurnClientEvent, FiveTuple>(
+    client,
+    {
+      now: () => platform.now(),
+      send: (slot) => void socket.write(slot.buffer.slice(slot.offset, slot.offset + slot.length)),
+      wakeAt: () => undefined,
+    },
+    events.push,
+  );
+  const deframer = new StreamDeframer({ channelData: true });
+  socket.on('data', (chunk) => deframer.push(chunk, (message) => driver.input(message, path)));
+  return { client, driver, events };
+}
+
+/** A UDP peer that sends back what it gets. */
+async function echoPeer(): Promise<TransportAddress> {
+  const socket = await platform.bindUdp(
+    { ip: '127.0.0.1', port: 0 },
+    {
+      onDatagram: (bytes, remote) => socket.send(bytes, 0, bytes.length, remote),
+      onError: () => undefined,
+    },
+  );
+  closers.push(() => socket.close());
+  return socket.local;
+}
+
+async function relayOnce({
+  client,
+  driver,
+  events,
+}: Pick<Awaited<ReturnType<typeof udpClient>>, 'client' | 'driver' | 'events'>): Promise<void> {
+  const peer = await echoPeer();
+  driver.mutate((now) => client.allocate(now));
+  await events.next('allocated');
+  driver.mutate((now) => client.send(peer, Uint8Array.of(1, 2, 3), now));
+  expect((await events.next('data')).bytes).toEqual(Uint8Array.of(1, 2, 3));
+  driver.mutate((now) => client.bindChannel(peer, now));
+  await events.next('channel');
+  driver.mutate((now) => client.send(peer, Uint8Array.of(4, 5, 6, 7, 8), now));
+  expect((await events.next('data')).bytes).toEqual(Uint8Array.of(4, 5, 6, 7, 8));
+}
+
+describe('relays', () => {
+  it('over UDP, and says so in log and metrics', async () => {
+    const server = serve();
+    const one = await udpClient(await server.listen({ port: 0 }));
+    await relayOnce(one);
+    expect(server.stats.traffic).toMatchObject({ toPeerPackets: 2, toPeerBytes: 8, toClientPackets: 2 });
+    expect(server.metrics()).toContain('turn_allocations{transport="udp"} 1\n');
+    expect(server.metrics()).toContain('turn_relayed_bytes_total{direction="to_peer"} 8\n');
+    expect(server.metrics()).toContain('turn_errors_total{code="401"} 1\n');
+    one.driver.mutate((now) => one.client.close(now));
+    await one.events.next('closed');
+    expect(log.map(({ event }) => event)).toEqual(['listening', 'allocated', 'released']);
+    expect(JSON.stringify(log)).not.toContain('lovelace');
+  });
+
+  it('over TCP; the allocation ends with the connection', async () => {
+    const server = serve();
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    const socket = connect(remote.port, remote.ip);
+    await new Promise((resolve) => socket.once('connect', resolve));
+    await relayOnce(streamClient(socket, remote, 'tcp'));
+    expect(server.stats.allocationsByTransport.tcp).toBe(1);
+    const released = logged('released');
+    socket.destroy();
+    await released;
+    expect(log.at(-1)).toMatchObject({ event: 'released', reason: 'disconnected' });
+  });
+
+  it('over TLS on the TCP port, with a certificate that can be replaced', async () => {
+    const pems = ['first', 'second'].map((commonName) =>
+      certificateToPem(generateCertificate(platform.env, { commonName })),
+    );
+    const server = serve({ certificate: { cert: pems[0]!, key: pems[0]! } });
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    const dial = async () => {
+      const socket = connectTls({ port: remote.port, host: remote.ip, rejectUnauthorized: false });
+      closers.push(() => socket.destroy());
+      await new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject));
+      return socket;
+    };
+    const socket = await dial();
+    expect(socket.getPeerCertificate().subject.CN).toBe('first');
+    await relayOnce(streamClient(socket, remote, 'tls'));
+    server.setCertificate({ cert: pems[1]!, key: pems[1]! });
+    expect((await dial()).getPeerCertificate().subject.CN).toBe('second');
+    expect(() => server.setCertificate({ cert: 'nonsense', key: pems[0]! })).toThrow();
+    expect((await dial()).getPeerCertificate().subject.CN).toBe('second');
+  });
+
+  it('refuses TLS without a certificate, and what is neither TLS nor STUN', async () => {
+    const server = serve();
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    for (const first of [Uint8Array.of(22, 3, 1, 0), Uint8Array.of(255, 255), Uint8Array.of(0, 1, 0, 3)]) {
+      const socket = connect(remote.port, remote.ip, () => socket.write(first));
+      socket.on('error', () => undefined); // a reset is as good as an end
+      await new Promise((resolve) => socket.once('close', resolve));
+    }
+    expect(server.stats.allocations).toBe(0);
+  });
+});
+
+describe('bounds', () => {
+  it('refuses more connections than maxConnections', async () => {
+    expect(DEFAULT_MAX_CONNECTIONS).toBe(20_000); // too many for a test; the same code with a smaller number:
+    const server = serve({ maxConnections: 1 });
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    const ask = () => {
+      const socket = connect(remote.port, remote.ip);
+      closers.push(() => socket.destroy());
+      socket.on('error', () => undefined);
+      socket.write(
+        encodeStun({
+          messageClass: 'request',
+          method: STUN_METHODS.Binding,
+          transactionId: newTransactionId(platform.env),
+        }),
+      );
+      return new Promise<'answered' | 'closed'>((resolve) => {
+        socket.once('data', () => resolve('answered'));
+        socket.once('close', () => resolve('closed'));
+      });
+    };
+    expect(await ask()).toBe('answered');
+    expect(await ask()).toBe('closed');
+    expect(server.metrics()).toContain('turn_connections 1\n');
+  });
+
+  it('drops data for a client that does not read', async () => {
+    const server = serve();
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    const socket = connect(remote.port, remote.ip);
+    await new Promise((resolve) => socket.once('connect', resolve));
+    const { client, driver, events } = streamClient(socket, remote, 'tcp');
+    driver.mutate((now) => client.allocate(now));
+    const { relayed } = await events.next('allocated');
+    driver.mutate((now) => client.createPermission({ ip: '127.0.0.1', port: 0 }, now));
+    await events.next('permission');
+    socket.pause();
+    const handlers = { onDatagram: () => undefined, onError: () => undefined };
+    const peer = await platform.bindUdp({ ip: '127.0.0.1', port: 0 }, handlers);
+    closers.push(() => peer.close());
+    const datagram = new Uint8Array(60_000);
+    const dropped = () => Number(/turn_send_errors_total (\d+)/.exec(server.metrics())?.[1]);
+    // The system's own buffers, then MAX_UNSENT_BYTES of ours, then drops.
+    expect(MAX_UNSENT_BYTES).toBe(1024 * 1024);
+    for (let i = 0; i < 2000 && dropped() === 0; i++) {
+      peer.send(datagram, 0, datagram.length, relayed[0]!);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(dropped()).toBeGreaterThan(0);
+  });
+});
+
+describe('ends', () => {
+  it('drains: waits for the last allocation, then resolves', async () => {
+    const server = serve();
+    const remote = await server.listen({ port: 0 });
+    const one = await udpClient(remote);
+    one.driver.mutate((now) => one.client.allocate(now));
+    await one.events.next('allocated');
+    let drained = false;
+    const draining = server.drain().then(() => {
+      drained = true;
+    });
+    const two = await udpClient(remote);
+    two.driver.mutate((now) => two.client.allocate(now));
+    await expect(two.events.next('allocated')).rejects.toThrow('508');
+    expect(drained).toBe(false);
+    one.driver.mutate((now) => one.client.close(now));
+    await one.events.next('closed');
+    await draining;
+    expect(log.at(-1)).toEqual({ level: 'info', event: 'drained' });
+    await server.drain(); // nothing to wait for
+  });
+
+  it('closes its sockets: the port is free again', async () => {
+    const server = serve();
+    const { port } = await server.listen({ port: 0 });
+    await expect(serve().listen({ port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    server.close();
+    server.close();
+    await expect(serve().listen({ port })).resolves.toMatchObject({ port });
+    await expect(server.listen({ port: 0 })).rejects.toThrow('closed');
+  });
+});
