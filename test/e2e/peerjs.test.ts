@@ -56,15 +56,15 @@ it('PeerJS, unchanged, on the polyfill: objects and bytes there and back', async
   const { Peer } = await import('peerjs');
   const options = { host: '127.0.0.1', port, path: '/', secure: false, config: { iceServers: [], ...LOOPBACK } };
   const [alice, bob] = [new Peer('alice', options), new Peer('bob', options)];
-  const opened = (target: { on(event: string, handler: (value: never) => void): unknown }) =>
-    new Promise((resolve, reject) => {
-      target.on('open', resolve);
-      target.on('error', reject);
+  const opened = (on: (event: 'open' | 'error', handler: () => void) => unknown) =>
+    new Promise<void>((resolve, reject) => {
+      on('open', resolve);
+      on('error', () => reject(new Error('PeerJS reports an error')));
     });
-  await Promise.all([opened(alice), opened(bob)]);
+  await Promise.all([opened((e, f) => alice.on(e, f)), opened((e, f) => bob.on(e, f))]);
   bob.on('connection', (connection) => connection.on('data', (data) => void connection.send({ echo: data })));
   const connection = alice.connect('bob', { reliable: true });
-  await opened(connection);
+  await opened((e, f) => connection.on(e, f));
   const answer = () =>
     new Promise<{ echo: unknown }>((resolve) => connection.once('data', (data) => resolve(data as never)));
   const object = { hello: 'world', list: [1, 2, 3] };
