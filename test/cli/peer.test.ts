@@ -34,7 +34,16 @@ function peer(config: Partial<PeerConfig> & Pick<PeerConfig, 'name' | 'signaling
   const reports: FromPeer[] = [];
   const waiting: (() => void)[] = [];
   const made = new DemoPeer(
-    { room: 'r', folder: folder.path, saveTo: folder.path, sendFile: undefined, attempts: 2, greet: false, ...config },
+    {
+      room: 'r',
+      folder: folder.path,
+      saveTo: folder.path,
+      sendFile: undefined,
+      relayOnly: false,
+      attempts: 2,
+      greet: false,
+      ...config,
+    },
     (message) => {
       reports.push(message);
       for (const wake of waiting.splice(0)) wake();

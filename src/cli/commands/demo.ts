@@ -4,6 +4,7 @@ import { integer, ipAddress, port, roomName } from '../options.ts';
 
 interface Options {
   readonly serve?: true;
+  readonly relay?: true;
   readonly host: string;
   readonly port: number;
   readonly room: string;
@@ -16,6 +17,7 @@ export function demoCommand(): Command {
   return new Command('demo')
     .description('the four steps on this machine: signaling, connecting, securing, communicating')
     .option('--serve', 'stay up, and let browsers in')
+    .option('--relay', 'let everything between the two peers go through the TURN server')
     .option('--host <ip>', 'address of the page, signaling, STUN and TURN', ipAddress, '127.0.0.1')
     .option('--port <number>', 'port of the page; 0 for any free one', port, 0)
     .option('--room <name>', 'room to meet in', roomName, 'demo')
@@ -25,6 +27,7 @@ export function demoCommand(): Command {
     .action(async (options: Options) => {
       const demo: DemoOptions = {
         serve: options.serve === true,
+        relay: options.relay === true,
         host: options.host,
         port: options.port,
         room: options.room,

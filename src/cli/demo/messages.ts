@@ -17,6 +17,8 @@ export interface PeerConfig {
   /** `ws:` URL. */
   readonly signalingUrl: string;
   readonly iceServers: readonly IceServer[];
+  /** Everything goes through the TURN server, as between two networks that let nothing else through. */
+  readonly relayOnly: boolean;
   /** For files that the peer makes itself; exists. */
   readonly folder: string;
   /** Where received files go; exists. */

@@ -1,4 +1,9 @@
-import { type RTCDataChannel, type RTCIceCandidate, RTCPeerConnection } from '../../peer-connection/index.ts';
+import {
+  type RTCDataChannel,
+  type RTCIceCandidate,
+  type RTCIceTransportPolicy,
+  RTCPeerConnection,
+} from '../../peer-connection/index.ts';
 import type { SignalingConnection } from '../../server/index.ts';
 import type { PeerInfo, RelayedCandidate, RelayedDescription } from '../../signaling/index.ts';
 import { CHAT_PROTOCOL, FILE_PROTOCOL, type IceServer, type StepName } from './messages.ts';
@@ -33,14 +38,15 @@ export class PeerLink {
   constructor(
     peer: PeerInfo,
     signaling: SignalingConnection,
-    iceServers: readonly IceServer[],
+    ice: { readonly iceServers: readonly IceServer[]; readonly iceTransportPolicy: RTCIceTransportPolicy },
     handlers: PeerLinkHandlers,
   ) {
     this.peer = peer;
     this.#signaling = signaling;
     this.#handlers = handlers;
     this.pc = new RTCPeerConnection({
-      iceServers: [...iceServers],
+      iceServers: [...ice.iceServers],
+      iceTransportPolicy: ice.iceTransportPolicy,
       // Loopback too, so that the demo works on a machine without a network.
       purertc: { interfaceFilter: () => true },
     });

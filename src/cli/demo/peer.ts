@@ -96,7 +96,9 @@ export class DemoPeer {
   }
 
   #link(peer: PeerInfo): PeerLink {
-    const link = new PeerLink(peer, this.#signaling, this.#config.iceServers, {
+    const { iceServers, relayOnly } = this.#config;
+    const ice = { iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' } as const;
+    const link = new PeerLink(peer, this.#signaling, ice, {
       onStep: (step, text, done) => this.#step(step, text, done),
       onOpen: (opened) => this.#onOpen(opened),
       onText: (from, text) => this.#onText(from, text),

@@ -6,6 +6,7 @@ import { createInterface, type Interface } from 'node:readline';
 import { formatAddress, type TransportAddress } from '../../core/index.ts';
 import { SignalingServer, TurnServer } from '../../server/index.ts';
 import { CliError, untilSignal } from '../exit.ts';
+import { formatBytes } from './format.ts';
 import { type FromPeer, STEPS } from './messages.ts';
 import { PageServer } from './page-server.ts';
 import { PeerProcess } from './peer-process-handle.ts';
@@ -14,6 +15,8 @@ import { Printer, processTerminal } from './printer.ts';
 export interface DemoOptions {
   /** Stay up after the run, for browsers. */
   readonly serve: boolean;
+  /** Everything between Ada and Bob goes through the TURN server. */
+  readonly relay: boolean;
   /** Where the page, signaling, STUN and TURN listen. */
   readonly host: string;
   readonly port: number;
@@ -147,6 +150,7 @@ class Demo {
       room,
       signalingUrl: addresses.signalingUrl,
       iceServers: [{ urls: `stun:${addresses.turn}` }, { urls: `turn:${addresses.turn}`, ...this.#user }],
+      relayOnly: this.#options.relay,
       attempts: 5,
       folder: this.#folder,
       saveTo: this.#options.saveTo ?? this.#folder,
@@ -161,7 +165,9 @@ class Demo {
     this.#ada = ada.process;
     printer.summary();
     printer.line();
-    printer.line(`All four steps work. The STUN server answered ${this.#turn.stats.bindingRequestsTotal} requests.`);
+    const { bindingRequestsTotal, traffic } = this.#turn.stats;
+    const relayed = traffic.toPeerBytes > 0 ? ` and relayed ${formatBytes(traffic.toPeerBytes)}` : '';
+    printer.line(`All four steps work. The STUN server answered ${bindingRequestsTotal} requests${relayed}.`);
   }
 
   /** Stays up for browsers until a signal comes or Ada fails. */
