@@ -2,6 +2,7 @@ export * from './address.ts';
 export * from './bytes.ts';
 export * from './crc.ts';
 export * from './crypto-backend.ts';
+export * from './deadlines.ts';
 export * from './driver.ts';
 export * from './errors.ts';
 export * from './platform.ts';

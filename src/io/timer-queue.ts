@@ -1,17 +1,12 @@
-import type { Instant } from '../core/index.ts';
+import { type Deadline, DeadlineHeap, type Instant, NEVER } from '../core/index.ts';
 
-interface Entry {
-  readonly at: Instant;
-  readonly order: number;
-  /** Undefined once cancelled: the entry then holds nothing of its owner until it leaves the heap. */
+interface Entry extends Deadline {
+  /** Undefined once cancelled: by then it may have left the heap, waiting for its turn behind another callback. */
   fire: (() => void) | undefined;
 }
 
 /** Longest delay that `setTimeout` takes as meant: 2^31 - 1 ms. */
 const MAX_DELAY_MS = 0x7fff_ffff;
-
-/** Cancelled entries are swept out of the heap when they outnumber the live ones and this floor. */
-const SWEEP_FLOOR = 64;
 
 /** How a {@link TimerQueue} sees the outside: a clock and one one-shot timer. */
 export interface TimerBackend {
@@ -22,15 +17,13 @@ export interface TimerBackend {
 
 /**
  * Any number of one-shot timers on one timer of the runtime. Protocol timers are moved far more often than they fire, so
- * cancelling only marks, and the runtime's timer is touched only when something earlier than it is asked for: a wake-up
+ * the runtime's timer is touched only when something earlier than it is asked for: a wake-up
  * that turns out to be early costs less than re-arming for every packet.
  */
 export class TimerQueue {
   readonly #backend: TimerBackend;
-  readonly #heap: Entry[] = [];
-  #live = 0;
-  #order = 0;
-  #armedAt: Instant = Number.POSITIVE_INFINITY;
+  readonly #entries = new DeadlineHeap<Entry>();
+  #armedAt: Instant = NEVER;
   #disarm: () => void = () => undefined;
 
   constructor(backend: TimerBackend) {
@@ -39,7 +32,7 @@ export class TimerQueue {
 
   /** Timers that are neither fired nor cancelled. */
   get size(): number {
-    return this.#live;
+    return this.#entries.size;
   }
 
   /**
@@ -47,16 +40,12 @@ export class TimerQueue {
    * they were set. `Infinity` never fires. Returns a cancel function, idempotent and harmless after firing.
    */
   set(at: Instant, fire: () => void): () => void {
-    if (at === Number.POSITIVE_INFINITY) return () => undefined;
-    const entry: Entry = { at, order: this.#order++, fire };
-    this.#push(entry);
-    this.#live++;
+    const entry: Entry = { at, order: 0, heapIndex: -1, fire };
+    this.#entries.set(entry, at);
     if (at < this.#armedAt) this.#rearm();
     return () => {
-      if (entry.fire === undefined) return;
       entry.fire = undefined;
-      this.#live--;
-      if (this.#heap.length - this.#live > this.#live + SWEEP_FLOOR) this.#sweep();
+      this.#entries.remove(entry);
     };
   }
 
@@ -64,18 +53,14 @@ export class TimerQueue {
   #wake(): void {
     this.#armedAt = Number.NEGATIVE_INFINITY; // what the callbacks set is armed once, at the end
     const now = this.#backend.now();
-    const limit = this.#order; // timers set by callbacks wait for the next turn, so that a zero delay cannot loop here
+    // Timers set by callbacks wait for the next turn, so that a zero delay cannot loop here.
+    const due: Entry[] = [];
+    for (let entry = this.#entries.takeDue(now); entry !== undefined; entry = this.#entries.takeDue(now))
+      due.push(entry);
     let failure: { readonly error: unknown } | undefined;
-    for (;;) {
-      const entry = this.#heap[0];
-      if (entry === undefined || (entry.fire !== undefined && (entry.at > now || entry.order >= limit))) break;
-      this.#pop();
-      const fire = entry.fire;
-      if (fire === undefined) continue;
-      entry.fire = undefined;
-      this.#live--;
+    for (const entry of due) {
       try {
-        fire();
+        entry.fire?.();
       } catch (error) {
         failure ??= { error };
       }
@@ -85,51 +70,12 @@ export class TimerQueue {
   }
 
   #rearm(): void {
-    while (this.#heap[0] !== undefined && this.#heap[0].fire === undefined) this.#pop();
-    const first = this.#heap[0];
+    const at = this.#entries.next();
     this.#disarm();
     this.#disarm = () => undefined;
-    this.#armedAt = first?.at ?? Number.POSITIVE_INFINITY;
-    if (first === undefined) return;
-    const delay = Math.min(Math.max(Math.ceil(first.at - this.#backend.now()), 0), MAX_DELAY_MS);
+    this.#armedAt = at;
+    if (at === NEVER) return;
+    const delay = Math.min(Math.max(Math.ceil(at - this.#backend.now()), 0), MAX_DELAY_MS);
     this.#disarm = this.#backend.arm(delay, () => this.#wake());
-  }
-
-  #sweep(): void {
-    const live = this.#heap.filter((entry) => entry.fire !== undefined);
-    this.#heap.length = 0;
-    for (const entry of live) this.#push(entry);
-  }
-
-  #before(a: Entry, b: Entry): boolean {
-    return a.at < b.at || (a.at === b.at && a.order < b.order);
-  }
-
-  #push(entry: Entry): void {
-    const heap = this.#heap;
-    let i = heap.push(entry) - 1;
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (!this.#before(entry, heap[parent]!)) break;
-      heap[i] = heap[parent]!;
-      i = parent;
-    }
-    heap[i] = entry;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop()!;
-    if (heap.length === 0) return;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && this.#before(heap[child + 1]!, heap[child]!)) child++;
-      if (!this.#before(heap[child]!, last)) break;
-      heap[i] = heap[child]!;
-      i = child;
-    }
-    heap[i] = last;
   }
 }

@@ -6,6 +6,8 @@ import {
   after16,
   after32,
   atOrAfter32,
+  type Deadline,
+  DeadlineHeap,
   DropCounters,
   distance32,
   lineTrace,
@@ -107,6 +109,50 @@ describe('TimerTable', () => {
     expect(timers.next()).toBe(20);
     timers.cancelAll();
     expect(timers.due(100)).toBeUndefined();
+  });
+});
+
+describe('DeadlineHeap', () => {
+  const make = (name: string): Deadline & { readonly name: string } => ({ name, at: 0, order: 0, heapIndex: -1 });
+
+  it('gives out what is due, earliest first, equal instants in the order they were set; moving sets anew', () => {
+    const heap = new DeadlineHeap<ReturnType<typeof make>>();
+    const [a, b, c, d] = ['a', 'b', 'c', 'd'].map(make) as [ReturnType<typeof make>, ...ReturnType<typeof make>[]];
+    for (const item of [a, b!, c!, d!]) heap.set(item, 10);
+    heap.set(a, 10);
+    heap.set(d!, 5);
+    heap.remove(c!);
+    heap.remove(c!);
+    expect([heap.size, heap.next(), heap.peek()]).toEqual([3, 5, d]);
+    expect(heap.takeDue(4)).toBeUndefined();
+    expect([heap.takeDue(10), heap.takeDue(10), heap.takeDue(10), heap.takeDue(10)]).toEqual([d, b, a, undefined]);
+    heap.set(a, 1);
+    heap.set(a, NEVER);
+    expect([heap.size, heap.next()]).toEqual([0, NEVER]);
+  });
+
+  it('agrees with a sorted list, whatever is set, moved and removed', () => {
+    const operation = fc.record({ item: fc.nat(15), at: fc.option(fc.nat(50), { nil: undefined }) });
+    fc.assert(
+      fc.property(fc.array(operation, { maxLength: 120 }), (operations) => {
+        const heap = new DeadlineHeap<ReturnType<typeof make>>();
+        const items = Array.from({ length: 16 }, (_, i) => make(`${i}`));
+        const model = new Map<string, number>();
+        for (const { item, at } of operations) {
+          model.delete(`${item}`); // a moved one goes behind its equals: deleted and set again
+          if (at === undefined) heap.remove(items[item]!);
+          else {
+            heap.set(items[item]!, at);
+            model.set(`${item}`, at);
+          }
+          expect(heap.next()).toBe(Math.min(NEVER, ...model.values()));
+        }
+        const sorted = [...model].sort(([, x], [, y]) => x - y).map(([name]) => name);
+        const taken: string[] = [];
+        for (let due = heap.takeDue(50); due !== undefined; due = heap.takeDue(50)) taken.push(due.name);
+        expect(taken).toEqual(sorted);
+      }),
+    );
   });
 });
 

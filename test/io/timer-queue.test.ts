@@ -79,6 +79,16 @@ describe('TimerQueue', () => {
     expect(queue.size).toBe(0);
   });
 
+  it('a callback may cancel another that is due in the same turn', () => {
+    const { backend, queue, ran, log } = setup();
+    let cancelSecond = (): void => undefined;
+    queue.set(5, () => cancelSecond());
+    cancelSecond = queue.set(5, log('second'));
+    queue.set(5, log('third'));
+    backend.advance(5);
+    expect(ran).toEqual(['third@5']);
+  });
+
   it('moving a deadline later again and again touches the runtime timer only when it fires', () => {
     const { backend, queue, ran, log } = setup();
     let cancel = queue.set(100, log('moved'));
