@@ -63,6 +63,17 @@ export interface TlsOptions extends StreamOptions {
   readonly ca?: readonly string[];
 }
 
+/** Multicast DNS (RFC 6762) on the links of this machine. */
+export interface MulticastNames {
+  /**
+   * Asks on the links of `interfaces` for the addresses of a `.local` name.
+   * @returns what the first answer says, canonical text; nothing when none came in time or `signal` was aborted. Never rejects.
+   */
+  resolve(hostname: string, interfaces: readonly InterfaceAddress[], signal?: AbortSignal): Promise<readonly string[]>;
+  /** Answers for `hostname` with `address.ip`, on that link only. @returns ends it; idempotent. */
+  publish(hostname: string, address: InterfaceAddress): () => void;
+}
+
 /**
  * The machine, as the façade sees it: one clock, one kind of timer, sockets, names. The Node shell implements it on
  * `node:dgram`, the simulator on virtual time. Nothing else in the façade touches the outside.
@@ -84,6 +95,10 @@ export interface Platform {
   connectTcp?(remote: TransportAddress, handlers: StreamHandlers, options: StreamOptions): Promise<ByteStream>;
   /** TLS 1.2 or later. Rejects also for a certificate that does not verify. */
   connectTls?(remote: TransportAddress, handlers: StreamHandlers, options: TlsOptions): Promise<ByteStream>;
+  /** Without it `.local` names go to `resolve` like all others, and own addresses cannot be hidden behind them. */
+  readonly mdns?: MulticastNames;
+  /** PEM certificates of the authorities that the runtime trusts; for TURN over DTLS, which verifies them itself. */
+  rootCertificates?(): readonly string[];
   /** Host name to addresses, in resolver order; an IP literal resolves to itself. Rejects when there is none. */
   resolve(hostname: string): Promise<readonly string[]>;
 }

@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
+import { rootCertificates } from 'node:tls';
 import {
   canonicalIp,
   type Env,
@@ -72,6 +73,10 @@ export const platform: Platform = {
 
   connectTcp,
   connectTls,
+
+  rootCertificates(): readonly string[] {
+    return rootCertificates;
+  },
 
   mdns: new MulticastDns(),
 
