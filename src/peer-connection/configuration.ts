@@ -1,6 +1,7 @@
 import type { Instant, InterfaceAddress, Platform } from '../core/index.ts';
 import { utf8 } from '../core/index.ts';
 import { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
+import type { TurnServer } from './relay.ts';
 import { RTCCertificate } from './rtc-certificate.ts';
 import type { PeerTransportOptions } from './transport-types.ts';
 import { dictionary, domError, domString, enforceRange, enumValue, usvString } from './web-idl.ts';
@@ -48,6 +49,11 @@ export interface PurertcOptions {
   readonly dtls?: PeerTransportOptions['dtls'];
   readonly sctp?: PeerTransportOptions['sctp'];
   readonly channels?: PeerTransportOptions['channels'];
+  /** What TURN servers over TLS and DTLS are trusted by, and wishes to all TURN servers. */
+  readonly turn?: TurnServer['turn'] & {
+    /** PEM certificates to trust instead of the authorities that the runtime trusts. */
+    readonly ca?: readonly string[];
+  };
   /** Called with every datagram sent and received, before and after protection: for captures. Borrowed bytes. */
   readonly onDatagram?: (
     direction: 'in' | 'out',

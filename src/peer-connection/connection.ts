@@ -19,7 +19,7 @@ import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
 import { RTCDataChannelEvent } from './data-channel-event.ts';
 import { candidateTexts, defaultAddress, toSdpException } from './descriptions.ts';
 import { RTCPeerConnectionIceErrorEvent } from './events.ts';
-import type { GatheringError } from './gatherer.ts';
+import type { GatheringError } from './gathering-types.ts';
 import { type IceCredentials, randomIceCredentials } from './ice-credentials.ts';
 import { IceNegotiation, parseRemoteCandidate } from './ice-negotiation.ts';
 import { Negotiation } from './negotiation.ts';

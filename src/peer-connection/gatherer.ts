@@ -1,29 +1,8 @@
 import { formatAddress, type InterfaceAddress, ipFamily, type Platform, type TransportAddress } from '../core/index.ts';
 import type { ParsedConfiguration, ParsedIceServer, PurertcOptions } from './configuration.ts';
+import { type GathererOptions, SERVER_UNREACHABLE } from './gathering-types.ts';
 import type { IceServerUrl } from './ice-server-url.ts';
-import type { PeerTransport } from './peer-transport.ts';
-import type { SocketHost } from './socket-host.ts';
-import type { PeerTransportEvent } from './transport-types.ts';
-
-/** W3C RTCPeerConnectionIceErrorEvent: "no host candidate can reach the server". */
-export const SERVER_UNREACHABLE = 701;
-
-/** A server that could not be used, for `icecandidateerror`. */
-export interface GatheringError {
-  readonly url: string;
-  readonly code: number;
-  readonly text: string;
-  /** The local address it was asked from, where one was. */
-  readonly local: TransportAddress | undefined;
-}
-
-interface GathererOptions {
-  readonly platform: Platform;
-  readonly transport: PeerTransport;
-  readonly host: SocketHost<PeerTransportEvent>;
-  readonly options: PurertcOptions;
-  readonly onError: (error: GatheringError) => void;
-}
+import { RelayGatherer, type RelayStateEvent } from './relay-gatherer.ts';
 
 /** Ports tried before a port range counts as used up. */
 const MAX_PORT_TRIES = 64;
@@ -38,8 +17,16 @@ export class Gatherer {
   /** Servers that the agent has: it asks them again itself after a restart. */
   readonly #asked = new Set<string>();
 
+  readonly #relays: RelayGatherer;
+
   constructor(options: GathererOptions) {
     this.#given = options;
+    this.#relays = new RelayGatherer(options);
+  }
+
+  /** The transport's events about relays. */
+  onRelayEvent(event: RelayStateEvent): void {
+    this.#relays.onRelayEvent(event);
   }
 
   /** Gathers once for each ICE generation; the sockets are bound the first time and stay. */
@@ -81,10 +68,10 @@ export class Gatherer {
   }
 
   async #addServer(url: IceServerUrl, server: ParsedIceServer): Promise<void> {
-    const { platform, transport, onError } = this.#given;
+    const { platform, host, transport, onError } = this.#given;
     const fail = (text: string): void => onError({ url: url.url, code: SERVER_UNREACHABLE, text, local: undefined });
-    if (url.scheme === 'stuns' || url.scheme === 'turns' || url.transport === 'tcp') {
-      fail('servers over TCP and TLS are not supported yet');
+    if (url.scheme === 'stuns') {
+      fail('a server that is reached over TLS cannot see the address of a UDP socket');
       return;
     }
     let addresses: readonly string[];
@@ -95,32 +82,21 @@ export class Gatherer {
       return;
     }
     if (transport.isClosed) return;
-    for (const family of [4, 6] as const) {
+    const wantsIpv6 = this.#bases?.some((base) => ipFamily(base.ip) === 6) ?? false;
+    const relays = ([4, 6] as const).map((family) => {
       const bases = this.#bases?.filter((base) => ipFamily(base.ip) === family) ?? [];
       // One address of each family that there is a socket for: asking a server twice finds nothing new.
       const ip = addresses.find((address) => ipFamily(address) === family);
-      if (ip !== undefined && bases.length > 0) this.#ask({ ip, port: url.port }, url, server, bases);
-    }
-  }
-
-  /** Asks for mapped addresses, and a TURN server for relayed ones too. */
-  #ask(
-    address: TransportAddress,
-    url: IceServerUrl,
-    server: ParsedIceServer,
-    bases: readonly TransportAddress[],
-  ): void {
-    const { host, transport } = this.#given;
-    const key = `${url.scheme} ${formatAddress(address)}`;
-    if (this.#asked.has(key)) return;
-    this.#asked.add(key);
-    host.driver.mutate((now) => transport.ice.addStunServer(address, now, { url: url.url }));
-    const { username, credential } = server;
-    if (url.scheme !== 'turn' || username === undefined || credential === undefined) return;
-    for (const local of bases) {
-      const path = { protocol: 'udp', local, remote: address } as const;
-      host.driver.mutate((now) => transport.addTurnServer({ path, username, password: credential, url: url.url }, now));
-    }
+      if (ip === undefined || bases.length === 0) return undefined;
+      const address = { ip, port: url.port };
+      if (url.transport === 'udp' && !this.#asked.has(formatAddress(address))) {
+        this.#asked.add(formatAddress(address));
+        // A TURN server answers Binding requests too (RFC 8656 §4): the mapped address of each base.
+        host.driver.mutate((now) => transport.ice.addStunServer(address, now, { url: url.url }));
+      }
+      return url.scheme === 'stun' ? undefined : this.#relays.gather(url, server, address, bases, wantsIpv6);
+    });
+    await Promise.all(relays);
   }
 }
 

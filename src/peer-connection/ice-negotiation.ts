@@ -143,7 +143,7 @@ export class IceNegotiation {
 
   #addToAgent(session: PeerSession, candidate: IceCandidate, mid: string, index: number): void {
     session.ice.remoteCandidates.push(toRtcCandidate(candidate, mid, index));
-    session.host.driver.mutate((now) => session.transport.ice.addRemoteCandidate(candidate, now));
+    session.host.driver.mutate((now) => session.transport.addRemoteCandidate(candidate, now));
   }
 
   onCandidate(session: PeerSession, candidate: IceCandidate): void {

@@ -1,4 +1,4 @@
-import { canonicalIp } from '../core/index.ts';
+import { canonicalIp, type TransportProtocol } from '../core/index.ts';
 import { domError } from './web-idl.ts';
 
 /** One URL of `RTCIceServer.urls`, taken apart. */
@@ -9,8 +9,8 @@ export interface IceServerUrl {
   /** A name, or canonical IP text. */
   readonly host: string;
   readonly port: number;
-  /** How to reach the server: TURN over `tcp` or TLS (`turns`), everything else UDP. */
-  readonly transport: 'udp' | 'tcp';
+  /** How to reach the server: `tls` and `dtls` for `turns` and `stuns`, over TCP unless `?transport=udp` says otherwise. */
+  readonly transport: TransportProtocol;
 }
 
 /** RFC 7064 §3.2, RFC 7065 §3.2. */
@@ -47,7 +47,11 @@ export function parseIceServerUrl(url: string): IceServerUrl {
   const portText = authority?.[2] ?? '';
   const port = portText === '' ? DEFAULT_PORT[scheme] : Number(portText);
   if (port < 1 || port > 65_535) throw fail('its port is outside 1 to 65535');
-  return { url, scheme, host, port, transport: query === '?transport=tcp' || scheme === 'turns' ? 'tcp' : 'udp' };
+  // RFC 7065 §3.1, RFC 7064 §3.2: without a transport the plain schemes mean UDP and the secure ones TLS over TCP.
+  const secure = scheme === 'turns' || scheme === 'stuns';
+  const overTcp = query === undefined ? secure : query === '?transport=tcp';
+  const transport = overTcp ? (secure ? 'tls' : 'tcp') : secure ? 'dtls' : 'udp';
+  return { url, scheme, host, port, transport };
 }
 
 function readHost(written: string): string | undefined {

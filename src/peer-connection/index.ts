@@ -20,7 +20,8 @@ export { type Fingerprint, matchFingerprint } from './fingerprints.ts';
 export { usableAddresses } from './gatherer.ts';
 export { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
 export * from './peer-transport.ts';
-export { MAX_RELAYS, type TurnServer } from './relays.ts';
+export { MAX_RELAY_PATHS, type RelayFailure, type TurnServer } from './relay.ts';
+export { MAX_RELAYS, MAX_REMEMBERED_PEERS, type Relays } from './relays.ts';
 export {
   type CertificateAlgorithm,
   RTCCertificate,

@@ -4,7 +4,8 @@ import type { IceCandidate, IceConnectionState, IceGatheringState, SelectedPair 
 import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
 import { deriveConnectionState, type RTCPeerConnectionState } from './connection-state.ts';
 import { RTCErrorEvent, RTCPeerConnectionIceEvent } from './events.ts';
-import { Gatherer, type GatheringError } from './gatherer.ts';
+import { Gatherer } from './gatherer.ts';
+import type { GatheringError } from './gathering-types.ts';
 import { PeerTransport } from './peer-transport.ts';
 import type { RTCDataChannel } from './rtc-data-channel.ts';
 import { createRtcDtlsTransport, type DtlsTransportSlots, type RTCDtlsTransport } from './rtc-dtls-transport.ts';
@@ -104,6 +105,8 @@ export class PeerSession {
     this.#rtcDtls = createRtcDtlsTransport(this.#dtls);
     this.sctp = { transport: this.#rtcDtls, state: 'connecting', maxMessageSize: 65_536, maxChannels: null };
     this.rtcSctp = createRtcSctpTransport(this.sctp);
+    this.host.onStreamClosed = (path, reason) =>
+      this.host.driver.mutate((now) => this.transport.notePathClosed(path, reason, now));
     this.#gatherer = new Gatherer({
       platform,
       transport: this.transport,
@@ -189,8 +192,13 @@ export class PeerSession {
       case 'gathering-state':
         this.#onGathering(event.state);
         return;
+      case 'relay-allocated':
+      case 'relay-failed':
+        this.#gatherer.onRelayEvent(event);
+        return;
       case 'server-error': {
         const { base, url = '', code, reason } = event;
+        if (url.startsWith('turn')) return; // it is asked for a relay too, and that has errors of its own
         this.#tasks.queue(() => this.#hooks.gatheringError({ url, code, text: reason, local: base }));
         return;
       }

@@ -5,19 +5,18 @@ import {
   type Instant,
   NEVER,
   Ring,
-  resetTransmitSlot,
   type SansIo,
   type TransmitSlot,
   UsageError,
 } from '../core/index.ts';
 import { DataChannels } from '../datachannel/index.ts';
 import { DtlsClient, type DtlsEndpoint, type DtlsEvent, DtlsServer } from '../dtls/index.ts';
-import { IceAgent, type IceEvent } from '../ice/index.ts';
+import { IceAgent, type IceCandidate, type IceEvent } from '../ice/index.ts';
 import { SctpAssociation, type SctpEvent } from '../sctp/index.ts';
 import { classifyPacket } from './demux.ts';
 import { EarlyDatagrams } from './early-datagrams.ts';
 import { PeerIdentity } from './peer-identity.ts';
-import { type RelayEvent, Relays, type TurnServer } from './relays.ts';
+import { Relays } from './relays.ts';
 import {
   DEFAULT_MAX_MESSAGE_SIZE,
   DEFAULT_SCTP_PORT,
@@ -60,6 +59,8 @@ const UNSTATED_MAX_MESSAGE_SIZE = 65_536;
  */
 export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   readonly ice: IceAgent;
+  /** Allocations on TURN servers: `add` one, and end with `endOfLocalCandidates` of the transport instead of ICE's own. */
+  readonly relays: Relays;
   /** Datagrams that reached no layer; each layer counts its own besides. */
   readonly drops: DropCounters = new DropCounters();
   readonly #options: PeerTransportOptions;
@@ -72,9 +73,6 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   #phase: 'open' | 'closing-sctp' | 'closing-dtls' | 'closing-relays' | 'closed' = 'open';
   #sctpEnded = false;
   readonly #identity: PeerIdentity;
-  /** Made with the first TURN server: without one the packet path knows nothing of relays. */
-  #relays: Relays | undefined;
-  #localEnded = false;
   /** The driver's slot as the layers below the path see it; one object for as long as the driver uses one buffer. */
   #inner: TransmitSlot<void> | undefined;
 
@@ -82,6 +80,13 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     this.#options = options;
     this.#identity = new PeerIdentity(options.env.crypto);
     this.ice = new IceAgent({ ...options.ice, env: options.env, role: options.iceRole });
+    this.relays = new Relays({
+      env: options.env,
+      ice: this.ice,
+      hideAddresses: options.ice?.policy === 'relay',
+      onData: (bytes, path, now) => this.#demultiplex(bytes, path, now),
+      onEvent: (event) => this.#events.push(event),
+    });
   }
 
   /** The endpoint, once `connect` was called and ICE has found a pair. */
@@ -147,24 +152,21 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     if (this.ice.selectedPath !== undefined) this.#startDtls(now);
   }
 
-  /**
-   * Asks a TURN server for an allocation, from a base that was added as a host candidate. Relayed candidates follow, or a
-   * `server-error` event.
-   */
-  addTurnServer(server: TurnServer, now: Instant): void {
-    if (this.#phase !== 'open') return;
-    this.#relays ??= new Relays(this.#options.env);
-    if (!this.#relays.add(server, now)) this.#drop('limit');
+  /** A candidate of the peer, for ICE and for the relays that are to let its address in. */
+  addRemoteCandidate(candidate: IceCandidate, now: Instant): void {
+    this.relays.addRemoteCandidate(candidate, now);
+    this.ice.addRemoteCandidate(candidate, now);
   }
 
   /** No more bases and servers will be added: gathering is complete when those that there are have answered. */
   endOfLocalCandidates(now: Instant): void {
-    this.#localEnded = true;
-    this.#endGathering(now);
+    this.relays.endOfLocalCandidates(now);
   }
 
-  #endGathering(now: Instant): void {
-    if (this.#localEnded && (this.#relays?.pending ?? 0) === 0) this.ice.endOfLocalCandidates(now);
+  /** A TCP or TLS connection to a TURN server has ended. */
+  notePathClosed(path: FiveTuple, reason: string, now: Instant): void {
+    this.relays.pathClosed(path, reason);
+    this.#pump(now);
   }
 
   /** Ends everything in order; `transport-closed` follows when the last datagram is out. Idempotent. */
@@ -180,8 +182,8 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
       this.#drop('closed');
       return;
     }
-    if (this.#relays?.handleInput(bytes, path, now)) this.#pump(now);
-    else this.#demultiplex(bytes, path, now);
+    if (!this.relays.handleInput(bytes, path, now)) this.#demultiplex(bytes, path, now);
+    this.#pump(now);
   }
 
   /** What a peer sent, directly or through a relay. */
@@ -195,12 +197,11 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
         break;
       case 'unknown':
         this.#drop(bytes.length === 0 ? 'too-short' : 'bad-type');
-        return;
+        break;
       default:
         this.#drop('unsupported'); // RTP, ZRTP and TURN channels: nothing here speaks them
-        return;
+        break;
     }
-    this.#pump(now);
   }
 
   #handleDtls(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
@@ -222,7 +223,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   handleTimeout(now: Instant): void {
     if (this.#phase === 'closed') return;
     this.ice.handleTimeout(now);
-    this.#relays?.handleTimeout(now);
+    this.relays.handleTimeout(now);
     this.#dtls?.handleTimeout(now);
     this.#sctp?.handleTimeout(now);
     this.#pump(now);
@@ -230,11 +231,11 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
 
   pollTransmit(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
     for (;;) {
-      const relays = this.#relays;
-      if (relays?.pollTransmit(slot)) return true;
+      const { offset } = slot;
+      if (this.relays.pollTransmit(slot, now)) return true;
       if (this.ice.pollTransmit(slot, now) || this.#pollSecured(slot, now)) {
-        if (relays === undefined || relays.route(slot, now)) return true;
-        resetTransmitSlot(slot); // it waits at the relay
+        if (this.relays.route(slot, now)) return true;
+        slot.offset = offset; // it waits at the relay
         continue;
       }
       // Commands of the layers are given from outside, so what they caused is looked for here, once a drain.
@@ -281,7 +282,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     if (this.#phase === 'closed') return NEVER;
     return Math.min(
       this.ice.nextTimeout(),
-      this.#relays?.nextTimeout() ?? NEVER,
+      this.relays.nextTimeout(),
       this.#dtls?.nextTimeout() ?? NEVER,
       this.#sctp?.nextTimeout() ?? NEVER,
     );
@@ -291,15 +292,10 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   #pump(now: Instant): boolean {
     let any = false;
     for (let more = true; more; any ||= more) {
-      more = false;
+      more = this.relays.pump(now);
       for (let e = this.ice.pollEvent(); e !== undefined; e = this.ice.pollEvent()) {
         more = true;
         this.#onIce(e, now);
-      }
-      const relays = this.#relays;
-      for (let e = relays?.pollEvent(); e !== undefined; e = relays?.pollEvent()) {
-        more = true;
-        this.#onRelay(e, now);
       }
       const dtls = this.#dtls;
       for (let e = dtls?.pollEvent(); e !== undefined; e = dtls?.pollEvent()) {
@@ -320,28 +316,6 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     return any;
   }
 
-  #onRelay(event: RelayEvent, now: Instant): void {
-    switch (event.type) {
-      case 'data':
-        this.#demultiplex(event.bytes, event.path, now);
-        break;
-      case 'relayed': {
-        const { relayed, mapped, server } = event;
-        this.ice.addRelayedCandidate(relayed, mapped, { relayProtocol: server.path.protocol, url: server.url }, now);
-        this.#endGathering(now);
-        break;
-      }
-      case 'failed': {
-        const { code, reason, server } = event;
-        for (const relayed of event.relayed) this.ice.removeLocalBase(relayed, now);
-        const { path, url } = server;
-        this.#events.push({ type: 'server-error', server: path.remote, base: path.local, url, code, reason });
-        this.#endGathering(now);
-        break;
-      }
-    }
-  }
-
   #onIce(event: IceEvent, now: Instant): void {
     switch (event.type) {
       case 'connection-state':
@@ -352,7 +326,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
         break;
       case 'selected-pair':
         this.#events.push(event);
-        if (event.path !== undefined) this.#relays?.select(event.path, now);
+        if (event.path !== undefined) this.relays.select(event.path, now);
         if (event.path !== undefined && this.#remote !== undefined && this.#dtls === undefined) this.#startDtls(now);
         break;
       case 'data':
@@ -475,7 +449,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
         return true;
       case 'closing-dtls':
         this.#phase = 'closing-relays';
-        this.#relays?.close(now);
+        this.relays.close(now);
         return true;
       case 'closing-relays':
         this.ice.close(now);

@@ -1,4 +1,5 @@
 import {
+  canonicalIp,
   type Env,
   type FiveTuple,
   formatAddress,
@@ -6,131 +7,166 @@ import {
   type Instant,
   ipFamily,
   NEVER,
-  Ring,
   type TransmitSlot,
   type TransportAddress,
 } from '../core/index.ts';
-import { TurnClient, type TurnClientEvent } from '../turn/index.ts';
+import type { IceAgent, IceCandidate } from '../ice/index.ts';
+import { Relay, type RelayEvent, type TurnServer } from './relay.ts';
+import type { PeerTransportEvent } from './transport-types.ts';
 
-/** A TURN server as a composer names it. */
-export interface TurnServer {
-  /** From a bound socket to the server. */
-  readonly path: FiveTuple;
-  readonly username: string;
-  readonly password: string;
-  /** As the application wrote it; candidates and errors carry it. */
-  readonly url: string;
+/** Relays of one transport; more are refused. Half of the local candidates that ICE takes. */
+export const MAX_RELAYS = 32;
+
+/** IP addresses of the peer that later relays let in from the beginning; of more only when ICE sends to them. */
+export const MAX_REMEMBERED_PEERS = 64;
+
+/** RFC 8839 §5.1: what stands for a related address that is kept private. */
+const PRIVATE_PORT = 9;
+
+/** What relays need of their transport. */
+export interface RelaysHost {
+  readonly env: Env;
+  readonly ice: IceAgent;
+  /** Relayed candidates only: our own addresses are nobody's business then (RFC 8828 §5.2, mode 4). */
+  readonly hideAddresses: boolean;
+  /** What a peer sent through a relay. `bytes` is borrowed until it returns. */
+  onData(bytes: Uint8Array, path: FiveTuple, now: Instant): void;
+  onEvent(event: PeerTransportEvent): void;
 }
-
-/** Relays of one transport; more are refused. */
-export const MAX_RELAYS = 16;
-
-/** Peers that a relay keeps a path for; as many as `TurnClient` has permissions. */
-const MAX_RELAY_PATHS = 256;
-
-/** What {@link Relays} reports. */
-export type RelayEvent =
-  | {
-      readonly type: 'relayed';
-      readonly server: TurnServer;
-      readonly relayed: TransportAddress;
-      readonly mapped: TransportAddress;
-    }
-  /** From a peer, through the relay. `bytes` is borrowed until the next call; `path.local` is the relayed address. */
-  | { readonly type: 'data'; readonly bytes: Uint8Array; readonly path: FiveTuple }
-  | {
-      readonly type: 'failed';
-      readonly server: TurnServer;
-      /** STUN error code, or 701 where the server did not answer. */
-      readonly code: number;
-      readonly reason: string;
-      /** What is gone with it. */
-      readonly relayed: readonly TransportAddress[];
-    };
-
-interface Relay {
-  readonly client: TurnClient;
-  readonly server: TurnServer;
-  pending: boolean;
-  relayed: readonly TransportAddress[];
-  /** One path object for each peer, as shells have one for each sender. */
-  readonly paths: Map<string, FiveTuple>;
-}
-
-/** RFC 8489 §5: the method bits of a message type, and Binding. */
-const METHOD_MASK = 0x3eef;
-const BINDING = 0x0001;
 
 /**
  * The TURN allocations of one transport (RFC 8656), between ICE and the sockets: a datagram whose path begins at a relayed
  * address is wrapped for its server, and what comes from a server is unwrapped. TURN itself is `TurnClient`.
  */
 export class Relays {
-  readonly #env: Env;
-  readonly #relays: Relay[] = [];
-  readonly #events = new Ring<RelayEvent>();
+  readonly #host: RelaysHost;
+  #ending = false;
+  #relays: Relay[] = [];
+  readonly #peers = new Set<string>();
   /** By identity of the path, for the packet path; null is "goes out directly". */
   #relayOf = new WeakMap<FiveTuple, Relay | null>();
   /** The same for what arrives: null is "not from a TURN server". */
   #relayFrom = new WeakMap<FiveTuple, Relay | null>();
 
-  constructor(env: Env) {
-    this.#env = env;
+  constructor(host: RelaysHost) {
+    this.#host = host;
   }
 
-  /** Allocations that may still bring a candidate. */
-  get pending(): number {
-    return this.#relays.reduce((count, relay) => count + (relay.pending ? 1 : 0), 0);
-  }
-
-  /** Asks for an allocation. @returns false at the bound. */
-  add(server: TurnServer, now: Instant): boolean {
-    if (this.#relays.length >= MAX_RELAYS) return false;
-    const { path, username, password } = server;
-    const client = new TurnClient({ env: this.#env, path, username, password });
-    this.#relays.push({ client, server, pending: true, relayed: [], paths: new Map() });
-    this.#forgetPaths();
-    client.allocate(now);
-    return true;
+  /** Our own addresses are kept private: relayed candidates and errors do not name them. */
+  get hideAddresses(): boolean {
+    return this.#host.hideAddresses;
   }
 
   /**
-   * Takes what belongs to an allocation. Binding responses from the same server are ICE's: it may have been asked for our
-   * mapped address over the same path.
+   * Asks a TURN server for an allocation. Ends in a `relay-allocated` event and relayed candidates, or in `relay-failed`.
+   * @returns false at the bound.
+   * @throws {UsageError} for credentials that cannot be prepared.
    */
-  handleInput(bytes: Uint8Array, path: FiveTuple, now: Instant): boolean {
-    let relay = this.#relayFrom.get(path);
-    if (relay === undefined) {
-      const key = formatFiveTuple(path);
-      relay = this.#relays.find(({ client }) => formatFiveTuple(client.path) === key) ?? null;
-      this.#relayFrom.set(path, relay);
-    }
-    if (relay === null) return false;
-    const type = ((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0);
-    if (type < 0x4000 && (type & METHOD_MASK) === BINDING) return false;
-    relay.client.handleInput(bytes, path, now);
-    this.#collect(relay);
+  add(server: TurnServer, now: Instant): boolean {
+    if (this.#relays.length >= MAX_RELAYS) return false;
+    const relay = new Relay(this.#host.env, server);
+    this.#relays.push(relay);
+    this.#forgetPaths();
+    relay.start(now);
     return true;
   }
 
-  handleTimeout(now: Instant): void {
-    for (const relay of this.#relays) {
-      relay.client.handleTimeout(now);
-      this.#collect(relay);
+  /** A candidate of the peer: every relay lets its address in, so that its checks come through before ours go out. */
+  addRemoteCandidate(candidate: IceCandidate, now: Instant): void {
+    const ip = candidate.protocol === 'udp' ? canonicalIp(candidate.address) : undefined;
+    if (ip === undefined || this.#peers.has(ip)) return;
+    if (this.#peers.size < MAX_REMEMBERED_PEERS) this.#peers.add(ip);
+    for (const relay of this.#relays) relay.permit({ ip, port: candidate.port }, now);
+  }
+
+  /** @returns whether the datagram belonged to an allocation. */
+  handleInput(bytes: Uint8Array, path: FiveTuple, now: Instant): boolean {
+    if (this.#relays.length === 0) return false;
+    let relay = this.#relayFrom.get(path);
+    if (relay === undefined) {
+      const key = formatFiveTuple(path);
+      relay = this.#relays.find(({ wirePath }) => formatFiveTuple(wirePath) === key) ?? null;
+      this.#relayFrom.set(path, relay);
     }
+    if (relay === null) return false;
+    const before = relay.wirePath;
+    const taken = relay.handleInput(bytes, now);
+    if (relay.wirePath !== before) this.#forgetPaths(); // redirected to another server
+    return taken;
+  }
+
+  /** A TCP or TLS connection has ended. */
+  pathClosed(path: FiveTuple, reason: string): void {
+    const key = formatFiveTuple(path);
+    for (const relay of this.#relays) if (formatFiveTuple(relay.wirePath) === key) relay.disconnected(reason);
+  }
+
+  handleTimeout(now: Instant): void {
+    for (const relay of this.#relays) relay.handleTimeout(now);
   }
 
   nextTimeout(): Instant {
-    return this.#relays.reduce((next, { client }) => Math.min(next, client.nextTimeout()), NEVER);
+    let next = NEVER;
+    for (const relay of this.#relays) next = Math.min(next, relay.nextTimeout());
+    return next;
   }
 
   /** Requests, and data that waited for a permission. */
-  pollTransmit(slot: TransmitSlot<FiveTuple>): boolean {
-    return this.#relays.some(({ client }) => client.pollTransmit(slot));
+  pollTransmit(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
+    for (const relay of this.#relays) if (relay.pollTransmit(slot, now)) return true;
+    return false;
   }
 
-  pollEvent(): RelayEvent | undefined {
-    return this.#events.shift();
+  /** Carries what the relays report to ICE and upwards. @returns whether there was anything. */
+  pump(now: Instant): boolean {
+    let any = false;
+    for (const relay of this.#relays) {
+      for (let event = relay.pollEvent(); event !== undefined; event = relay.pollEvent()) {
+        any = true;
+        this.#onEvent(relay, event, now);
+      }
+    }
+    return any;
+  }
+
+  /** No more bases and servers will be added: ICE's gathering may end when those that there are have answered. */
+  endOfLocalCandidates(now: Instant): void {
+    this.#ending = true;
+    this.#endWhenSettled(now);
+  }
+
+  #endWhenSettled(now: Instant): void {
+    if (!this.#ending || this.#relays.some(({ isPending }) => isPending)) return;
+    this.#ending = false;
+    this.#host.ice.endOfLocalCandidates(now);
+  }
+
+  #onEvent(relay: Relay, event: RelayEvent, now: Instant): void {
+    const { ice, onData, onEvent } = this.#host;
+    const { server } = relay;
+    switch (event.type) {
+      case 'data':
+        onData(event.bytes, event.path, now);
+        break;
+      case 'allocated':
+        this.#forgetPaths();
+        for (const ip of this.#peers) relay.permit({ ip, port: 0 }, now);
+        for (const relayed of event.relayed) {
+          const { url, path } = server;
+          const related = this.#host.hideAddresses ? hidden(event.mapped) : event.mapped;
+          ice.addRelayedCandidate(relayed, related, { relayProtocol: path.protocol, url }, now);
+        }
+        onEvent({ type: 'relay-allocated', server, relayed: event.relayed });
+        this.#endWhenSettled(now);
+        break;
+      case 'failed':
+        this.#relays = this.#relays.filter((other) => other !== relay);
+        this.#forgetPaths();
+        for (const relayed of event.relayed) ice.removeLocalBase(relayed, now);
+        onEvent({ ...event, type: 'relay-failed', server });
+        this.#endWhenSettled(now);
+        break;
+    }
   }
 
   /**
@@ -138,23 +174,20 @@ export class Relays {
    * @returns false when there is nothing to transmit now: the datagram waits for its permission.
    */
   route(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
-    const path = slot.path;
-    if (path === undefined) return true;
+    const { path } = slot;
+    if (path === undefined || this.#relays.length === 0) return true;
     const relay = this.#relayFor(path);
-    if (relay === null) return true;
-    if (relay.client.state !== 'allocated') return false; // it is gone: ICE will notice
-    if (relay.client.wrapInPlace(slot, path.remote)) {
-      slot.path = relay.client.path;
-      return true;
-    }
-    relay.client.send(path.remote, slot.buffer.subarray(slot.offset, slot.offset + slot.length), now);
-    return false;
+    return relay === null || relay.wrap(slot, path.remote, now);
   }
 
   /** The selected pair: its data is worth a channel (RFC 8656 §12). */
   select(path: FiveTuple, now: Instant): void {
-    const relay = this.#relayFor(path);
-    if (relay?.client.state === 'allocated') relay.client.bindChannel(path.remote, now);
+    this.#relayFor(path)?.bindChannel(path.remote, now);
+  }
+
+  /** Gives the allocations back; the requests leave with `pollTransmit`, nobody waits for the answers. */
+  close(now: Instant): void {
+    for (const relay of this.#relays) relay.close(now);
   }
 
   #relayFor(path: FiveTuple): Relay | null {
@@ -172,57 +205,8 @@ export class Relays {
     this.#relayOf = new WeakMap();
     this.#relayFrom = new WeakMap();
   }
+}
 
-  #collect(relay: Relay): void {
-    for (let event = relay.client.pollEvent(); event !== undefined; event = relay.client.pollEvent()) {
-      this.#onEvent(relay, event);
-    }
-  }
-
-  #onEvent(relay: Relay, event: TurnClientEvent): void {
-    const { server } = relay;
-    switch (event.type) {
-      case 'allocated':
-        relay.pending = false;
-        relay.relayed = event.relayed;
-        this.#forgetPaths();
-        for (const relayed of event.relayed) {
-          this.#events.push({ type: 'relayed', server, relayed, mapped: event.mapped });
-        }
-        break;
-      case 'data':
-        // The bytes are borrowed until the client's next call, and the event is taken before that.
-        this.#events.push({ type: 'data', bytes: event.bytes, path: this.#pathTo(relay, event.peer) });
-        break;
-      case 'failed': {
-        relay.pending = false;
-        const { relayed } = relay;
-        relay.relayed = [];
-        this.#forgetPaths();
-        const code = event.error?.code ?? 701;
-        this.#events.push({ type: 'failed', server, code, reason: event.error?.reason ?? event.reason, relayed });
-        break;
-      }
-      default:
-        break; // permissions and channels keep themselves alive
-    }
-  }
-
-  #pathTo(relay: Relay, peer: TransportAddress): FiveTuple {
-    const key = formatAddress(peer);
-    let path = relay.paths.get(key);
-    if (path === undefined) {
-      const family = ipFamily(peer.ip);
-      const local = relay.relayed.find(({ ip }) => ipFamily(ip) === family) ?? relay.server.path.local;
-      path = { protocol: 'udp', local, remote: peer };
-      if (relay.paths.size >= MAX_RELAY_PATHS) relay.paths.clear();
-      relay.paths.set(key, path);
-    }
-    return path;
-  }
-
-  /** Gives the allocations back; the requests leave with `pollTransmit`, nobody waits for the answers. */
-  close(now: Instant): void {
-    for (const { client } of this.#relays) client.close(now);
-  }
+function hidden({ ip }: TransportAddress): TransportAddress {
+  return { ip: ipFamily(ip) === 4 ? '0.0.0.0' : '::', port: PRIVATE_PORT };
 }

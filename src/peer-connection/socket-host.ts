@@ -12,6 +12,7 @@ import {
   type TransportAddress,
   type UdpSocket,
 } from '../core/index.ts';
+import { StreamPaths } from './stream-paths.ts';
 
 /** Called with every datagram, as it is on the wire. Bytes are borrowed. */
 export type DatagramObserver = (
@@ -39,6 +40,10 @@ const MAX_DATAGRAM_BYTES = 65_507;
  */
 export class SocketHost<E> implements Host<FiveTuple> {
   readonly driver: Driver<E, FiveTuple>;
+  /** Connections to TURN servers; datagrams are sent over them by path. */
+  readonly streams: StreamPaths;
+  /** A connection has ended, by the other side's doing. */
+  onStreamClosed: (path: FiveTuple, reason: string) => void = () => undefined;
   readonly #platform: Platform;
   readonly #observer: DatagramObserver | undefined;
   readonly #sockets = new Map<string, UdpSocket>();
@@ -57,6 +62,13 @@ export class SocketHost<E> implements Host<FiveTuple> {
     this.#platform = platform;
     this.#observer = observer;
     this.driver = new Driver(core, this, onEvent, sharedSlot());
+    this.streams = new StreamPaths(platform, {
+      onMessage: (bytes, path) => {
+        this.#observer?.('in', bytes, formatAddress(path.local), formatAddress(path.remote), this.now());
+        this.driver.input(bytes, path);
+      },
+      onClosed: (path, reason) => this.onStreamClosed(path, reason),
+    });
   }
 
   now(): Instant {
@@ -65,14 +77,14 @@ export class SocketHost<E> implements Host<FiveTuple> {
 
   send(slot: TransmitSlot<FiveTuple>): void {
     const path = slot.path;
-    const socket = path && this.#socketFor(path);
-    // A socket that is gone (its interface went away) loses what it is given, as the network would.
-    if (path === undefined || socket === undefined) return;
+    if (path === undefined) return;
     if (this.#observer !== undefined) {
       const bytes = slot.buffer.subarray(slot.offset, slot.offset + slot.length);
       this.#observer('out', bytes, formatAddress(path.local), formatAddress(path.remote), this.now());
     }
-    socket.send(slot.buffer, slot.offset, slot.length, path.remote);
+    // A socket that is gone (its interface went away) loses what it is given, as the network would.
+    if (path.protocol === 'udp') this.#socketFor(path)?.send(slot.buffer, slot.offset, slot.length, path.remote);
+    else this.streams.send(slot);
   }
 
   #socketFor(path: FiveTuple): UdpSocket | undefined {
@@ -143,6 +155,7 @@ export class SocketHost<E> implements Host<FiveTuple> {
     this.#closed = true;
     this.driver.close();
     this.wakeAt(NEVER);
+    this.streams.close();
     for (const socket of this.#sockets.values()) socket.close();
     this.#sockets.clear();
   }

@@ -1,10 +1,11 @@
-import type { Env } from '../core/index.ts';
+import type { Env, TransportAddress } from '../core/index.ts';
 import type { Certificate } from '../crypto/index.ts';
 import type { DataChannelEvent, DataChannelsOptions, DtlsRole } from '../datachannel/index.ts';
 import type { DtlsOptions } from '../dtls/index.ts';
 import type { IceAgentOptions, IceConnectionState, IceEvent, IceRole } from '../ice/index.ts';
 import type { SctpOptions } from '../sctp/index.ts';
 import type { Fingerprint } from './fingerprints.ts';
+import type { RelayEvent, TurnServer } from './relay.ts';
 
 /** Early DTLS datagrams kept until the remote description is there: one flight with some repetition. */
 export const MAX_EARLY_DATAGRAMS = 8;
@@ -96,6 +97,12 @@ export type PeerTransportEvent =
       /** When connected: the lesser of the streams each way. */
       readonly maxChannels?: number;
     }
+  | { readonly type: 'relay-allocated'; readonly server: TurnServer; readonly relayed: readonly TransportAddress[] }
+  /** An allocation did not come about, or has ended: its candidates' pairs are gone with it. */
+  | (Omit<Extract<RelayEvent, { readonly type: 'failed' }>, 'type'> & {
+      readonly type: 'relay-failed';
+      readonly server: TurnServer;
+    })
   | DataChannelEvent
   /** The last event: nothing of this transport is left to send. */
   | { readonly type: 'transport-closed' };

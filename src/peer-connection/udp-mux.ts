@@ -1,4 +1,5 @@
 import {
+  type ByteStream,
   formatAddress,
   type InterfaceAddress,
   type Platform,
@@ -59,6 +60,24 @@ export class UdpMux implements Platform {
 
   interfaces(): readonly InterfaceAddress[] {
     return this.#platform.interfaces();
+  }
+
+  async connectTcp(
+    ...[remote, handlers, options]: Parameters<NonNullable<Platform['connectTcp']>>
+  ): Promise<ByteStream> {
+    if (this.#platform.connectTcp === undefined) throw new Error('this platform has no TCP');
+    return this.#platform.connectTcp(remote, handlers, options);
+  }
+
+  async connectTls(
+    ...[remote, handlers, options]: Parameters<NonNullable<Platform['connectTls']>>
+  ): Promise<ByteStream> {
+    if (this.#platform.connectTls === undefined) throw new Error('this platform has no TLS');
+    return this.#platform.connectTls(remote, handlers, options);
+  }
+
+  rootCertificates(): readonly string[] {
+    return this.#platform.rootCertificates?.() ?? [];
   }
 
   resolve(hostname: string): Promise<readonly string[]> {

@@ -1,0 +1,189 @@
+import {
+  canonicalIp,
+  DecodeError,
+  type FiveTuple,
+  formatAddress,
+  type TransportAddress,
+  UsageError,
+} from '../core/index.ts';
+import { certificatesFromPem, type ParsedCertificate, parseCertificate, verifyChain } from '../crypto/index.ts';
+import type { ParsedIceServer } from './configuration.ts';
+import { type GathererOptions, SERVER_UNREACHABLE } from './gathering-types.ts';
+import type { IceServerUrl } from './ice-server-url.ts';
+import type { TurnServer } from './relay.ts';
+import type { PeerTransportEvent } from './transport-types.ts';
+
+/** What the transport says about relays. */
+export type RelayStateEvent = Extract<PeerTransportEvent, { readonly type: 'relay-allocated' | 'relay-failed' }>;
+
+/** Servers and ports tried for one relay: redirections (RFC 8489 §10) and 437 (RFC 8656 §7.4) ask for another. */
+const MAX_RELAY_ATTEMPTS = 4;
+
+/** One relay that is wanted: which server, how to reach it, and from where. */
+interface Wanted {
+  readonly url: IceServerUrl;
+  readonly username: string;
+  readonly password: string;
+  readonly base: TransportAddress;
+  /** Whether an IPv6 address would be of use too. */
+  readonly wantsIpv6: boolean;
+}
+
+/**
+ * Opens the ways to the TURN servers and has the transport allocate on them: one relay for each server and base, over
+ * UDP and DTLS from the base's own socket, over TCP and TLS on a connection of its own from the same address.
+ */
+export class RelayGatherer {
+  readonly #given: GathererOptions;
+  /** Ways that are in use or being tried. Two allocations cannot share a 5-tuple (RFC 8656 §7.2). */
+  readonly #inUse = new Set<string>();
+  readonly #waiting = new Map<FiveTuple, (event: RelayStateEvent) => void>();
+  /** What to do when an allocation ends. */
+  readonly #release = new Map<FiveTuple, () => void>();
+  #trusted: readonly ParsedCertificate[] | undefined;
+
+  constructor(options: GathererOptions) {
+    this.#given = options;
+  }
+
+  /**
+   * Resolves when each base has got its relay, or has not. Errors are told, never thrown.
+   * @param wantsIpv6 - whether relayed IPv6 addresses are of use beside IPv4 ones.
+   */
+  async gather(
+    url: IceServerUrl,
+    { username, credential }: ParsedIceServer,
+    address: TransportAddress,
+    bases: readonly TransportAddress[],
+    wantsIpv6: boolean,
+  ): Promise<void> {
+    if (username === undefined || credential === undefined) return; // the configuration has been checked for it
+    const attempts = bases.map(async (base) => {
+      const key = `${url.transport} ${formatAddress(address)} ${formatAddress(base)}`;
+      if (this.#inUse.has(key)) return;
+      this.#inUse.add(key);
+      const path = await this.#obtain({ url, username, password: credential, base, wantsIpv6 }, address);
+      if (path === undefined) this.#inUse.delete(key);
+      else this.#release.set(path, () => this.#inUse.delete(key));
+    });
+    await Promise.all(attempts);
+  }
+
+  onRelayEvent(event: RelayStateEvent): void {
+    const { path } = event.server;
+    const waiting = this.#waiting.get(path);
+    this.#waiting.delete(path);
+    if (event.type === 'relay-failed') {
+      this.#given.host.streams.closePath(path);
+      this.#release.get(path)?.(); // an ICE restart asks that server again
+      this.#release.delete(path);
+    }
+    waiting?.(event);
+  }
+
+  /** @returns the way to the server over which the allocation was made; undefined where none was. */
+  async #obtain(wanted: Wanted, address: TransportAddress): Promise<FiveTuple | undefined> {
+    const { host, transport } = this.#given;
+    let { base: local } = wanted;
+    let remote = address;
+    for (let attempt = 1; ; attempt++) {
+      const path = await this.#open(wanted, local, remote);
+      if (path === undefined || transport.isClosed) return undefined;
+      const event = await this.#allocate(wanted, path);
+      if (event?.type !== 'relay-failed') return event && path;
+      const last = attempt === MAX_RELAY_ATTEMPTS;
+      if (event.failure === 'redirected' && event.alternateServer !== undefined && !last) {
+        remote = event.alternateServer;
+      } else if (event.failure === 'address-in-use' && !last) {
+        // RFC 8656 §7.4: "the client SHOULD … use a different client transport address". A new connection has one.
+        const other = usesSocket(wanted.url) ? await host.bind({ ip: local.ip, port: 0 }) : local;
+        if (other === undefined) return undefined;
+        local = other;
+      } else {
+        this.#fail(wanted, event.code, event.reason);
+        return undefined;
+      }
+    }
+  }
+
+  /** The 5-tuple to the server; undefined where it cannot be reached. */
+  async #open(wanted: Wanted, local: TransportAddress, remote: TransportAddress): Promise<FiveTuple | undefined> {
+    const { host, options } = this.#given;
+    const { transport: protocol, host: serverName } = wanted.url;
+    if (protocol === 'udp' || protocol === 'dtls') return { protocol, local, remote };
+    try {
+      return await host.streams.connect({ protocol, remote, localIp: local.ip, serverName, ca: options.turn?.ca });
+    } catch (error) {
+      this.#fail(wanted, SERVER_UNREACHABLE, error instanceof Error ? error.message : String(error));
+      return undefined;
+    }
+  }
+
+  /** @returns how it ended; undefined where it did not begin. */
+  async #allocate(wanted: Wanted, path: FiveTuple): Promise<RelayStateEvent | undefined> {
+    const { host, transport, options } = this.#given;
+    const { ca: _, ...turn } = options.turn ?? {};
+    const server: TurnServer = {
+      path,
+      username: wanted.username,
+      password: wanted.password,
+      url: wanted.url.url,
+      turn: { ...(wanted.wantsIpv6 && { additionalFamily: true }), ...turn },
+      ...(path.protocol === 'dtls' && { dtls: this.#dtlsOptions(wanted.url) }),
+    };
+    try {
+      const outcome = new Promise<RelayStateEvent>((resolve) => this.#waiting.set(path, resolve));
+      if (host.driver.mutate((now) => transport.relays.add(server, now))) return await outcome;
+      this.#fail(wanted, SERVER_UNREACHABLE, 'too many relays');
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      this.#fail(wanted, SERVER_UNREACHABLE, error.message); // a name or password that OpaqueString does not allow
+    }
+    this.#waiting.delete(path);
+    host.streams.closePath(path);
+    return undefined;
+  }
+
+  #dtlsOptions({ host }: IceServerUrl): NonNullable<TurnServer['dtls']> {
+    const { env } = this.#given.platform;
+    return {
+      ...(canonicalIp(host) === undefined && { serverName: host }),
+      verifyPeer: (chain) => {
+        const trusted = this.#trustedCertificates();
+        const options = { trusted, nowMs: env.wallClockMs(), purpose: 'serverAuth', hostname: host } as const;
+        return verifyChain(env.crypto, chain, options)?.alert;
+      },
+    };
+  }
+
+  #trustedCertificates(): readonly ParsedCertificate[] {
+    const { platform, options } = this.#given;
+    this.#trusted ??= (options.turn?.ca ?? platform.rootCertificates?.() ?? [])
+      .flatMap(certificatesFromPem)
+      .flatMap(readCertificate);
+    return this.#trusted;
+  }
+
+  #fail(wanted: Wanted, code: number, text: string): void {
+    const { transport, onError } = this.#given;
+    if (transport.isClosed) return;
+    // W3C: "if the local IP address is not already exposed as part of a local candidate", null
+    const local = transport.relays.hideAddresses ? undefined : wanted.base;
+    onError({ url: wanted.url.url, code, text, local });
+  }
+}
+
+/** Whether the server is reached from the base's own UDP socket. */
+function usesSocket({ transport }: IceServerUrl): boolean {
+  return transport === 'udp' || transport === 'dtls';
+}
+
+/** Authorities that cannot be read (a kind of key that is unknown here) vouch for nobody. */
+function readCertificate(der: Uint8Array): ParsedCertificate[] {
+  try {
+    return [parseCertificate(der)];
+  } catch (error) {
+    if (error instanceof DecodeError) return [];
+    throw error;
+  }
+}
