@@ -1,3 +1,4 @@
+export * from './mdns.ts';
 export * from './node-crypto.ts';
 export * from './platform.ts';
 export * from './tcp-connection.ts';

@@ -1,0 +1,138 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import makeMdns from 'multicast-dns';
+import { afterEach, describe, expect, it } from 'vitest';
+import { MAX_MDNS_ANSWERS_PER_SECOND, MAX_MDNS_NAMES, MAX_MDNS_QUESTIONS, MulticastDns } from '../../src/io/index.ts';
+
+const LOOPBACK = { name: 'lo', ip: '127.0.0.1', internal: true } as const;
+const NAME = '8c0c2f55-1d4a-4d17-9d5c-2b8f1c3e9a77.local';
+
+/** A port that nobody else has: the tests' questions reach only this process. */
+async function freePort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
+
+describe('multicast DNS on loopback', () => {
+  const cleanUp: (() => void)[] = [];
+  afterEach(() => {
+    for (const end of cleanUp.splice(0)) end();
+  });
+
+  it('a name that is published resolves, whatever its case, and both sides leave nothing open', async () => {
+    const port = await freePort();
+    const [asker, owner] = [new MulticastDns({ port }), new MulticastDns({ port })];
+    const withdraw = owner.publish(NAME, LOOPBACK);
+    expect(await asker.resolve(NAME.toUpperCase(), [LOOPBACK])).toEqual(['127.0.0.1']);
+    expect([asker.openLinks, owner.openLinks]).toEqual([0, 1]);
+    withdraw();
+    withdraw();
+    expect(owner.openLinks).toBe(0);
+  });
+
+  it('one that nobody knows, or has withdrawn, resolves to nothing after the time that it is given', async () => {
+    const port = await freePort();
+    const [asker, owner] = [new MulticastDns({ port, timeoutMs: 50 }), new MulticastDns({ port })];
+    owner.publish(NAME, LOOPBACK)();
+    cleanUp.push(owner.publish('other.local', LOOPBACK));
+    expect(await asker.resolve(NAME, [LOOPBACK])).toEqual([]);
+    expect(asker.openLinks).toBe(0);
+  });
+
+  it('an aborted question ends at once', async () => {
+    const asker = new MulticastDns({ port: await freePort() });
+    const abort = new AbortController();
+    const answer = asker.resolve(NAME, [LOOPBACK], abort.signal);
+    abort.abort();
+    expect(await answer).toEqual([]);
+    expect(await asker.resolve(NAME, [LOOPBACK], abort.signal)).toEqual([]);
+    expect(asker.openLinks).toBe(0);
+  });
+
+  it('answers with what it has, and says what it has not (RFC 6762 §6.1)', async () => {
+    const port = await freePort();
+    const owner = new MulticastDns({ port });
+    cleanUp.push(owner.publish(NAME, LOOPBACK));
+    const other = listener(port);
+    const answers = new Promise<unknown[]>((resolve) =>
+      other.once('response', (packet) => resolve(packet.answers ?? [])),
+    );
+    other.query(NAME, 'AAAA');
+    expect(await answers).toMatchObject([{ type: 'NSEC', name: NAME, data: { nextDomain: NAME, rrtypes: ['A'] } }]);
+  });
+
+  it('answers a plain resolver on the port that it asks from, with its question (RFC 6762 §6.7)', async () => {
+    const port = await freePort();
+    const owner = new MulticastDns({ port });
+    cleanUp.push(owner.publish(NAME, LOOPBACK));
+    // Through the group first, so that the owner's socket is known to be bound.
+    expect(await new MulticastDns({ port }).resolve(NAME, [LOOPBACK])).toEqual(['127.0.0.1']);
+    const plain = listener(await freePort());
+    const response = new Promise<makeMdns.ResponsePacket>((resolve) => plain.once('response', resolve));
+    plain.query({ id: 77, questions: [{ name: NAME, type: 'A' }] }, { port, address: '224.0.0.251' });
+    expect(await response).toMatchObject({
+      id: 77,
+      questions: [{ name: NAME, type: 'A' }],
+      answers: [{ name: NAME, type: 'A', data: '127.0.0.1' }],
+    });
+  });
+
+  it('an answer from another port than multicast DNS has is ignored (RFC 6762 §6)', async () => {
+    const port = await freePort();
+    const asker = new MulticastDns({ port, timeoutMs: 100 });
+    const answer = asker.resolve(NAME, [LOOPBACK]);
+    const forger = listener(await freePort());
+    const watcher = listener(port);
+    watcher.once('query', () =>
+      forger.respond(
+        { answers: [{ name: NAME, type: 'A', ttl: 120, data: '192.0.2.66' }] },
+        { port, address: '224.0.0.251' },
+      ),
+    );
+    const seen = new Promise((resolve) => watcher.once('response', resolve));
+    await seen;
+    expect(await answer).toEqual([]);
+  });
+
+  it('keeps to its bounds: questions, names, answers a second', async () => {
+    const port = await freePort();
+    const busy = new MulticastDns({ port });
+    const aborts = Array.from({ length: MAX_MDNS_QUESTIONS }, () => new AbortController());
+    const questions = aborts.map(({ signal }) => busy.resolve(NAME, [LOOPBACK], signal));
+    expect(await busy.resolve(NAME, [LOOPBACK])).toEqual([]);
+    for (const abort of aborts) abort.abort();
+    await Promise.all(questions);
+
+    const owner = new MulticastDns({ port });
+    for (let i = 0; i < MAX_MDNS_NAMES; i++) cleanUp.push(owner.publish(`n${i}.local`, LOOPBACK));
+    expect(() => owner.publish(NAME, LOOPBACK)).toThrow('4096');
+
+    const flood = listener(port);
+    let answers = 0;
+    const last = new Promise<void>((resolve) => {
+      flood.on('response', (packet) => {
+        if (packet.answers?.[0]?.name !== 'last.local') answers++;
+        else resolve();
+      });
+    });
+    const asked = 4 * MAX_MDNS_ANSWERS_PER_SECOND;
+    for (let i = 0; i < asked; i++) {
+      flood.query('n7.local', 'A');
+      await new Promise((resolve) => setImmediate(resolve)); // nothing may be lost in a full socket buffer
+    }
+    flood.respond([{ name: 'last.local', type: 'A', ttl: 120, data: '127.0.0.1' }]);
+    await last;
+    expect(answers).toBeGreaterThanOrEqual(1);
+    expect(answers).toBeLessThan(asked);
+  });
+
+  /** Somebody else on the link. */
+  function listener(port: number): makeMdns.MulticastDNS {
+    const mdns = makeMdns({ port, interface: '127.0.0.1', bind: '0.0.0.0' });
+    cleanUp.push(() => mdns.destroy());
+    return mdns;
+  }
+});
