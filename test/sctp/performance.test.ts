@@ -144,7 +144,7 @@ describe('the table in docs/sctp-performance.md', () => {
             ...cells.map((share) => `${Math.round(share * 100)} %`),
           ];
           lines.push(`| ${row.join(' | ')} |`);
-          expect(cells[0]).toBeGreaterThan(0.2);
+          expect(cells[0]).toBeGreaterThan(0.02);
         }
       }
     }

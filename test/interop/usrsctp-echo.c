@@ -1,0 +1,150 @@
+/*
+ * An SCTP peer on usrsctp over plain UDP for test/interop/sctp-usrsctp.interop.test.ts: echoes every message on its
+ * stream with its PPID and ordering, and answers a stream reset with one of its own. Ends with its standard input.
+ *
+ * usage: usrsctp-echo client|server <peer's UDP port>     prints its own UDP port
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <usrsctp.h>
+
+#define SCTP_PORT 5000
+#define MAX_MESSAGE (1 << 20)
+
+static int udp;
+static uint8_t message[MAX_MESSAGE];
+static size_t message_length;
+
+static void fail(const char *what) {
+  fprintf(stderr, "%s: %s\n", what, strerror(errno));
+  exit(1);
+}
+
+static int output(void *addr, void *buffer, size_t length, uint8_t tos, uint8_t set_df) {
+  (void)addr;
+  (void)tos;
+  (void)set_df;
+  send(udp, buffer, length, 0);
+  return 0;
+}
+
+static void answer_reset(struct socket *sock, const struct sctp_stream_reset_event *event) {
+  if (!(event->strreset_flags & SCTP_STREAM_RESET_INCOMING_SSN)) return;
+  size_t count = (event->strreset_length - sizeof(*event)) / sizeof(uint16_t);
+  size_t size = sizeof(struct sctp_reset_streams) + count * sizeof(uint16_t);
+  struct sctp_reset_streams *request = calloc(1, size);
+  request->srs_flags = SCTP_STREAM_RESET_OUTGOING;
+  request->srs_number_streams = count;
+  memcpy(request->srs_stream_list, event->strreset_stream_list, count * sizeof(uint16_t));
+  if (usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_RESET_STREAMS, request, size) < 0) perror("SCTP_RESET_STREAMS");
+  free(request);
+}
+
+static int receive(struct socket *sock, union sctp_sockstore addr, void *data, size_t length, struct sctp_rcvinfo info,
+                   int flags, void *user) {
+  (void)addr;
+  (void)user;
+  if (data == NULL) {
+    fprintf(stderr, "closed\n");
+    return 1;
+  }
+  if (flags & MSG_NOTIFICATION) {
+    const union sctp_notification *n = data;
+    if (n->sn_header.sn_type == SCTP_STREAM_RESET_EVENT) answer_reset(sock, &n->sn_strreset_event);
+    free(data);
+    return 1;
+  }
+  if (message_length + length > MAX_MESSAGE) fail("message too long");
+  memcpy(message + message_length, data, length);
+  message_length += length;
+  free(data);
+  if (!(flags & MSG_EOR)) return 1;
+  struct sctp_sendv_spa spa = {0};
+  spa.sendv_flags = SCTP_SEND_SNDINFO_VALID;
+  spa.sendv_sndinfo.snd_sid = info.rcv_sid;
+  spa.sendv_sndinfo.snd_ppid = info.rcv_ppid;
+  spa.sendv_sndinfo.snd_flags = SCTP_EOR | (info.rcv_flags & SCTP_UNORDERED ? SCTP_UNORDERED : 0);
+  if (usrsctp_sendv(sock, message, message_length, NULL, 0, &spa, sizeof(spa), SCTP_SENDV_SPA, 0) < 0) perror("sendv");
+  message_length = 0;
+  return 1;
+}
+
+static void configure(struct socket *sock) {
+  int on = 1, buffer = 64 * 1024 * 1024;
+  struct sctp_assoc_value value = {SCTP_ALL_ASSOC, 1};
+  struct sctp_initmsg init = {.sinit_num_ostreams = 65535, .sinit_max_instreams = 65535};
+  struct sctp_event event = {.se_assoc_id = SCTP_ALL_ASSOC, .se_on = 1, .se_type = SCTP_STREAM_RESET_EVENT};
+  usrsctp_setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+  buffer = 4 * 1024 * 1024;
+  usrsctp_setsockopt(sock, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+  usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof(on));
+  usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof(on));
+  usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_EXPLICIT_EOR, &on, sizeof(on));
+  usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init));
+  usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof(event));
+  value.assoc_value = SCTP_ENABLE_RESET_STREAM_REQ | SCTP_ENABLE_CHANGE_ASSOC_REQ;
+  if (usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_ENABLE_STREAM_RESET, &value, sizeof(value)) < 0) perror("reset");
+}
+
+static void *reader(void *unused) {
+  static uint8_t buffer[65536];
+  (void)unused;
+  for (;;) {
+    ssize_t length = recv(udp, buffer, sizeof(buffer), 0);
+    if (length > 0) usrsctp_conninput(&udp, buffer, length, 0);
+  }
+  return NULL;
+}
+
+static void *acceptor(void *listener) {
+  while (usrsctp_accept(listener, NULL, NULL) != NULL) {
+  }
+  return NULL;
+}
+
+int main(int argc, char **argv) {
+  if (argc != 3) fail("usage");
+  int client = strcmp(argv[1], "client") == 0;
+  struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in peer = local;
+  socklen_t size = sizeof(local);
+  peer.sin_port = htons(atoi(argv[2]));
+  udp = socket(AF_INET, SOCK_DGRAM, 0);
+  int buffer = 4 * 1024 * 1024;
+  setsockopt(udp, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+  if (bind(udp, (struct sockaddr *)&local, sizeof(local)) < 0) fail("bind");
+  if (connect(udp, (struct sockaddr *)&peer, sizeof(peer)) < 0) fail("connect");
+  getsockname(udp, (struct sockaddr *)&local, &size);
+  usrsctp_init(0, output, NULL);
+  usrsctp_sysctl_set_sctp_ecn_enable(0);
+  /* Its own timeouts of a second and more would only make the lossy tests long. */
+  usrsctp_sysctl_set_sctp_rto_min_default(50);
+  usrsctp_sysctl_set_sctp_rto_initial_default(200);
+  usrsctp_sysctl_set_sctp_rto_max_default(1000);
+  usrsctp_register_address(&udp);
+  struct sockaddr_conn address = {.sconn_family = AF_CONN, .sconn_port = htons(SCTP_PORT), .sconn_addr = &udp};
+  struct socket *sock = usrsctp_socket(AF_CONN, SOCK_STREAM, IPPROTO_SCTP, receive, NULL, 0, NULL);
+  if (sock == NULL) fail("socket");
+  configure(sock);
+  if (usrsctp_bind(sock, (struct sockaddr *)&address, sizeof(address)) < 0) fail("bind");
+  pthread_t thread;
+  pthread_create(&thread, NULL, reader, NULL);
+  if (!client) {
+    if (usrsctp_listen(sock, 1) < 0) fail("listen");
+    pthread_create(&thread, NULL, acceptor, sock);
+  }
+  printf("%d\n", ntohs(local.sin_port));
+  fflush(stdout);
+  char line[64];
+  if (fgets(line, sizeof(line), stdin) == NULL) return 0; /* a line: go */
+  if (client && usrsctp_connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0) fail("connect");
+  while (fgets(line, sizeof(line), stdin) != NULL) {
+  }
+  return 0;
+}
