@@ -69,6 +69,16 @@ describe('purertc demo', () => {
     }
   });
 
+  it('--relay does the same through its TURN server alone', async () => {
+    const demo = new DemoProcess(['--relay', '--file-size', '3']);
+    expect([await demo.exited, demo.output]).toEqual([
+      0,
+      expect.stringMatching(/The TURN server relayed [3-9]\.\d MiB/),
+    ]);
+    expect(demo.output).toMatch(/pair selected: relay \S+ udp to relay \S+ udp/);
+    expect(demo.output).not.toContain('candidate found: host');
+  });
+
   it('a failure ends with its reason and 1', async () => {
     const demo = new DemoProcess(['--timeout', '1', '--file-size', '1000']);
     expect(await demo.exited).toBe(1);

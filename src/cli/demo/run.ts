@@ -166,8 +166,11 @@ class Demo {
     printer.summary();
     printer.line();
     const { bindingRequestsTotal, traffic } = this.#turn.stats;
-    const relayed = traffic.toPeerBytes > 0 ? ` and relayed ${formatBytes(traffic.toPeerBytes)}` : '';
-    printer.line(`All four steps work. The STUN server answered ${bindingRequestsTotal} requests${relayed}.`);
+    const served =
+      traffic.toPeerBytes > 0
+        ? `The TURN server relayed ${formatBytes(traffic.toPeerBytes)}.`
+        : `The STUN server answered ${bindingRequestsTotal} requests.`;
+    printer.line(`All four steps work. ${served}`);
   }
 
   /** Stays up for browsers until a signal comes or Ada fails. */
