@@ -296,6 +296,19 @@ export class TurnServer {
         });
         break;
       }
+      case 'moved': {
+        const { username, from, path } = event;
+        const client = formatAddress(path.remote);
+        this.#log({
+          level: 'info',
+          event: 'moved',
+          username,
+          from: formatAddress(from.remote),
+          transport: path.protocol,
+          client,
+        });
+        break;
+      }
       case 'drained':
         this.#log({ level: 'info', event: 'drained' });
         this.#settleDrained();

@@ -20,10 +20,13 @@ export interface AllocateRequest {
  * @returns an error code where one fails.
  * @throws {DecodeError} for a malformed attribute: 400.
  */
-export function readAllocateRequest(message: StunMessage): AllocateRequest | StunErrorCode {
+export function readAllocateRequest(message: StunMessage, mobility: boolean): AllocateRequest | StunErrorCode {
   const transport = message.get('REQUESTED-TRANSPORT');
   if (transport === undefined) return 400;
   if (transport !== PROTOCOL_UDP) return 442;
+  const ticket = message.get('MOBILITY-TICKET');
+  if (ticket !== undefined && ticket.length > 0) return 400; // RFC 8016 §3.1.2
+  if (ticket !== undefined && !mobility) return 405;
   const reservationToken = message.get('RESERVATION-TOKEN');
   const evenPort = message.get('EVEN-PORT');
   const requested = message.get('REQUESTED-ADDRESS-FAMILY');

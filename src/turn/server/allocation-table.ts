@@ -1,6 +1,6 @@
 import { type FiveTuple, formatFiveTuple, type Instant, NEVER } from '../../core/index.ts';
 import type { Relay } from './allocation.ts';
-import { Allocation, type AllocationParameters } from './allocation.ts';
+import { Allocation, type AllocationParameters, isStream } from './allocation.ts';
 import type { DeadlineHeap } from './deadlines.ts';
 import type { PortKind, RelayTable } from './relay-table.ts';
 import type { ReleaseReason, TurnServerEvent } from './types.ts';
@@ -19,6 +19,9 @@ export class AllocationTable {
   readonly #deadlines: DeadlineHeap;
   readonly #emit: (event: TurnServerEvent) => void;
   readonly #onSettled: (allocation: Allocation, now: Instant) => void;
+  readonly #onReleased: (allocation: Allocation) => void;
+  readonly #all = new Set<Allocation>();
+  /** An allocation that is moving has two paths. */
   readonly #byPath = new Map<string, Allocation>();
   readonly #perUser = new Map<string, number>();
   readonly #byTransport: Record<FiveTuple['protocol'], number> = { udp: 0, tcp: 0, tls: 0, dtls: 0 };
@@ -31,15 +34,17 @@ export class AllocationTable {
     deadlines: DeadlineHeap,
     emit: (event: TurnServerEvent) => void,
     onSettled: (allocation: Allocation, now: Instant) => void,
+    onReleased: (allocation: Allocation) => void,
   ) {
     this.#relays = relays;
     this.#deadlines = deadlines;
     this.#emit = emit;
     this.#onSettled = onSettled;
+    this.#onReleased = onReleased;
   }
 
   get size(): number {
-    return this.#byPath.size;
+    return this.#all.size;
   }
 
   get byTransport(): Readonly<Record<FiveTuple['protocol'], number>> {
@@ -56,12 +61,13 @@ export class AllocationTable {
   }
 
   all(): Allocation[] {
-    return [...this.#byPath.values()];
+    return [...this.#all];
   }
 
   create(parameters: Omit<AllocationParameters, 'onDeadline'>, wish: RelayWish, now: Instant): void {
     const onDeadline = (expired: Allocation, at: Instant) => this.#expire(expired, at);
     const allocation = new Allocation({ ...parameters, onDeadline }, now);
+    this.#all.add(allocation);
     this.#byPath.set(formatFiveTuple(allocation.path), allocation);
     this.#byTransport[allocation.path.protocol]++;
     this.#count(allocation.quotaKey, 1);
@@ -91,7 +97,10 @@ export class AllocationTable {
     if (allocation.state === 'closed') return;
     const wasOpen = allocation.state === 'open';
     allocation.state = 'closed';
+    this.#onReleased(allocation);
     this.#deadlines.remove(allocation.deadline);
+    this.#all.delete(allocation);
+    this.#forgetNext(allocation);
     this.#byPath.delete(formatFiveTuple(allocation.path));
     this.#byTransport[allocation.path.protocol]--;
     this.#count(allocation.quotaKey, -1);
@@ -100,6 +109,31 @@ export class AllocationTable {
     const { username, path, traffic, createdAt } = allocation;
     const relayed = allocation.relays.map((relay) => relay.external);
     this.#emit({ type: 'released', username, path, relayed, reason, durationMs: now - createdAt, traffic });
+  }
+
+  /** The client will go on from another path (RFC 8016 §3.2.2); the old one serves until it does. */
+  announceMove(allocation: Allocation, path: FiveTuple): void {
+    this.#forgetNext(allocation);
+    allocation.nextPath = path;
+    this.#byPath.set(formatFiveTuple(path), allocation);
+  }
+
+  /** The client has arrived there, or the old path is gone. */
+  completeMove(allocation: Allocation): void {
+    const { path: from, nextPath, username } = allocation;
+    if (nextPath === undefined) return;
+    this.#byPath.delete(formatFiveTuple(from));
+    this.#byTransport[from.protocol]--;
+    this.#byTransport[nextPath.protocol]++;
+    allocation.nextPath = undefined;
+    allocation.path = nextPath;
+    allocation.isStream = isStream(nextPath);
+    this.#emit({ type: 'moved', username, from, path: nextPath });
+  }
+
+  #forgetNext(allocation: Allocation): void {
+    if (allocation.nextPath !== undefined) this.#byPath.delete(formatFiveTuple(allocation.nextPath));
+    allocation.nextPath = undefined;
   }
 
   #open(allocation: Allocation, families: readonly (4 | 6)[], kind: PortKind, now: Instant): void {

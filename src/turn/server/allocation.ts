@@ -102,6 +102,8 @@ export interface PendingAnswer {
   readonly transactionId: Uint8Array;
   readonly hasFingerprint: boolean;
   readonly algorithm: IntegrityAlgorithm;
+  /** Asks for a MOBILITY-TICKET (RFC 8016 §3.1.2). */
+  readonly wantsTicket: boolean;
 }
 
 /** What an allocation is made of. */
@@ -123,6 +125,12 @@ export interface AllocationParameters {
 export class Allocation implements LongTermSession {
   readonly kind = 'client';
   path: FiveTuple;
+  /** Where the client says it is going (RFC 8016 §3.2.2): in use as soon as data comes from there. */
+  nextPath: FiveTuple | undefined;
+  /** What a retransmitted move must be answered with. */
+  lastMove: { readonly transactionId: string; readonly ticket: Uint8Array } | undefined;
+  /** Of the Allocate response. */
+  ticket: Uint8Array | undefined;
   readonly username: string;
   readonly keyAlgorithm: LongTermAlgorithm;
   readonly key: IntegrityKey;

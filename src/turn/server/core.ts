@@ -4,6 +4,7 @@ import {
   type DropReason,
   type Env,
   type FiveTuple,
+  formatFiveTuple,
   type Instant,
   Ring,
   type SansIo,
@@ -20,6 +21,7 @@ import { AllocationTable } from './allocation-table.ts';
 import { Authenticator } from './authenticator.ts';
 import { DeadlineHeap } from './deadlines.ts';
 import { Forwarder, type PeerSource } from './forwarder.ts';
+import { TicketTable } from './mobility.ts';
 import { Outbox } from './outbox.ts';
 import { RelayTable } from './relay-table.ts';
 import { TurnRequests } from './requests.ts';
@@ -66,12 +68,13 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   readonly #authenticator: Authenticator;
   readonly #relays: RelayTable;
   readonly #allocations: AllocationTable;
+  readonly #tickets: TicketTable;
   readonly #requests: TurnRequests;
   readonly #forwarder: Forwarder;
   readonly #stun: StunServer;
   readonly #maxChannel: number;
   /** Shells hand out one object for each path, so that the packet path needs no text key. */
-  readonly #sources = new WeakMap<FiveTuple, Source>();
+  #sources = new WeakMap<FiveTuple, Source>();
   #lastPath: FiveTuple | undefined;
   #lastSource: Source | undefined;
   #isDrained = false;
@@ -96,8 +99,13 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
     const emit = (event: TurnServerEvent): void => void this.#events.push(event);
     const ports = { min: options.minPort, max: options.maxPort };
     this.#relays = new RelayTable(options.env, options.relayAddresses, ports, this.#deadlines, emit);
-    this.#allocations = new AllocationTable(this.#relays, this.#deadlines, emit, (allocation, now) =>
-      this.#requests.answerSettled(allocation, now),
+    this.#tickets = new TicketTable(options.env);
+    this.#allocations = new AllocationTable(
+      this.#relays,
+      this.#deadlines,
+      emit,
+      (allocation, now) => this.#requests.answerSettled(allocation, now),
+      (allocation) => this.#tickets.forget(allocation),
     );
     const drop = (reason: DropReason, detail: string): void => this.#drop(reason, detail);
     this.#forwarder = new Forwarder(options, this.#relays, this.#policy, this.#outbox, drop);
@@ -106,6 +114,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       policy: this.#policy,
       relays: this.#relays,
       allocations: this.#allocations,
+      tickets: this.#tickets,
       outbox: this.#outbox,
       drop,
     });
@@ -160,7 +169,10 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   /** The connection of a client over TCP, TLS or DTLS has ended, and its allocation with it. */
   pathClosed(path: FiveTuple, now: Instant): void {
     const allocation = this.#allocations.find(path);
-    if (allocation !== undefined) this.#allocations.release(allocation, 'disconnected', now);
+    if (allocation === undefined) return;
+    // RFC 8016 §3.2.2: what can move stays for its lifetime, so that the client can come back from elsewhere.
+    if (allocation.nextPath !== undefined) this.#completeMove(allocation);
+    else if (!this.#tickets.has(allocation)) this.#allocations.release(allocation, 'disconnected', now);
     this.#checkDrained();
   }
 
@@ -187,7 +199,8 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       return;
     }
     try {
-      if (bytes.length > 0 && isChannelData(bytes[0]!, this.#maxChannel)) this.#handleChannelData(bytes, source, now);
+      if (bytes.length > 0 && isChannelData(bytes[0]!, this.#maxChannel))
+        this.#handleChannelData(bytes, path, source, now);
       else this.#handleMessage(bytes, path, source, now);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
@@ -220,11 +233,12 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
     return source;
   }
 
-  #handleChannelData(bytes: Uint8Array, allocation: Allocation | undefined, now: Instant): void {
+  #handleChannelData(bytes: Uint8Array, path: FiveTuple, allocation: Allocation | undefined, now: Instant): void {
     if (allocation === undefined || allocation.state !== 'open') {
       this.#drop('unknown-path', 'channel data without an allocation');
       return;
     }
+    if (allocation.nextPath !== undefined) this.#checkArrival(allocation, path);
     const length = channelDataLength(bytes, this.#maxChannel);
     const channel = allocation.channel(channelNumber(bytes), now);
     if (channel === undefined) {
@@ -248,17 +262,32 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       this.#requests.handle(message, path, allocation, now);
       this.#checkDrained();
     } else if (message.messageClass === 'indication' && message.method === STUN_METHODS.Send) {
-      this.#handleSend(message, allocation, now);
+      this.#handleSend(message, path, allocation, now);
     } else {
       this.#drop('unsupported', String(message));
     }
   }
 
   /** RFC 8656 §11.2. */
-  #handleSend(message: StunMessage, allocation: Allocation | undefined, now: Instant): void {
-    if (allocation === undefined || allocation.state !== 'open')
+  #handleSend(message: StunMessage, path: FiveTuple, allocation: Allocation | undefined, now: Instant): void {
+    if (allocation === undefined || allocation.state !== 'open') {
       this.#drop('unknown-path', 'Send without an allocation');
-    else this.#forwarder.handleSend(message, allocation, now);
+      return;
+    }
+    if (allocation.nextPath !== undefined) this.#checkArrival(allocation, path);
+    this.#forwarder.handleSend(message, allocation, now);
+  }
+
+  /** RFC 8016 §3.2.2: the old 5-tuple serves "until it receives a Send Indication or ChannelData … on the new". */
+  #checkArrival(allocation: Allocation, path: FiveTuple): void {
+    const { nextPath } = allocation;
+    if (nextPath !== undefined && formatFiveTuple(path) === formatFiveTuple(nextPath)) this.#completeMove(allocation);
+  }
+
+  #completeMove(allocation: Allocation): void {
+    this.#allocations.completeMove(allocation);
+    this.#sources = new WeakMap(); // the old path means nobody now
+    this.#lastPath = undefined;
   }
 
   #checkDrained(): void {

@@ -1,5 +1,4 @@
 import {
-  ByteWriter,
   DecodeError,
   type DropReason,
   type FiveTuple,
@@ -19,7 +18,6 @@ import {
   type StunMessage,
   stunError,
   transactionKey,
-  writeStun,
 } from '../../stun/index.ts';
 import { MIN_CHANNEL } from '../channel-data.ts';
 import { DEFAULT_LIFETIME_S, DEFAULT_MAX_ALLOCATIONS, MAX_LIFETIME_S } from '../limits.ts';
@@ -28,10 +26,11 @@ import { grantLifetimeS, readAllocateRequest } from './allocate-request.ts';
 import type { Allocation, Relay } from './allocation.ts';
 import type { AllocationTable, RelayWish } from './allocation-table.ts';
 import type { Authenticator } from './authenticator.ts';
-import { MAX_RESPONSE_BYTES } from './limits.ts';
+import type { TicketTable } from './mobility.ts';
 import type { Outbox } from './outbox.ts';
 import { TokenBucket } from './rate-limits.ts';
 import type { RelayTable } from './relay-table.ts';
+import { type Context, Responder } from './responder.ts';
 import { quotaKeyOf } from './rest-credentials.ts';
 import { maxChannelOf, type Rate, type TurnServerCoreOptions } from './types.ts';
 
@@ -49,20 +48,13 @@ const UNSUPPORTED: ReadonlySet<number> = new Set([
   STUN_ATTRIBUTES['CONNECTION-ID'].type,
 ]);
 
-/** A request whose sender is known. */
-interface Context {
-  readonly message: StunMessage;
-  readonly path: FiveTuple;
-  readonly user: Authenticated;
-  readonly now: Instant;
-}
-
 /** What the requests work on. */
 export interface RequestRooms {
   readonly authenticator: Authenticator;
   readonly policy: PeerPolicy;
   readonly relays: RelayTable;
   readonly allocations: AllocationTable;
+  readonly tickets: TicketTable;
   readonly outbox: Outbox;
   readonly drop: (reason: DropReason, detail: string) => void;
 }
@@ -74,17 +66,23 @@ export interface RequestRooms {
  */
 export class TurnRequests {
   readonly requests: Map<string, number> = new Map();
-  readonly errors: Map<number, number> = new Map();
   /** No new allocations. */
   isDraining = false;
   readonly #options: TurnServerCoreOptions;
   readonly #rooms: RequestRooms;
   readonly #maxChannel: number;
+  readonly #responder: Responder;
 
   constructor(options: TurnServerCoreOptions, rooms: RequestRooms) {
     this.#options = options;
     this.#rooms = rooms;
     this.#maxChannel = maxChannelOf(options);
+    this.#responder = new Responder(options, rooms.outbox, rooms.drop);
+  }
+
+  /** Error responses by code. */
+  get errors(): ReadonlyMap<number, number> {
+    return this.#responder.errors;
   }
 
   /** @param allocation - of the request's 5-tuple. */
@@ -100,20 +98,20 @@ export class TurnRequests {
     }
     const name = methodName(message.method);
     this.requests.set(name, (this.requests.get(name) ?? 0) + 1);
-    const user = this.#authenticate(message, path, allocation);
+    const user = this.#authenticate(message, path, allocation ?? this.#moving(message));
     if (user.type === 'rejected') {
-      this.#count(user.code);
-      this.#write(message, path, 'error', user.attributes, undefined);
+      this.#responder.count(user.code);
+      this.#responder.write(message, path, 'error', user.attributes, undefined);
       return;
     }
     const context: Context = { message, path, user, now };
     try {
       const unknown = message.unknownRequired((type) => this.#understands(type));
-      if (unknown.length > 0) this.#reject(context, 420, [['UNKNOWN-ATTRIBUTES', unknown]]);
+      if (unknown.length > 0) this.#responder.reject(context, 420, [['UNKNOWN-ATTRIBUTES', unknown]]);
       else this.#dispatch(context, allocation);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      this.#reject(context, 400); // a malformed attribute
+      this.#responder.reject(context, 400); // a malformed attribute
     }
   }
 
@@ -135,10 +133,12 @@ export class TurnRequests {
     const { message, user } = context;
     if (message.method === STUN_METHODS.Allocate) {
       this.#handleAllocate(context, allocation);
+    } else if (message.method === STUN_METHODS.Refresh && message.has('MOBILITY-TICKET')) {
+      this.#handleMove(context, allocation);
     } else if (allocation === undefined || allocation.state !== 'open') {
-      this.#reject(context, 437);
+      this.#responder.reject(context, 437);
     } else if (allocation.username !== user.username) {
-      this.#reject(context, 441); // RFC 8656 §5: "must use the same username"
+      this.#responder.reject(context, 441); // RFC 8656 §5: "must use the same username"
     } else if (message.method === STUN_METHODS.Refresh) {
       this.#handleRefresh(context, allocation);
     } else if (message.method === STUN_METHODS.CreatePermission) {
@@ -154,9 +154,9 @@ export class TurnRequests {
       this.#repeatAllocate(context, existing);
       return;
     }
-    const request = readAllocateRequest(context.message);
+    const request = readAllocateRequest(context.message, this.#options.mobility === true);
     if (typeof request === 'number') {
-      this.#reject(context, request);
+      this.#responder.reject(context, request);
       return;
     }
     const { relays, allocations } = this.#rooms;
@@ -164,15 +164,15 @@ export class TurnRequests {
     const token = request.reservationToken;
     const refusal = this.#refusal(context, quotaKey);
     if (refusal === 300 && this.#options.alternateServer !== undefined) {
-      this.#reject(context, 300, [['ALTERNATE-SERVER', this.#options.alternateServer]]);
+      this.#responder.reject(context, 300, [['ALTERNATE-SERVER', this.#options.alternateServer]]);
     } else if (refusal !== undefined) {
-      this.#reject(context, refusal);
+      this.#responder.reject(context, refusal);
     } else if (token !== undefined) {
       const relay = allocations.claim(token);
-      if (relay === undefined) this.#reject(context, 508);
+      if (relay === undefined) this.#responder.reject(context, 508);
       else this.#create(context, quotaKey, request.lifetimeS, { type: 'reserved', relay });
     } else if (!request.families.some((family) => relays.supports(family))) {
-      this.#reject(context, 440);
+      this.#responder.reject(context, 440);
     } else {
       const kind = request.reserveNext ? 'even-pair' : request.evenPort ? 'even' : 'any';
       this.#create(context, quotaKey, request.lifetimeS, { type: 'open', families: request.families, kind });
@@ -182,8 +182,8 @@ export class TurnRequests {
   /** RFC 8656 §7.2: a retransmission gets the same answer, anything else 437. */
   #repeatAllocate(context: Context, existing: Allocation): void {
     const isRetransmission = existing.transactionId === transactionKey(context.message.transactionId);
-    if (!isRetransmission) this.#reject(context, 437);
-    else if (existing.username !== context.user.username) this.#reject(context, 441);
+    if (!isRetransmission) this.#responder.reject(context, 437);
+    else if (existing.username !== context.user.username) this.#responder.reject(context, 441);
     else if (existing.state === 'open') this.#answerAllocate(existing, context, context.now);
     else this.#rooms.drop('duplicate', 'Allocate whose sockets are being opened: the answer is on its way');
   }
@@ -214,6 +214,7 @@ export class TurnRequests {
         transactionId: Uint8Array.from(message.transactionId), // copy: sockets open later
         hasFingerprint: message.hasFingerprint,
         algorithm: user.algorithm,
+        wantsTicket: message.has('MOBILITY-TICKET'),
       },
     };
     this.#rooms.allocations.create(parameters, wish, now);
@@ -223,16 +224,17 @@ export class TurnRequests {
   answerSettled(allocation: Allocation, now: Instant): void {
     const { answer } = allocation;
     const signer = { key: allocation.key, algorithm: answer.algorithm };
+    if (answer.wantsTicket && allocation.state === 'open') allocation.ticket = this.#rooms.tickets.issue(allocation);
     if (allocation.relays.length > 0) {
-      this.#write(answer, allocation.path, 'success', this.#allocated(allocation, now), signer);
+      this.#responder.write(answer, allocation.path, 'success', this.#allocated(allocation, now), signer);
     } else {
-      this.#count(508);
-      this.#write(answer, allocation.path, 'error', [['ERROR-CODE', stunError(508)]], signer);
+      this.#responder.count(508);
+      this.#responder.write(answer, allocation.path, 'error', [['ERROR-CODE', stunError(508)]], signer);
     }
   }
 
   #answerAllocate(allocation: Allocation, context: Context, now: Instant): void {
-    this.#accept(context, this.#allocated(allocation, now));
+    this.#responder.accept(context, this.#allocated(allocation, now));
   }
 
   #allocated(allocation: Allocation, now: Instant): StunAttribute[] {
@@ -240,6 +242,7 @@ export class TurnRequests {
     attributes.push(['LIFETIME', Math.ceil((allocation.expiresAt - now) / 1000)]);
     attributes.push(['XOR-MAPPED-ADDRESS', allocation.path.remote]);
     const { reservationToken, addressError } = allocation;
+    if (allocation.ticket !== undefined) attributes.push(['MOBILITY-TICKET', allocation.ticket]);
     if (reservationToken !== undefined) attributes.push(['RESERVATION-TOKEN', reservationToken]);
     if (addressError !== undefined) {
       const { family, code } = addressError;
@@ -256,15 +259,60 @@ export class TurnRequests {
     const relays = family === undefined ? allocation.relays : allocation.relays.filter((r) => r.family === family);
     const requestedS = message.get('LIFETIME');
     if (relays.length === 0) {
-      this.#reject(context, 443);
+      this.#responder.reject(context, 443);
     } else if (requestedS === 0) {
       for (const relay of relays) allocations.closeRelay(allocation, relay, 'deleted', now);
-      this.#accept(context, [['LIFETIME', 0]]);
+      this.#responder.accept(context, [['LIFETIME', 0]]);
     } else {
       const lifetimeS = this.#grant(requestedS);
       allocations.setLifetime(allocation, relays, lifetimeS, now);
-      this.#accept(context, [['LIFETIME', lifetimeS]]);
+      this.#responder.accept(context, [['LIFETIME', lifetimeS]]);
     }
+  }
+
+  /** Whose allocation a Refresh from an unknown address means: it is verified with that allocation's key. */
+  #moving(message: StunMessage): Allocation | undefined {
+    const ticket = message.method === STUN_METHODS.Refresh ? message.valueBytes('MOBILITY-TICKET') : undefined;
+    const found = ticket === undefined ? undefined : this.#rooms.tickets.find(ticket);
+    return found !== undefined && 'allocation' in found ? found.allocation : undefined;
+  }
+
+  /** RFC 8016 §3.2.2. @param here - the allocation of the request's own 5-tuple. */
+  #handleMove(context: Context, here: Allocation | undefined): void {
+    const { message, path, user, now } = context;
+    const found = this.#rooms.tickets.find(message.require('MOBILITY-TICKET'));
+    const transactionId = transactionKey(message.transactionId);
+    if (this.#options.mobility !== true) this.#responder.reject(context, 405);
+    else if (found.type === 'malformed') this.#responder.reject(context, 400);
+    else if (found.type === 'unknown') this.#responder.reject(context, 437);
+    else if (found.allocation.username !== user.username) this.#responder.reject(context, 441);
+    else if (found.type === 'used') {
+      // "The old ticket can only be used for the purposes of retransmission."
+      const { lastMove } = found.allocation;
+      if (here !== found.allocation || lastMove?.transactionId !== transactionId) this.#responder.reject(context, 400);
+      else this.#answerMove(context, found.allocation, lastMove.ticket, now);
+    } else if (here !== undefined) {
+      // "the same as the stored 5-tuple", or in use by another allocation
+      this.#responder.reject(context, here === found.allocation ? 400 : 437);
+    } else if (isTunnelAddress(path.remote.ip)) {
+      this.#responder.reject(context, 403);
+    } else {
+      const { allocation } = found;
+      const ticket = this.#rooms.tickets.issue(allocation);
+      allocation.lastMove = { transactionId, ticket };
+      this.#rooms.allocations.announceMove(allocation, path);
+      const lifetimeS = this.#grant(message.get('LIFETIME'));
+      this.#rooms.allocations.setLifetime(allocation, allocation.relays, lifetimeS, now);
+      this.#answerMove(context, allocation, ticket, now);
+    }
+  }
+
+  #answerMove(context: Context, allocation: Allocation, ticket: Uint8Array, now: Instant): void {
+    const lifetimeS = Math.ceil((allocation.expiresAt - now) / 1000);
+    this.#responder.accept(context, [
+      ['LIFETIME', lifetimeS],
+      ['MOBILITY-TICKET', ticket],
+    ]);
   }
 
   #grant(requestedS: number | undefined): number {
@@ -277,11 +325,11 @@ export class TurnRequests {
     const peers = context.message.getAll('XOR-PEER-ADDRESS');
     const refusal = peers.length === 0 ? 400 : this.#checkPeers(allocation, peers, context.now);
     if (refusal !== undefined) {
-      this.#reject(context, refusal);
+      this.#responder.reject(context, refusal);
       return;
     }
     for (const { ip } of peers) allocation.relayOf(ipFamily(ip))?.permit(ip, context.now);
-    this.#accept(context, []);
+    this.#responder.accept(context, []);
   }
 
   #checkPeers(allocation: Allocation, peers: readonly TransportAddress[], now: Instant): StunErrorCode | undefined {
@@ -301,8 +349,8 @@ export class TurnRequests {
   /** RFC 8656 §12.2. */
   #handleChannelBind(context: Context, allocation: Allocation): void {
     const refusal = this.#bind(context, allocation);
-    if (refusal === undefined) this.#accept(context, []);
-    else this.#reject(context, refusal);
+    if (refusal === undefined) this.#responder.accept(context, []);
+    else this.#responder.reject(context, refusal);
   }
 
   #bind(context: Context, allocation: Allocation): StunErrorCode | undefined {
@@ -321,50 +369,6 @@ export class TurnRequests {
     const failure = allocation.bindChannel(relay, number, peer, isOwn, now);
     if (failure === undefined) relay.permit(peer.ip, now);
     return failure;
-  }
-
-  #accept(context: Context, attributes: StunAttribute[]): void {
-    this.#write(context.message, context.path, 'success', attributes, context.user);
-  }
-
-  #reject(context: Context, code: StunErrorCode, more: readonly StunAttribute[] = []): void {
-    this.#count(code);
-    const attributes: StunAttribute[] = [['ERROR-CODE', stunError(code)], ...more];
-    this.#write(context.message, context.path, 'error', attributes, context.user);
-  }
-
-  #count(code: number): void {
-    this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
-  }
-
-  /** Signed with the request's key where there is one (RFC 8489 §9.2.4). */
-  #write(
-    request: Pick<StunMessage, 'method' | 'transactionId' | 'hasFingerprint'>,
-    path: FiveTuple,
-    messageClass: 'success' | 'error',
-    attributes: StunAttribute[],
-    signer: Pick<Authenticated, 'key' | 'algorithm'> | undefined,
-  ): void {
-    const { outbox, drop } = this.#rooms;
-    const { software } = this.#options;
-    const buffer = outbox.begin(MAX_RESPONSE_BYTES);
-    if (buffer === undefined) {
-      drop('limit', 'responses waiting');
-      return;
-    }
-    const { method, transactionId } = request;
-    // RFC 8656 §5: SOFTWARE "in all Allocate and Refresh responses", but nothing to strangers.
-    const names = method === STUN_METHODS.Allocate || method === STUN_METHODS.Refresh;
-    if (names && signer !== undefined && software !== undefined) attributes.push(['SOFTWARE', software]);
-    const length = writeStun(new ByteWriter(buffer), {
-      messageClass,
-      method,
-      transactionId,
-      attributes,
-      integrity: signer === undefined ? [] : [signer],
-      fingerprint: request.hasFingerprint || this.#options.fingerprint === true,
-    });
-    outbox.commit(length, path);
   }
 }
 

@@ -58,6 +58,8 @@ export interface TurnServerCoreOptions {
   readonly peers?: Omit<PeerPolicyOptions, 'ownAddresses'>;
   /** The shell sets the DF bit. Default false: DONT-FRAGMENT is an unknown attribute (RFC 8656 §7.2). */
   readonly dontFragment?: boolean;
+  /** Lets allocations move to another client address (RFC 8016). Default false: 405. */
+  readonly mobility?: boolean;
   /** Sends new clients elsewhere with 300 (RFC 8656 §7.2) while draining. */
   readonly alternateServer?: TransportAddress;
   /** FINGERPRINT in all responses. Default: where the request has one. */
@@ -126,6 +128,8 @@ export type TurnServerEvent =
       readonly durationMs: number;
       readonly traffic: Readonly<TrafficCounters>;
     }
+  /** The client goes on from another address (RFC 8016). */
+  | { readonly type: 'moved'; readonly username: string; readonly from: FiveTuple; readonly path: FiveTuple }
   /** Draining, and the last allocation is gone. */
   | { readonly type: 'drained' };
 

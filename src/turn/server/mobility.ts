@@ -1,0 +1,69 @@
+import { bytesToHex, type Env } from '../../core/index.ts';
+import type { Allocation } from './allocation.ts';
+
+/** A ticket is a random name: 128 bits, so that it cannot be guessed, and opaque to the client (RFC 8016 §3.3). */
+const TICKET_BYTES = 16;
+
+/** Which allocation a MOBILITY-TICKET names. */
+export type TicketVerdict =
+  | { readonly type: 'current'; readonly allocation: Allocation }
+  /** Good for a retransmission of the move that used it up, and for nothing else (RFC 8016 §3.2.2). */
+  | { readonly type: 'used'; readonly allocation: Allocation }
+  | { readonly type: 'unknown' }
+  | { readonly type: 'malformed' };
+
+interface Tickets {
+  current: string;
+  used: string | undefined;
+}
+
+/**
+ * The tickets of RFC 8016: two for each allocation at most, gone with it. The RFC's example encrypts state into the ticket
+ * for servers that take over from each other; ours remember, and a ticket is worth nothing elsewhere.
+ */
+export class TicketTable {
+  readonly #env: Env;
+  readonly #byTicket = new Map<string, Allocation>();
+  readonly #byAllocation = new Map<Allocation, Tickets>();
+
+  constructor(env: Env) {
+    this.#env = env;
+  }
+
+  get size(): number {
+    return this.#byTicket.size;
+  }
+
+  has(allocation: Allocation): boolean {
+    return this.#byAllocation.has(allocation);
+  }
+
+  /** A fresh ticket; the one before is used up, the one before that forgotten. */
+  issue(allocation: Allocation): Uint8Array {
+    const ticket = new Uint8Array(TICKET_BYTES);
+    this.#env.random(ticket);
+    const key = bytesToHex(ticket);
+    const known = this.#byAllocation.get(allocation);
+    if (known?.used !== undefined) this.#byTicket.delete(known.used);
+    this.#byAllocation.set(allocation, { current: key, used: known?.current });
+    this.#byTicket.set(key, allocation);
+    return ticket;
+  }
+
+  find(ticket: Uint8Array): TicketVerdict {
+    if (ticket.length !== TICKET_BYTES) return { type: 'malformed' };
+    const key = bytesToHex(ticket);
+    const allocation = this.#byTicket.get(key);
+    if (allocation === undefined) return { type: 'unknown' };
+    const isCurrent = this.#byAllocation.get(allocation)?.current === key;
+    return { type: isCurrent ? 'current' : 'used', allocation };
+  }
+
+  forget(allocation: Allocation): void {
+    const known = this.#byAllocation.get(allocation);
+    if (known === undefined) return;
+    this.#byAllocation.delete(allocation);
+    this.#byTicket.delete(known.current);
+    if (known.used !== undefined) this.#byTicket.delete(known.used);
+  }
+}
