@@ -161,7 +161,11 @@ function iceStats(session: PeerSession, timestamp: number): RTCStats[] {
   const wall = (at: Instant | undefined): number | undefined => (at === undefined ? undefined : timestamp - (now - at));
   const transportId = TRANSPORT_ID;
   return [
-    ...candidates.map((candidate) => present({ timestamp, transportId, ...candidate, ip: candidate.address })),
+    ...candidates.map((candidate) => {
+      // A peer-reflexive candidate was never signalled, and with it the name of its generation: the current one.
+      const { usernameFragment = session.ice.remoteParameters?.usernameFragment, address } = candidate;
+      return present({ timestamp, transportId, ...candidate, usernameFragment, ip: address });
+    }),
     ...candidatePairs.map((pair) =>
       present({
         timestamp,
