@@ -114,4 +114,27 @@ describe('two connections over loopback sockets', () => {
     await low;
     expect(a.bufferedAmount).toBeLessThanOrEqual(1000);
   });
+
+  it('send refuses with OperationError when 16 MiB wait, and takes more once they have left', async () => {
+    pair = new Pair();
+    const [a, b] = await pair.connect();
+    let received = 0;
+    b.onmessage = ({ data }) => {
+      received += data.byteLength;
+    };
+    const chunk = new Uint8Array(262_144);
+    let sent = 0;
+    const fill = (): void => {
+      for (let i = 0; i < 100; i++) {
+        a.send(chunk);
+        sent += chunk.length;
+      }
+    };
+    expect(fill).toThrow(expect.objectContaining({ name: 'OperationError' }));
+    expect(a.bufferedAmount).toBeLessThanOrEqual(16 * 1024 * 1024);
+    expect(sent).toBeGreaterThanOrEqual(15 * 1024 * 1024);
+    await once(a, 'bufferedamountlow', 30_000);
+    a.send(chunk);
+    await expect.poll(() => received, { timeout: 30_000 }).toBe(sent + chunk.length);
+  });
 });
