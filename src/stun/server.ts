@@ -132,9 +132,15 @@ export class StunServer implements SansIo<StunServerEvent, FiveTuple> {
       this.#respond(message, path, 'error', [['ERROR-CODE', stunError(500)]]);
       return;
     }
-    const unknown = this.#unknownAttributes(message, path);
-    if (unknown.length > 0) this.#rejectUnknown(message, path, unknown);
-    else this.#answer(message, path);
+    try {
+      const unknown = this.#unknownAttributes(message, path);
+      if (unknown.length > 0) this.#rejectUnknown(message, path, unknown);
+      else this.#answer(message, path);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      // RFC 8489 §14.8: 400 "The request was malformed", here one of the attributes that this server reads.
+      this.#respond(message, path, 'error', [['ERROR-CODE', stunError(400)]]);
+    }
   }
 
   /** The attributes that a request needs understood and this server does not. */
