@@ -1,7 +1,7 @@
-import { type FiveTuple, formatFiveTuple, type Instant, NEVER } from '../../core/index.ts';
+import { type DeadlineHeap, type FiveTuple, formatFiveTuple, type Instant, NEVER } from '../../core/index.ts';
 import type { Relay } from './allocation.ts';
 import { Allocation, type AllocationParameters, isStream } from './allocation.ts';
-import type { DeadlineHeap } from './deadlines.ts';
+import type { Expiry } from './expiry.ts';
 import type { PortKind, RelayTable } from './relay-table.ts';
 import type { ReleaseReason, TurnServerEvent } from './types.ts';
 
@@ -16,7 +16,7 @@ export type RelayWish =
  */
 export class AllocationTable {
   readonly #relays: RelayTable;
-  readonly #deadlines: DeadlineHeap;
+  readonly #deadlines: DeadlineHeap<Expiry>;
   readonly #emit: (event: TurnServerEvent) => void;
   readonly #onSettled: (allocation: Allocation, now: Instant) => void;
   readonly #onReleased: (allocation: Allocation) => void;
@@ -31,7 +31,7 @@ export class AllocationTable {
   /** @param onSettled - the answer to Allocate is due: success where the allocation has relays, else 508. */
   constructor(
     relays: RelayTable,
-    deadlines: DeadlineHeap,
+    deadlines: DeadlineHeap<Expiry>,
     emit: (event: TurnServerEvent) => void,
     onSettled: (allocation: Allocation, now: Instant) => void,
     onReleased: (allocation: Allocation) => void,

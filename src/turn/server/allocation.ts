@@ -8,7 +8,7 @@ import {
 } from '../../core/index.ts';
 import type { IntegrityAlgorithm, IntegrityKey, LongTermAlgorithm, LongTermSession } from '../../stun/index.ts';
 import { CHANNEL_LIFETIME_MS, MAX_CHANNELS, MAX_PERMISSIONS, PERMISSION_LIFETIME_MS } from '../limits.ts';
-import { createDeadline, type Deadline } from './deadlines.ts';
+import { createExpiry, type Expiry } from './expiry.ts';
 import type { TokenBucket } from './rate-limits.ts';
 import { newTraffic, type RelayId, type TrafficCounters } from './types.ts';
 
@@ -150,7 +150,7 @@ export class Allocation implements LongTermSession {
   readonly traffic: TrafficCounters = newTraffic();
   readonly fromClient: TokenBucket | undefined;
   readonly toClient: TokenBucket | undefined;
-  readonly deadline: Deadline;
+  readonly deadline: Expiry;
   /** Attributes of the success response that a retransmission must repeat. */
   reservationToken: Uint8Array | undefined;
   addressError: { readonly family: 4 | 6; readonly code: 440 | 508 } | undefined;
@@ -170,7 +170,7 @@ export class Allocation implements LongTermSession {
     this.toClient = parameters.toClient;
     this.createdAt = now;
     this.isStream = isStream(this.path);
-    this.deadline = createDeadline((at) => parameters.onDeadline(this, at));
+    this.deadline = createExpiry((at) => parameters.onDeadline(this, at));
   }
 
   get isClosed(): boolean {

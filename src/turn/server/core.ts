@@ -1,4 +1,5 @@
 import {
+  DeadlineHeap,
   DecodeError,
   DropCounters,
   type DropReason,
@@ -19,7 +20,7 @@ import { PeerPolicy } from './address-policy.ts';
 import type { Allocation, Relay } from './allocation.ts';
 import { AllocationTable } from './allocation-table.ts';
 import { Authenticator } from './authenticator.ts';
-import { DeadlineHeap } from './deadlines.ts';
+import type { Expiry } from './expiry.ts';
 import { Forwarder, type PeerSource } from './forwarder.ts';
 import { TicketTable } from './mobility.ts';
 import { Outbox } from './outbox.ts';
@@ -63,7 +64,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   readonly #env: Env;
   readonly #events = new Ring<TurnServerEvent>();
   readonly #outbox = new Outbox();
-  readonly #deadlines = new DeadlineHeap();
+  readonly #deadlines = new DeadlineHeap<Expiry>();
   readonly #policy: PeerPolicy;
   readonly #authenticator: Authenticator;
   readonly #relays: RelayTable;
@@ -209,7 +210,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   }
 
   handleTimeout(now: Instant): void {
-    this.#deadlines.fire(now);
+    for (let due = this.#deadlines.takeDue(now); due !== undefined; due = this.#deadlines.takeDue(now)) due.expire(now);
     this.#checkDrained();
   }
 

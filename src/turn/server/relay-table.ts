@@ -1,5 +1,6 @@
 import {
   bytesToHex,
+  type DeadlineHeap,
   type Env,
   formatAddress,
   type Instant,
@@ -9,7 +10,7 @@ import {
 } from '../../core/index.ts';
 import { MAX_PORT_ATTEMPTS, RESERVATION_LIFETIME_MS } from '../limits.ts';
 import { Relay } from './allocation.ts';
-import { createDeadline, type Deadline, type DeadlineHeap } from './deadlines.ts';
+import { createExpiry, type Expiry } from './expiry.ts';
 import { DEFAULT_MAX_PORT, DEFAULT_MIN_PORT, PortPool } from './ports.ts';
 import type { RelayAddress, RelayId, TurnServerEvent } from './types.ts';
 
@@ -42,7 +43,7 @@ interface Opening {
 interface Reservation {
   readonly relay: Relay;
   readonly quotaKey: string;
-  readonly deadline: Deadline;
+  readonly deadline: Expiry;
 }
 
 /** Bytes of a RESERVATION-TOKEN (RFC 8656 §18.10). */
@@ -52,7 +53,7 @@ const TOKEN_BYTES = 8;
 export class RelayTable {
   readonly #env: Env;
   readonly #emit: (event: TurnServerEvent) => void;
-  readonly #deadlines: DeadlineHeap;
+  readonly #deadlines: DeadlineHeap<Expiry>;
   readonly #sites: Record<4 | 6, Site[]> = { 4: [], 6: [] };
   readonly #nextSite: Record<4 | 6, number> = { 4: 0, 6: 0 };
   readonly #openings = new Map<RelayId, { readonly opening: Opening; readonly local: TransportAddress }>();
@@ -66,7 +67,7 @@ export class RelayTable {
     env: Env,
     addresses: readonly RelayAddress[],
     ports: { readonly min?: number | undefined; readonly max?: number | undefined },
-    deadlines: DeadlineHeap,
+    deadlines: DeadlineHeap<Expiry>,
     emit: (event: TurnServerEvent) => void,
   ) {
     this.#env = env;
@@ -148,7 +149,7 @@ export class RelayTable {
     const token = new Uint8Array(TOKEN_BYTES);
     this.#env.random(token);
     const key = bytesToHex(token);
-    const deadline = createDeadline(() => {
+    const deadline = createExpiry(() => {
       this.#reservations.delete(key);
       this.close(relay);
       expired(quotaKey);
