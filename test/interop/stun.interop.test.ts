@@ -73,6 +73,32 @@ describe('coturn’s clients and the STUN server', () => {
   });
 });
 
+describe('a client of RFC 3489 and the STUN server', () => {
+  let shell: UdpShell<StunServerEvent>;
+  let core: StunServer;
+  let port: number;
+
+  beforeAll(async () => {
+    port = await freePort();
+    const other = await freePort();
+    const primary = { ip: FIRST_IP, port };
+    const alternate = { ip: SECOND_IP, port: other };
+    core = new StunServer({ env: ENV, behaviourDiscovery: { primary, alternate } });
+    shell = new UdpShell<StunServerEvent>({ core, onEvent: () => undefined });
+    for (const ip of [FIRST_IP, SECOND_IP]) for (const p of [port, other]) await shell.bind({ ip, port: p });
+  });
+
+  afterAll(() => shell.close());
+
+  it('Debian’s stun finds an open path: no translation, no filter', async () => {
+    const client = new PeerProcess('stun', [`${FIRST_IP}:${port}`, '-v']);
+    await client.exited();
+    expect(client.output).toMatch(/Primary: Open/i);
+    expect(core.counters.successes).toBeGreaterThan(2);
+    expect(core.counters.errors).toBe(0);
+  });
+});
+
 describe('the STUN client and coturn', () => {
   const credentials = new Credentials();
   let coturn: PeerProcess;
