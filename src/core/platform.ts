@@ -96,7 +96,7 @@ export interface Platform {
   /** TLS 1.2 or later. Rejects also for a certificate that does not verify. */
   connectTls?(remote: TransportAddress, handlers: StreamHandlers, options: TlsOptions): Promise<ByteStream>;
   /** Without it `.local` names go to `resolve` like all others, and own addresses cannot be hidden behind them. */
-  readonly mdns?: MulticastNames;
+  readonly mdns?: MulticastNames | undefined;
   /** PEM certificates of the authorities that the runtime trusts; for TURN over DTLS, which verifies them itself. */
   rootCertificates?(): readonly string[];
   /** Host name to addresses, in resolver order; an IP literal resolves to itself. Rejects when there is none. */

@@ -33,6 +33,11 @@ export interface PurertcOptions {
    * and not IPv6 link-local, or loopback where there is nothing else.
    */
   readonly interfaceFilter?: (address: InterfaceAddress) => boolean;
+  /**
+   * Host candidates carry a random `.local` name in the place of the address, as browsers write them, and multicast DNS
+   * answers for it (draft-ietf-mmusic-mdns-ice-candidates). Default false.
+   */
+  readonly mdns?: boolean;
   /** UDP ports to bind, both included; default: any. */
   readonly portRange?: { readonly min: number; readonly max: number };
   /** Fixed ICE credentials (RFC 8839 §5.4) instead of random ones, for the first generation. */

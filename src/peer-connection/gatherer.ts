@@ -43,13 +43,15 @@ export class Gatherer {
   }
 
   async #bindAll(bases: TransportAddress[]): Promise<void> {
-    const { platform, host, transport, options } = this.#given;
+    const { platform, host, transport, options, names } = this.#given;
     const addresses = usableAddresses(platform.interfaces(), options.interfaceFilter);
     const bound = await Promise.all(addresses.map(({ ip }) => this.#bind(ip)));
-    for (const base of bound) {
+    for (const [i, address] of addresses.entries()) {
+      const base = bound[i];
       if (base === undefined || transport.isClosed) continue;
       bases.push(base);
-      host.driver.mutate((now) => transport.ice.addHostCandidate(base, now));
+      const hostname = options.mdns === true ? names.hide(address) : undefined;
+      host.driver.mutate((now) => transport.ice.addHostCandidate(base, now, { hostname }));
     }
   }
 

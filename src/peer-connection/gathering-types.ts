@@ -1,5 +1,6 @@
 import type { Platform, TransportAddress } from '../core/index.ts';
 import type { PurertcOptions } from './configuration.ts';
+import type { IceNames } from './ice-names.ts';
 import type { PeerTransport } from './peer-transport.ts';
 import type { SocketHost } from './socket-host.ts';
 import type { PeerTransportEvent } from './transport-types.ts';
@@ -21,5 +22,6 @@ export interface GathererOptions {
   readonly transport: PeerTransport;
   readonly host: SocketHost<PeerTransportEvent>;
   readonly options: PurertcOptions;
+  readonly names: IceNames;
   readonly onError: (error: GatheringError) => void;
 }

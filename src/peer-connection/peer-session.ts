@@ -4,8 +4,9 @@ import type { IceCandidate, IceConnectionState, IceGatheringState, SelectedPair 
 import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
 import { deriveConnectionState, type RTCPeerConnectionState } from './connection-state.ts';
 import { RTCErrorEvent, RTCPeerConnectionIceEvent } from './events.ts';
-import { Gatherer } from './gatherer.ts';
+import { Gatherer, usableAddresses } from './gatherer.ts';
 import type { GatheringError } from './gathering-types.ts';
+import { IceNames } from './ice-names.ts';
 import { PeerTransport } from './peer-transport.ts';
 import type { RTCDataChannel } from './rtc-data-channel.ts';
 import { createRtcDtlsTransport, type DtlsTransportSlots, type RTCDtlsTransport } from './rtc-dtls-transport.ts';
@@ -68,6 +69,7 @@ export class PeerSession {
   readonly #rtcDtls: RTCDtlsTransport;
   readonly #dtls: DtlsTransportSlots;
   readonly #gatherer: Gatherer;
+  readonly #names: IceNames;
   readonly #tasks: TaskQueue;
   readonly #hooks: SessionHooks;
   #connectionState: RTCPeerConnectionState = 'new';
@@ -107,11 +109,13 @@ export class PeerSession {
     this.rtcSctp = createRtcSctpTransport(this.sctp);
     this.host.onStreamClosed = (path, reason) =>
       this.host.driver.mutate((now) => this.transport.notePathClosed(path, reason, now));
+    this.#names = new IceNames(platform, () => usableAddresses(platform.interfaces(), options.interfaceFilter));
     this.#gatherer = new Gatherer({
       platform,
       transport: this.transport,
       host: this.host,
       options,
+      names: this.#names,
       onError: (error) => this.#tasks.queue(() => this.#hooks.gatheringError(error)),
     });
   }
@@ -163,6 +167,7 @@ export class PeerSession {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#names.close();
     this.channels.closeAbruptly();
     this.sctp.state = 'closed';
     this.#dtls.state = 'closed';
@@ -224,16 +229,11 @@ export class PeerSession {
     }
   }
 
-  /** A candidate's name, usually a `.local` one (mDNS): resolved by the system, or not at all. */
+  /** A `.local` name in a candidate of the peer's: one that does not resolve costs that candidate only. */
   async #resolve(hostname: string): Promise<void> {
-    let addresses: readonly string[] = [];
-    try {
-      addresses = await this.platform.resolve(hostname);
-    } catch (error) {
-      this.platform.env.trace.note('peer-connection', `a candidate's name does not resolve: ${String(error)}`);
-    }
-    if (!this.transport.isClosed)
-      this.host.driver.mutate((now) => this.transport.ice.addResolved(hostname, addresses, now));
+    const addresses = await this.#names.resolve(hostname);
+    if (addresses === undefined || this.transport.isClosed) return;
+    this.host.driver.mutate((now) => this.transport.ice.addResolved(hostname, addresses, now));
   }
 
   /** W3C §5.6, the three tasks about gathering. */

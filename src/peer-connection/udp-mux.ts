@@ -46,6 +46,10 @@ export class UdpMux implements Platform {
     this.env = platform.env;
   }
 
+  get mdns(): Platform['mdns'] {
+    return this.#platform.mdns;
+  }
+
   now(): number {
     return this.#platform.now();
   }
