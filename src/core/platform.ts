@@ -63,6 +63,17 @@ export interface TlsOptions extends StreamOptions {
   readonly ca?: readonly string[];
 }
 
+/** One SRV record (RFC 2782). */
+export interface SrvRecord {
+  /** Lowest first. */
+  readonly priority: number;
+  /** Share among records of the same priority. */
+  readonly weight: number;
+  readonly port: number;
+  /** Host name; `.` says that the service does not exist. */
+  readonly target: string;
+}
+
 /** Multicast DNS (RFC 6762) on the links of this machine. */
 export interface MulticastNames {
   /**
@@ -99,6 +110,11 @@ export interface Platform {
   readonly mdns?: MulticastNames | undefined;
   /** PEM certificates of the authorities that the runtime trusts; for TURN over DTLS, which verifies them itself. */
   rootCertificates?(): readonly string[];
+  /**
+   * The SRV records of a name such as `_turn._udp.example.org` (RFC 2782), in any order; nothing when there are none.
+   * Rejects when the resolver fails. Without it a URI without a port means the default port.
+   */
+  resolveSrv?(name: string): Promise<readonly SrvRecord[]>;
   /** Host name to addresses, in resolver order; an IP literal resolves to itself. Rejects when there is none. */
   resolve(hostname: string): Promise<readonly string[]>;
 }

@@ -1,4 +1,4 @@
-import { lookup } from 'node:dns/promises';
+import { lookup, resolveSrv } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
 import { rootCertificates } from 'node:tls';
 import {
@@ -8,6 +8,7 @@ import {
   type InterfaceAddress,
   type Platform,
   SILENT,
+  type SrvRecord,
   type Trace,
   type TransportAddress,
   type UdpHandlers,
@@ -39,6 +40,9 @@ const timers = new TimerQueue({
     return () => clearTimeout(timer);
   },
 });
+
+/** How the resolver says "there is no such name" and "it has no such records". */
+const NO_RECORDS: ReadonlySet<unknown> = new Set(['ENOTFOUND', 'ENODATA']);
 
 /** {@link Platform} on Node: `node:dgram`, `performance.now()`, one `setTimeout`, the system's resolver. */
 export const platform: Platform = {
@@ -79,6 +83,16 @@ export const platform: Platform = {
   },
 
   mdns: new MulticastDns(),
+
+  async resolveSrv(name: string): Promise<readonly SrvRecord[]> {
+    try {
+      const records = await resolveSrv(name);
+      return records.map(({ priority, weight, port, name: target }) => ({ priority, weight, port, target }));
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && NO_RECORDS.has(error.code)) return [];
+      throw error;
+    }
+  },
 
   async resolve(hostname: string): Promise<readonly string[]> {
     const literal = canonicalIp(hostname);

@@ -15,6 +15,7 @@ export * from './opaque-string.ts';
 export * from './rto.ts';
 export * from './schedule.ts';
 export * from './server.ts';
+export * from './srv.ts';
 export * from './third-party-client.ts';
 export * from './transaction.ts';
 export * from './transaction-id.ts';

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { defaultPort, formatStunUri, parseStunUri, srvName, transportOf } from '../../src/stun/index.ts';
+import {
+  defaultPort,
+  formatStunUri,
+  orderSrvRecords,
+  parseStunUri,
+  srvName,
+  transportOf,
+} from '../../src/stun/index.ts';
+import { SeededRandom } from '../sim/index.ts';
 
 describe('stun: and turn: URIs (RFC 7064, RFC 7065)', () => {
   it.each([
@@ -59,5 +67,36 @@ describe('stun: and turn: URIs (RFC 7064, RFC 7065)', () => {
     'turn:example.org/path',
   ])('%j is refused, and the message says why', (text) => {
     expect(() => parseStunUri(text)).toThrow(expect.objectContaining({ name: 'StunUriError' }));
+  });
+});
+
+describe('SRV records (RFC 2782, RFC 8489 §8.1)', () => {
+  const random = new SeededRandom(1);
+  const env = { random: (out: Uint8Array) => random.fill(out) };
+  const record = (target: string, priority: number, weight: number) => ({ target, priority, weight, port: 3478 });
+
+  it('lower priorities come first, whatever their weights', () => {
+    const records = [record('c', 20, 100), record('b', 10, 0), record('a', 5, 1)];
+    for (let i = 0; i < 50; i++)
+      expect(orderSrvRecords(records, env).map(({ target }) => target)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('equal priorities share in proportion to their weights, and weight 0 is seldom first', () => {
+    const records = [record('heavy', 1, 60), record('light', 1, 20), record('none', 1, 0)];
+    const first = { heavy: 0, light: 0, none: 0 };
+    for (let i = 0; i < 4000; i++) {
+      const ordered = orderSrvRecords(records, env).map(({ target }) => target);
+      expect([...ordered].sort()).toEqual(['heavy', 'light', 'none']);
+      first[ordered[0] as keyof typeof first]++;
+    }
+    expect(first.heavy / first.light).toBeGreaterThan(2.5);
+    expect(first.heavy / first.light).toBeLessThan(3.5);
+    expect(first.none).toBeGreaterThan(0);
+    expect(first.none).toBeLessThan(200);
+  });
+
+  it('the root as the only target says that there is no such service', () => {
+    expect(orderSrvRecords([record('.', 0, 0)], env)).toEqual([]);
+    expect(orderSrvRecords([], env)).toEqual([]);
   });
 });
