@@ -26,24 +26,18 @@ import { type HandshakeFragment, readHandshakeFragment } from './handshake-fragm
 import { exportKeyingMaterial, RESERVED_LABELS } from './key-schedule.ts';
 import type { ResolvedOptions } from './options.ts';
 import { HandshakeReassembler } from './reassembly.ts';
-import { MAX_PLAINTEXT_BYTES, RecordHeader, readRecordHeader } from './record.ts';
-import { RecordReader } from './record-reader.ts';
-import { RecordWriter } from './record-writer.ts';
+import { HeldBytes, RecordLayer } from './record-layer.ts';
 import {
   CLIENT_HELLO,
   CONTENT_ALERT,
   CONTENT_APPLICATION_DATA,
   CONTENT_CHANGE_CIPHER_SPEC,
   CONTENT_HANDSHAKE,
-  DTLS_1_2,
   FINISHED,
   HELLO_REQUEST,
 } from './registry.ts';
 import type { DtlsEndpoint, DtlsEvent, DtlsState, Negotiated } from './types.ts';
 
-/** Records of the next epoch that came before its keys, and data that came before Finished, held per connection. */
-export const MAX_HELD_RECORDS = 16;
-export const MAX_HELD_BYTES = 32_768;
 /** Records waiting in `send` between two drains. */
 export const MAX_QUEUED_RECORDS = 1024;
 
@@ -58,34 +52,6 @@ const MOVES: Readonly<Record<DtlsState, readonly DtlsState[]>> = {
   failed: [],
 };
 
-/** A bounded queue of copied byte strings. */
-class HeldBytes {
-  readonly #ring = new Ring<Uint8Array>(MAX_HELD_RECORDS);
-  #bytes = 0;
-
-  /** Copies `bytes`; false when a bound is reached. */
-  push(bytes: Uint8Array): boolean {
-    if (this.#bytes + bytes.length > MAX_HELD_BYTES || !this.#ring.push(bytes.slice())) return false;
-    this.#bytes += bytes.length;
-    return true;
-  }
-
-  shift(): Uint8Array | undefined {
-    const bytes = this.#ring.shift();
-    if (bytes !== undefined) this.#bytes -= bytes.length;
-    return bytes;
-  }
-
-  get length(): number {
-    return this.#ring.length;
-  }
-
-  clear(): void {
-    this.#ring.clear();
-    this.#bytes = 0;
-  }
-}
-
 /**
  * One DTLS 1.2 connection without its role: records in and out, epochs, flights and their timer, alerts, data. The
  * role's state machine (`ClientHandshake`, `ServerHandshake`) is called for each handshake message in order.
@@ -99,23 +65,14 @@ export abstract class Connection implements DtlsEndpoint {
   readonly role: Role;
   readonly drops: DropCounters = new DropCounters();
   readonly #env: Env;
-  readonly #options: ResolvedOptions;
   readonly #handshake: Handshake;
   readonly #flight: Flight;
   readonly #reassembler = new HandshakeReassembler();
-  readonly #header = new RecordHeader();
-  readonly #plainWriter = new RecordWriter(0, undefined);
+  readonly #records: RecordLayer;
   readonly #events = new Ring<DtlsEvent>();
   readonly #outgoing = new Ring<{ readonly type: number; readonly bytes: Uint8Array }>(MAX_QUEUED_RECORDS);
-  readonly #heldRecords = new HeldBytes();
+  /** Authentic data that came before Finished. */
   readonly #heldData = new HeldBytes();
-  /** Epoch 1, once its keys are known; `#writer` changes to it behind our ChangeCipherSpec. */
-  #protectedWriter: RecordWriter | undefined;
-  #reader: RecordReader | undefined;
-  #writer: RecordWriter = this.#plainWriter;
-  /** A record of epoch 1 was authentic: from here on nothing in the clear is the peer's. */
-  #peerProtected = false;
-  #newestSequence = -1;
   #nextMessageSeq = 0;
   #peerFinishedSeq = -1;
   #state: DtlsState = 'new';
@@ -125,8 +82,8 @@ export abstract class Connection implements DtlsEndpoint {
   protected constructor(role: Role, options: ResolvedOptions, makeHandshake: (host: HandshakeHost) => Handshake) {
     this.role = role;
     this.#env = options.env;
-    this.#options = options;
     this.#flight = new Flight(options.flight);
+    this.#records = new RecordLayer(options.connectionId?.length ?? 0, options.recordSizeLimitBytes);
     this.#handshake = makeHandshake(this.#makeHost());
   }
 
@@ -147,7 +104,7 @@ export abstract class Connection implements DtlsEndpoint {
    * peer's and its newest, which a change of address must wait for (RFC 9146 §6).
    */
   get newestSequence(): number {
-    return this.#newestSequence;
+    return this.#records.newestSequence;
   }
 
   /** The random of the ClientHello, which names this handshake; empty before it. */
@@ -161,11 +118,11 @@ export abstract class Connection implements DtlsEndpoint {
   }
 
   get recordHeadroom(): number {
-    return this.#writer.headroom;
+    return this.#records.writer.headroom;
   }
 
   get recordOverhead(): number {
-    return this.#writer.overhead;
+    return this.#records.writer.overhead;
   }
 
   // Commands.
@@ -186,8 +143,8 @@ export abstract class Connection implements DtlsEndpoint {
 
   sealInPlace(slot: TransmitSlot<unknown>): void {
     this.#checkSendable(slot.length);
-    const length = this.#writer.write(CONTENT_APPLICATION_DATA, slot.buffer, slot.offset, slot.length);
-    slot.offset -= this.#writer.headroom;
+    const length = this.#records.writer.write(CONTENT_APPLICATION_DATA, slot.buffer, slot.offset, slot.length);
+    slot.offset -= this.#records.writer.headroom;
     slot.length = length;
   }
 
@@ -220,7 +177,7 @@ export abstract class Connection implements DtlsEndpoint {
     if (length > negotiated.maxSendRecordBytes) {
       throw new UsageError(`a record holds ${negotiated.maxSendRecordBytes} bytes, not ${length}`);
     }
-    if (this.#writer.exhausted) {
+    if (this.#records.writer.exhausted) {
       this.#fail('internal_error', 'local', 'limit', 'the key has reached its bound of use');
       throw new UsageError('the key has reached its bound of use: the connection is closed');
     }
@@ -246,9 +203,9 @@ export abstract class Connection implements DtlsEndpoint {
     if (this.#flight.pending) return this.#flight.fill(slot);
     const next = this.#outgoing.shift();
     if (next === undefined) return false;
-    const at = slot.offset + this.#writer.headroom;
+    const at = slot.offset + this.#records.writer.headroom;
     slot.buffer.set(next.bytes, at);
-    slot.length = this.#writer.write(next.type, slot.buffer, at, next.bytes.length);
+    slot.length = this.#records.writer.write(next.type, slot.buffer, at, next.bytes.length);
     return true;
   }
 
@@ -263,72 +220,60 @@ export abstract class Connection implements DtlsEndpoint {
   // Records.
 
   #handleDatagram(bytes: Uint8Array, now: Instant) {
-    const header = this.#header;
-    for (let at = 0; at < bytes.length; at = header.end) {
-      const bad = readRecordHeader(bytes, at, this.#options.connectionId?.length ?? 0, header);
-      if (bad !== undefined) return this.#drop(bad, 'record header'); // where the next record begins is lost
+    const records = this.#records;
+    for (let at = 0; at < bytes.length; at = records.next) {
       if (this.#state === 'closed' || this.#state === 'failed') return this.#drop('closed', 'record');
-      this.#handleRecord(header, bytes, now);
+      const outcome = records.read(bytes, at, this.#state !== 'new');
+      if (outcome === 'held') continue;
+      if (outcome !== undefined) {
+        this.#drop(outcome, 'record');
+        if (records.readingExhausted) this.#fail('bad_record_mac', 'local', 'limit', 'too many forged records');
+      } else if (records.epoch === 0) {
+        this.#handlePlainRecord(bytes, now);
+      } else {
+        this.#handleProtectedRecord(bytes, now);
+      }
     }
   }
 
-  #handleRecord(header: RecordHeader, bytes: Uint8Array, now: Instant) {
-    if (header.epoch === 0) return this.#handlePlainRecord(header, bytes, now);
-    if (header.epoch !== 1) return this.#drop('stale', `record of epoch ${header.epoch}`);
-    if (header.version !== DTLS_1_2) return this.#drop('bad-version', 'record');
-    const reader = this.#reader;
-    if (reader === undefined) {
-      // RFC 6347 §4.1: records of the next epoch may overtake the handshake; held within bounds.
-      if (this.#state === 'new') return this.#drop('bad-state', 'record of epoch 1');
-      if (!this.#heldRecords.push(bytes.subarray(header.start, header.end))) this.#drop('limit', 'record of epoch 1');
-      return;
-    }
-    const bad = reader.open(header, bytes);
-    if (bad !== undefined) {
-      this.#drop(bad, 'record');
-      if (reader.exhausted) this.#fail('bad_record_mac', 'local', 'limit', 'too many forged records');
-      return;
-    }
-    this.#peerProtected = true;
-    if (header.sequence > this.#newestSequence) this.#newestSequence = header.sequence;
-    switch (reader.type) {
+  #handleProtectedRecord(bytes: Uint8Array, now: Instant) {
+    const { type, start, end } = this.#records;
+    switch (type) {
       case CONTENT_APPLICATION_DATA:
-        return this.#handleData(bytes.subarray(reader.start, reader.end));
+        return this.#handleData(bytes.subarray(start, end));
       case CONTENT_HANDSHAKE:
-        return this.#handleHandshakeRecord(1, header.sequence, bytes, reader.start, reader.end, now);
+        return this.#handleHandshakeRecord(bytes, now);
       case CONTENT_ALERT:
-        return this.#handleAlert(bytes, reader.start, reader.end);
+        return this.#handleAlert(bytes, start, end);
       default:
-        return this.#drop('bad-type', `record type ${reader.type}`);
+        return this.#drop('bad-type', `record type ${type}`);
     }
   }
 
-  #handlePlainRecord(header: RecordHeader, bytes: Uint8Array, now: Instant) {
+  #handlePlainRecord(bytes: Uint8Array, now: Instant) {
+    const { type, start, end } = this.#records;
     // RFC 6347 §4.2.8: after the handshake nothing in the clear may change an association, a ClientHello neither.
-    if (this.#state === 'connected') return this.#drop('unauthenticated', `plaintext record of type ${header.type}`);
-    const { type, sequence, bodyStart, end } = header;
+    if (this.#state === 'connected') return this.#drop('unauthenticated', `plaintext record of type ${type}`);
     switch (type) {
       case CONTENT_HANDSHAKE:
-        return this.#handleHandshakeRecord(0, sequence, bytes, bodyStart, end, now);
+        return this.#handleHandshakeRecord(bytes, now);
       case CONTENT_CHANGE_CIPHER_SPEC:
         // The epoch in each record says what a ChangeCipherSpec would: it may be lost or overtaken without harm.
-        if (end - bodyStart !== 1 || bytes[bodyStart] !== 1) this.#drop('bad-value', 'ChangeCipherSpec');
+        if (end - start !== 1 || bytes[start] !== 1) this.#drop('bad-value', 'ChangeCipherSpec');
         return;
       case CONTENT_ALERT:
         if (this.#state === 'new') return this.#drop('bad-state', 'alert');
         // A peer whose Finished we have opened does not speak in the clear any more.
-        if (this.#peerProtected) return this.#drop('unauthenticated', 'plaintext alert');
-        return this.#handleAlert(bytes, bodyStart, end);
+        if (this.#records.peerProtected) return this.#drop('unauthenticated', 'plaintext alert');
+        return this.#handleAlert(bytes, start, end);
       default:
         return this.#drop('bad-type', `plaintext record of type ${type}`);
     }
   }
 
   #replayHeld(now: Instant): void {
-    if (this.#reader === undefined) return;
-    for (let n = this.#heldRecords.length; n > 0; n--) {
-      const record = this.#heldRecords.shift();
-      if (record !== undefined) this.#handleDatagram(record, now);
+    for (let held = this.#records.takeHeld(); held !== undefined; held = this.#records.takeHeld()) {
+      this.#handleDatagram(held, now);
     }
   }
 
@@ -343,14 +288,8 @@ export abstract class Connection implements DtlsEndpoint {
 
   // Handshake.
 
-  #handleHandshakeRecord(
-    epoch: number,
-    sequence: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    now: Instant,
-  ): void {
+  #handleHandshakeRecord(bytes: Uint8Array, now: Instant): void {
+    const { epoch, sequence, start, end } = this.#records;
     try {
       const r = new ByteReader(bytes, start, end);
       if (r.remaining === 0) throw new DecodeError('too-short', 'handshake record', start);
@@ -465,7 +404,7 @@ export abstract class Connection implements DtlsEndpoint {
     if (state === 'failed') this.#handshake.abandon();
     this.#flight.clear();
     this.#reassembler.clear();
-    this.#heldRecords.clear();
+    this.#records.clearHeld();
     this.#heldData.clear();
     this.#move(state, why);
   }
@@ -489,27 +428,23 @@ export abstract class Connection implements DtlsEndpoint {
       beginFlight: () => this.#flight.begin(),
       addMessage: (type, body) => {
         const messageSeq = this.#nextMessageSeq++;
-        this.#flight.addMessage(this.#writer, type, messageSeq, body);
+        this.#flight.addMessage(this.#records.writer, type, messageSeq, body);
         return messageSeq;
       },
       addChangeCipherSpec: () => {
-        if (this.#protectedWriter === undefined) throw new Error('ChangeCipherSpec without keys');
-        this.#flight.addChangeCipherSpec(this.#plainWriter);
-        this.#writer = this.#protectedWriter;
+        this.#flight.addChangeCipherSpec(this.#records.plainWriter);
+        this.#records.changeWriter();
       },
       launchFlight: (now, awaitsReply) => this.#flight.launch(now, awaitsReply),
       continueFrom: (hello, accepted) => {
-        this.#plainWriter.continueFrom(hello.recordSequence);
+        this.#records.plainWriter.continueFrom(hello.recordSequence);
         this.#nextMessageSeq = hello.messageSeq;
         if (!accepted) return;
         this.#reassembler.continueAfter(hello.messageSeq);
         this.#move('connecting', 'ClientHello');
       },
       forgetAhead: () => this.#reassembler.clear(),
-      installKeys: (write, read) => {
-        this.#protectedWriter = new RecordWriter(1, write);
-        this.#reader = new RecordReader(1, read, this.#options.recordSizeLimitBytes ?? MAX_PLAINTEXT_BYTES);
-      },
+      installKeys: (write, read) => this.#records.installKeys(write, read),
       setPeerCertificates: (chain) => {
         this.#peerCertificates = chain;
       },

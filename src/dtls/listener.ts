@@ -1,5 +1,7 @@
 import {
   bytesToHex,
+  type Deadline,
+  DeadlineHeap,
   DropCounters,
   type DropReason,
   EMPTY,
@@ -8,6 +10,7 @@ import {
   type FiveTuple,
   formatAddress,
   type Instant,
+  NEVER,
   Ring,
   type SansIo,
   type TransmitSlot,
@@ -15,7 +18,6 @@ import {
   utf8,
 } from '../core/index.ts';
 import { CookieJar } from './cookie.ts';
-import { DeadlineHeap } from './deadline-heap.ts';
 import { CLIENT_HELLO, CONTENT_HANDSHAKE, CONTENT_TLS12_CID } from './registry.ts';
 import { DtlsServer } from './server.ts';
 import type { DtlsEndpoint, DtlsEvent, DtlsServerOptions } from './types.ts';
@@ -68,7 +70,7 @@ export type DtlsListenerEvent =
   /** Forgotten: closed, failed, idle, or replaced by a new association from the same address. */
   | { readonly type: 'removed'; readonly connection: DtlsConnectionId };
 
-interface Association {
+interface Association extends Deadline {
   readonly id: DtlsConnectionId;
   readonly server: DtlsServer;
   path: FiveTuple;
@@ -76,8 +78,6 @@ interface Association {
   /** Hexadecimal; empty: none. */
   readonly cid: string;
   lastHeardAt: Instant;
-  /** The earliest entry of this association in the heap. */
-  armedAt: Instant;
   sending: boolean;
   reporting: boolean;
 }
@@ -193,8 +193,6 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
 
   handleTimeout(now: Instant): void {
     for (let due = this.#deadlines.takeDue(now); due !== undefined; due = this.#deadlines.takeDue(now)) {
-      if (this.#byId.get(due.id) !== due) continue; // removed meanwhile
-      due.armedAt = Number.POSITIVE_INFINITY;
       due.server.handleTimeout(now);
       if (now >= due.lastHeardAt + this.#idleTimeoutMs) due.server.close(now);
       this.#touch(due);
@@ -235,7 +233,7 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
   }
 
   nextTimeout(): Instant {
-    return this.#deadlines.next;
+    return this.#deadlines.next();
   }
 
   /** A client without an association: nothing is kept of it unless its cookie is right, or its hello is in fragments. */
@@ -344,7 +342,9 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
       key,
       cid: cid.length > 0 ? bytesToHex(cid) : '',
       lastHeardAt: now,
-      armedAt: Number.POSITIVE_INFINITY,
+      at: now,
+      order: 0,
+      heapIndex: -1,
       sending: false,
       reporting: false,
     };
@@ -387,16 +387,14 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
       association.reporting = true;
       this.#reporting.push(association);
     }
-    if (isOver(association)) return; // no deadline: it is removed as soon as its last events are read
+    // Once it is over it has no deadline: it is removed as soon as its last events are read.
     const deadline = Math.min(association.server.nextTimeout(), association.lastHeardAt + this.#idleTimeoutMs);
-    if (deadline < association.armedAt) {
-      association.armedAt = deadline;
-      this.#deadlines.push(deadline, association);
-    }
+    this.#deadlines.set(association, isOver(association) ? NEVER : deadline);
   }
 
   #remove(association: Association): void {
     if (!this.#byId.delete(association.id)) return;
+    this.#deadlines.remove(association);
     if (this.#byPath.get(association.key) === association) this.#byPath.delete(association.key);
     if (this.#candidates.get(association.key) === association) this.#candidates.delete(association.key);
     if (this.#byCid.get(association.cid) === association) this.#byCid.delete(association.cid);

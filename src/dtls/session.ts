@@ -1,15 +1,6 @@
-import {
-  ByteReader,
-  bytesToHex,
-  concatBytes,
-  DecodeError,
-  decodeUtf8,
-  type Env,
-  equalBytes,
-  utf8,
-} from '../core/index.ts';
+import { ByteReader, bytesToHex, concatBytes, DecodeError, type Env, equalBytes, utf8 } from '../core/index.ts';
 import { type CipherSuiteName, cipherSuiteByCode, cipherSuiteByName } from './registry.ts';
-import { opaque8, opaque16, opaque24, readOpaque8, readOpaque16, readOpaque24, u8, u16 } from './wire.ts';
+import { opaque8, opaque16, opaque24, readOpaque8, readOpaque24, u8, u16 } from './wire.ts';
 
 /**
  * What an abbreviated handshake needs of an earlier connection (RFC 5246 §7.3). It holds the master secret: keep it as
@@ -111,7 +102,7 @@ export function decodeSessionState(bytes: Uint8Array, lifetimeS: number): DtlsSe
   if (suite === undefined) throw new DecodeError('unsupported', 'cipher suite', 1);
   const createdAtMs = r.u48('created');
   const masterSecret = readOpaque8(r, 'master secret');
-  const serverName = decodeUtf8(readOpaque16(r, 'server name'));
+  const serverName = r.utf8(r.u16('server name'), 'server name');
   const list = r.sub(r.u24('certificates'), 'certificates');
   r.expectEnd('session state');
   const peerCertificates: Uint8Array[] = [];

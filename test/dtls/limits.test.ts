@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type CryptoBackend, concatBytes } from '../../src/core/index.ts';
 import { MAX_HELLO_VERIFY_REQUESTS } from '../../src/dtls/client-handshake.ts';
-import { MAX_HELD_BYTES, MAX_HELD_RECORDS, MAX_QUEUED_RECORDS } from '../../src/dtls/connection.ts';
+import { MAX_QUEUED_RECORDS } from '../../src/dtls/connection.ts';
 import { MAX_PROVOKED_RETRANSMISSIONS } from '../../src/dtls/flight.ts';
 import { encodeWholeMessage } from '../../src/dtls/handshake-fragment.ts';
 import { TicketKeys } from '../../src/dtls/index.ts';
@@ -14,6 +14,7 @@ import {
   MAX_SEALED_BLOCKS_GCM,
   RecordCipher,
 } from '../../src/dtls/record-cipher.ts';
+import { MAX_HELD_BYTES, MAX_HELD_RECORDS } from '../../src/dtls/record-layer.ts';
 import { RecordWriter } from '../../src/dtls/record-writer.ts';
 import { type CipherSuiteName, cipherSuiteByName } from '../../src/dtls/registry.ts';
 import { encodeSessionState, MAX_TICKET_STATE_BYTES } from '../../src/dtls/session.ts';

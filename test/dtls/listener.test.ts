@@ -81,11 +81,11 @@ class House {
 const at = (n: number): TransportAddress => ({ ip: `198.51.100.${n % 250}`, port: 1000 + n });
 
 describe('DtlsListener', () => {
-  it('serves a thousand clients on one port, each its own association', () => {
+  it('serves 500 clients on one port, each its own association', () => {
     const house = new House();
-    const guests = Array.from({ length: 1000 }, (_, n) => house.guest(at(n)));
+    const guests = Array.from({ length: 500 }, (_, n) => house.guest(at(n)));
     house.run(5000);
-    expect(house.listener.connectionCount).toBe(1000);
+    expect(house.listener.connectionCount).toBe(500);
     for (const [n, guest] of guests.entries()) guest.driver.mutate((now) => guest.client.send(utf8(`echo ${n}`), now));
     house.run(1000);
     for (const [n, guest] of guests.entries()) expect(guest.received).toEqual([`echo ${n}`]);
