@@ -1,14 +1,8 @@
 import type { Instant } from '../core/index.ts';
 import type { OutboundMessage, OutboundStreams } from './outbound-streams.ts';
-import type { Outstanding } from './outstanding.ts';
+import { CHUNK_STATE, type Outstanding } from './outstanding.ts';
 import type { Extensions } from './tcb.ts';
-import {
-  FORWARD_TSN_HEADER_BYTES,
-  type ForwardTsnChunk,
-  forwardTsnBytes,
-  type SkippedMessage,
-  writeForwardTsn,
-} from './wire/forward-tsn.ts';
+import { FORWARD_TSN_HEADER_BYTES, type SkippedMessage, writeForwardTsn } from './wire/forward-tsn.ts';
 
 /**
  * The sender's side of partial reliability (RFC 3758 §3.5, RFC 7496): gives messages up and tells the peer to move its
@@ -79,58 +73,75 @@ export class AbandonedMessages {
 
   /**
    * RFC 3758 §3.5 C1 to C3. The RFC sends a FORWARD TSN for every SACK that does not cover the point; here it is for each
-   * move of the point, and again after `repeatMs` without an answer, so that a burst of SACKs costs one. The point also
-   * passes messages that the peer has in full, which the RFC would wait for: otherwise losses that alternate with
-   * arrivals would be skipped one a round trip. It never passes a part of a message that is still wanted.
+   * move of the point, and again after `repeatMs` without an answer, so that a burst of SACKs costs one.
+   *
+   * The point also passes what the peer has reported in gap ack blocks, which the RFC would wait for: losses that
+   * alternate with arrivals would otherwise be skipped one a round trip. {@link write} says how the peer is told.
    */
   advance(now: Instant, repeatMs: number): void {
     const out = this.#outstanding;
     let point = Math.max(this.#advancedPoint, out.base - 1);
     for (let tsn = point + 1; tsn <= this.#highest; tsn++) {
-      const message = out.message(tsn);
-      if (message?.abandoned) point = tsn;
-      else if (message === undefined || message.unackedChunks > 0 || message.sent < message.bytes.length) break;
+      if (out.message(tsn)?.abandoned) point = tsn;
+      else if (out.state(tsn) !== CHUNK_STATE.ACKED) break;
     }
     this.#advancedPoint = point;
     this.#due = point >= out.base && (this.#due || point > this.#sentPoint || now >= this.#sentAt + repeatMs);
   }
 
-  /** Writes the FORWARD TSN or I-FORWARD-TSN. @returns the position behind it; `at` when not even its fixed part fits. */
-  write(bytes: Uint8Array, at: number, end: number, now: Instant): number {
-    const interleaved = this.#extensions.interleaving;
-    const entryBytes = interleaved ? 8 : 4;
-    const maxEntries = Math.floor((end - at - FORWARD_TSN_HEADER_BYTES) / entryBytes);
-    if (maxEntries < 0) return at;
-    const { point, skipped } = this.#collect(maxEntries);
-    const chunk: ForwardTsnChunk = { interleaved, newCumulativeTsn: (this.#initialTsn + point) >>> 0, skipped };
-    if (point < this.#outstanding.base || forwardTsnBytes(chunk) > end - at) return at;
-    this.#due = false;
-    this.#sentPoint = point;
-    this.#sentAt = now;
-    return writeForwardTsn(bytes, at, chunk);
+  /** The peer has taken gap acks back (RFC 9260 §6.2.1 D iii): the point may have passed what it wants again. */
+  rewind(): void {
+    this.#advancedPoint = -1;
+    this.#sentPoint = -1;
   }
 
-  /** The newest skipped message of each stream and kind; stops short where the list would not fit. */
-  #collect(maxEntries: number): { point: number; skipped: SkippedMessage[] } {
+  /**
+   * Writes FORWARD TSN or I-FORWARD-TSN chunks, one for each run of abandoned TSNs: having moved past one run, the peer
+   * moves on by itself over what it has, up to the next. One chunk over several runs would name only the newest message
+   * of a stream, and usrsctp drops complete messages before it that wait for their turn.
+   * @returns the position behind the last; `at` when not even one fits.
+   */
+  write(bytes: Uint8Array, at: number, end: number, now: Instant): number {
     const out = this.#outstanding;
+    let pos = at;
+    let tsn = out.base;
+    while (tsn <= this.#advancedPoint) {
+      if (!out.message(tsn)?.abandoned) {
+        tsn++;
+        continue;
+      }
+      const next = this.#writeRun(bytes, pos, end, tsn);
+      if (next === pos) break; // the rest goes into the next packet
+      pos = next;
+      tsn = this.#sentPoint + 1;
+    }
+    if (pos === at) return at;
+    this.#due = this.#sentPoint < this.#advancedPoint;
+    this.#sentAt = now;
+    return pos;
+  }
+
+  /** One run of abandoned TSNs, as far as its list of messages fits. */
+  #writeRun(bytes: Uint8Array, at: number, end: number, first: number): number {
+    const out = this.#outstanding;
+    const interleaved = this.#extensions.interleaving;
+    const maxEntries = Math.floor((end - at - FORWARD_TSN_HEADER_BYTES) / (interleaved ? 8 : 4));
+    if (maxEntries < 1) return at;
     const newest = new Map<number, SkippedMessage>();
-    let point = out.base - 1;
-    for (let tsn = out.base; tsn <= this.#advancedPoint; tsn++) {
-      const message = out.message(tsn);
-      if (message === undefined) break;
-      if (!message.abandoned) continue;
+    let point = first - 1;
+    for (let message = out.message(first); message?.abandoned && point < this.#advancedPoint; ) {
       // DATA names ordered messages only (RFC 3758 §3.2); I-DATA names both kinds (RFC 8260 §2.3.1).
-      if (!message.unordered || this.#extensions.interleaving) {
+      if (!message.unordered || interleaved) {
         const key = message.stream.id * 2 + (message.unordered ? 1 : 0);
         if (!newest.has(key) && newest.size === maxEntries) break;
-        newest.set(key, {
-          streamId: message.stream.id,
-          unordered: message.unordered,
-          messageNumber: message.messageNumber,
-        });
+        const { unordered, messageNumber } = message;
+        newest.set(key, { streamId: message.stream.id, unordered, messageNumber });
       }
-      point = tsn;
+      point++;
+      message = out.message(point + 1);
     }
-    return { point, skipped: [...newest.values()] };
+    this.#sentPoint = point;
+    const newCumulativeTsn = (this.#initialTsn + point) >>> 0;
+    return writeForwardTsn(bytes, at, { interleaved, newCumulativeTsn, skipped: [...newest.values()] });
   }
 }

@@ -133,6 +133,7 @@ export class DataSender {
     if (out.state(out.base) === CHUNK_STATE.ACKED) {
       // The head is missing by definition: the peer dropped what it had reported before (RFC 9260 §6.2.1 D iii).
       out.markAllLost(true);
+      this.#abandoned.rewind();
     }
     this.#peerWindow = sack.aRwnd;
     this.#afterAck(sack, advanced, flightBefore, now);

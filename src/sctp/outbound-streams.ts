@@ -21,8 +21,6 @@ export class OutboundMessage {
   nextFsn = 0;
   firstTsn = -1;
   lastTsn = -1;
-  /** Chunks with a TSN that are not acknowledged. */
-  unackedChunks = 0;
   abandoned = false;
 
   constructor(stream: OutboundStream, message: SctpMessage, arrival: number, now: Instant) {

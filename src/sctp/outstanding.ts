@@ -144,7 +144,6 @@ export class Outstanding {
     this.#sends[i] = 0;
     this.#skip[i] = 0;
     this.unackedBytes += length;
-    if (message !== undefined) message.unackedChunks++;
     this.#transmitted(i, length, now);
     return tsn;
   }
@@ -225,8 +224,6 @@ export class Outstanding {
       this.flightBytes -= length;
     }
     this.unackedBytes -= length;
-    const message = this.#message[i];
-    if (message !== undefined) message.unackedChunks--;
     this.deliveredBytes += length;
     this.deliveredAt = now;
     const ack = this.ack;
@@ -286,7 +283,6 @@ export class Outstanding {
       const i = tsn & this.#mask;
       if (this.#state[i] === CHUNK_STATE.ACKED && forgetGapAcks && this.#message[i]?.abandoned === false) {
         this.#gapAcked--;
-        this.#message[i]!.unackedChunks++;
         this.unackedBytes += this.#length[i]!;
         this.#state[i] = CHUNK_STATE.LOST;
       }
