@@ -52,7 +52,11 @@ function peer(config: Partial<PeerConfig> & Pick<PeerConfig, 'name' | 'signaling
   closers.push(() => made.stop());
   made.start();
   const until = async (matches: (report: FromPeer) => boolean): Promise<void> => {
-    while (!reports.some(matches)) await new Promise<void>((resolve) => waiting.push(resolve));
+    while (!reports.some(matches)) {
+      const failure = reports.find((report) => report.type === 'failed');
+      if (failure !== undefined) throw new Error(failure.reason);
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    }
   };
   const steps = () => reports.flatMap((report) => (report.type === 'step' ? [`${report.step}: ${report.text}`] : []));
   const done = () => reports.flatMap((report) => (report.type === 'step' && report.done ? [report.step] : []));
