@@ -4,7 +4,7 @@ import { keepSending } from './throughput.ts';
 
 /** DTLS is not there: the link limits bare SCTP packets. */
 function run(mtuBytes: number, loss = 0): Pair {
-  const link = { latencyMs: 10, mtuBytes, loss, bitsPerSecond: 20e6, queueBytes: 200_000 };
+  const link = { latencyMs: 10, mtuBytes, loss, bitsPerSecond: 5e6, queueBytes: 200_000 };
   const pair = connectedPair({ link, a: { maxMtuBytes: 16_384 } });
   keepSending(pair);
   return pair;
@@ -34,7 +34,7 @@ describe('path-MTU discovery (RFC 8899)', () => {
 
   it('lost probes do not hide a larger size for good', () => {
     const pair = run(9000, 0.05);
-    pair.world.run({ until: 60_000 });
+    pair.world.run({ until: 40_000 });
     expect(pair.a.core.stats().mtuBytes).toBeGreaterThan(8900);
   });
 
