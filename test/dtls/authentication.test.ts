@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type CryptoBackend, decodeUtf8, type SigningKey } from '../../src/core/index.ts';
-import { generateCertificate } from '../../src/crypto/index.ts';
+import { generateCertificate, parseCertificate, verifyChain } from '../../src/crypto/index.ts';
 import { type DtlsCertificate, DtlsClient, DtlsServer } from '../../src/dtls/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import { connectPair, PERFECT, SimWorld, simEnv } from '../sim/index.ts';
@@ -156,6 +156,24 @@ describe('authentication: only one thing is wrong', () => {
   it('a certificate that is not one', () => {
     const certificate = { der: new Uint8Array(50), key: SERVER_CERTIFICATE.key };
     expectRefused(handshake(makePair({ server: { certificate } })), 'client', 'bad_certificate');
+  });
+
+  it('a certificate whose own signature is wrong, judged by verifyChain against a CA', () => {
+    const authority = generateCertificate(PLAIN_ENV, { commonName: 'CA', basicConstraints: { ca: true } });
+    const good = generateCertificate(PLAIN_ENV, { issuer: authority, commonName: 'server' });
+    const der = good.der.slice();
+    der[der.length - 1]! ^= 1;
+    const verifyPeer = (chain: readonly Uint8Array[]) =>
+      verifyChain(nodeCrypto, chain, {
+        trusted: [parseCertificate(authority.der)],
+        nowMs: PLAIN_ENV.wallClockMs(),
+        purpose: 'serverAuth',
+      })?.alert;
+    const bad = handshake(makePair({ client: { verifyPeer }, server: { certificate: { der, key: good.key } } }));
+    expectRefused(bad, 'client', 'bad_certificate');
+    expect(handshake(makePair({ client: { verifyPeer }, server: { certificate: good } })).client.state).toBe(
+      'connected',
+    );
   });
 
   it('a certificate of another kind than the suite', () => {
