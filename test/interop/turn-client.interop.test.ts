@@ -5,43 +5,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TransportAddress } from '../../src/core/index.ts';
 import type { TurnDataConnectionEvent } from '../../src/turn/index.ts';
 import { makeRestCredentials } from '../../src/turn/index.ts';
-import { Credentials, ENV, freePort, PeerProcess } from './dtls-peers.ts';
+import { Coturn, COTURN_USER as USER } from './coturn.ts';
+import { Credentials, ENV } from './dtls-peers.ts';
 import { openStream, runOnStream, type Transport, TurnLink } from './turn-links.ts';
 
-const USER = { username: 'ada', password: 'lovelace' };
 const SECRET = 'shared by two servers';
-
-/** Debian's coturn on one port of loopback, IPv4 and IPv6, with all four transports. */
-class Coturn {
-  readonly port: number;
-  readonly tlsPort: number;
-  readonly process: PeerProcess;
-
-  private constructor(port: number, tlsPort: number, process: PeerProcess) {
-    this.port = port;
-    this.tlsPort = tlsPort;
-    this.process = process;
-  }
-
-  static async start(credentials: Credentials, args: readonly string[]): Promise<Coturn> {
-    const [port, tlsPort] = [await freePort(), await freePort()];
-    const { certificateFile, keyFile } = credentials.make({ keyType: 'ecdsa-p256' });
-    const process = new PeerProcess('turnserver', [
-      ...['-n', '--log-file=stdout', '--simple-log', '-v', '--no-cli', `--pidfile=${credentials.folder}/pid-${port}`],
-      ...[`--listening-port=${port}`, `--tls-listening-port=${tlsPort}`, '--realm=example.org'],
-      ...['--listening-ip=127.0.0.1', '--listening-ip=::1', '--relay-ip=127.0.0.1', '--relay-ip=::1'],
-      ...[`--cert=${certificateFile}`, `--pkey=${keyFile}`, '--allow-loopback-peers', '--lt-cred-mech'],
-      ...[`--userdb=${credentials.folder}/turndb-${port}`, '--no-software-attribute'],
-      ...args,
-    ]);
-    await process.printed(/IPv6. (?:TLS\/TCP|DTLS\/UDP|UDP|TCP) listener opened on/i).catch(() => undefined);
-    return new Coturn(port, tlsPort, process);
-  }
-
-  address(transport: Transport, ip: string): TransportAddress {
-    return { ip, port: transport === 'tls' || transport === 'dtls' ? this.tlsPort : this.port };
-  }
-}
 
 /** Sends back what it gets. */
 async function udpEcho(ip: string): Promise<{ socket: UdpSocket; address: TransportAddress }> {
@@ -58,12 +26,12 @@ describe('the TURN client against coturn', () => {
   let coturn: Coturn;
 
   beforeAll(async () => {
-    coturn = await Coturn.start(credentials, [`--user=${USER.username}:${USER.password}`]);
+    coturn = await Coturn.start(credentials);
     for (const ip of ['127.0.0.1', '::1']) echoes.set(ip, await udpEcho(ip));
   });
 
   afterAll(async () => {
-    await coturn.process.stop();
+    await coturn.stop();
     for (const { socket } of echoes.values()) socket.close();
     credentials.remove();
   });
@@ -195,31 +163,34 @@ describe('the TURN client against coturn, otherwise configured', () => {
       await turn.saw('allocated');
       turn.close();
     } finally {
-      await coturn.process.stop();
+      await coturn.stop();
     }
   });
 
   it('an allocation lives past three lifetimes, with nonces that expire meanwhile', async () => {
     const coturn = await Coturn.start(credentials, [
       ...[`--user=${USER.username}:${USER.password}`, '--max-allocate-lifetime=4', '--stale-nonce=5'],
-      ...['--channel-lifetime=4', '--permission-lifetime=30'],
+      '--permission-lifetime=30',
     ]);
     const echo = await udpEcho('127.0.0.1');
     try {
-      const turn = await TurnLink.open('udp', coturn.address('udp', '127.0.0.1'), USER);
+      // Coturn shortens what is asked for, and grants its default of 600 s where nothing is.
+      const options = { ...USER, lifetimeS: 3600 };
+      const turn = await TurnLink.open('udp', coturn.address('udp', '127.0.0.1'), options);
       turn.does((client, now) => client.allocate(now));
       await turn.saw('allocated');
       expect(turn.events[0]).toMatchObject({ lifetimeS: 4 });
-      for (let i = 1; i <= 13; i++) {
+      // A refresh comes at half of so short a lifetime: seven of them are more than three lifetimes.
+      for (let i = 1; i <= 7; i++) {
+        await coturn.logged(new RegExp(`(?:REFRESH processed, success[^]*){${i}}`));
         turn.does((client, now) => client.send(echo.address, Uint8Array.of(i), now));
         await turn.until(`echo ${i}`, () => turn.data.length >= i);
-        await new Promise((resolve) => setTimeout(resolve, 1000));
       }
       expect(turn.client.state).toBe('allocated');
       turn.close();
     } finally {
       echo.socket.close();
-      await coturn.process.stop();
+      await coturn.stop();
     }
   });
 });
