@@ -2,7 +2,7 @@
 /**
  * `npm run bench [-- SUITE … --subjects a,b --rounds 3 --seconds 2 --json FILE]`
  *
- * Suites: `channels` (default), `distance`, `codecs`. All subjects are interleaved round by round and measured by the same
+ * Suites: `channels` (default), `distance`, `codecs`, `relay`. All subjects are interleaved round by round and measured by the same
  * code; figures are only comparable within one run.
  */
 import { writeFileSync } from 'node:fs';
@@ -13,10 +13,11 @@ import { isInstalled, subjects } from './subjects.mjs';
 import { channels } from './suites/channels.mjs';
 import { codecs } from './suites/codecs.mjs';
 import { distance } from './suites/distance.mjs';
+import { RELAY_SUBJECTS, relay } from './suites/relay.mjs';
 
-const SUITES = { channels, distance, codecs };
-/** Suites that measure our own operations only. */
-const ALONE = new Set(['codecs']);
+const SUITES = { channels, distance, codecs, relay };
+/** Suites with subjects of their own: our own operations only, or servers. */
+const OWN_SUBJECTS = { codecs: ['purertc'], relay: RELAY_SUBJECTS };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -25,6 +26,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '2' },
     sizes: { type: 'string', default: '1024,16384,65536,262144' },
+    allocations: { type: 'string', default: '1000' },
     json: { type: 'string' },
   },
 });
@@ -34,7 +36,12 @@ if (unknown.length > 0) {
   process.exit(1);
 }
 const rounds = Number(values.rounds);
-const options = { milliseconds: Number(values.seconds) * 1000, sizes: values.sizes.split(',').map(Number), round: 0 };
+const options = {
+  milliseconds: Number(values.seconds) * 1000,
+  sizes: values.sizes.split(',').map(Number),
+  allocations: Number(values.allocations),
+  round: 0,
+};
 const wanted = values.subjects?.split(',');
 const chosen = subjects
   .filter((s) => (wanted === undefined ? isInstalled(s) : wanted.includes(s.name)))
@@ -44,7 +51,8 @@ if (absent.length > 0) console.log(`not installed (npm run bench:setup installs 
 
 const results = {};
 for (const suite of positionals.length > 0 ? positionals : ['channels']) {
-  const names = ALONE.has(suite) ? ['purertc'] : chosen;
+  const own = OWN_SUBJECTS[suite];
+  const names = own === undefined ? chosen : own.filter((name) => wanted?.includes(name) ?? true);
   const report = new Report(names);
   for (options.round = 1; options.round <= rounds; options.round++) {
     for (const name of names) {
