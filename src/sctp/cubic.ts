@@ -26,6 +26,9 @@ const HEAVY_LOSS = 0.15;
 /** The least round trip must have been seen this recently to be believed when a loss is judged. */
 const MIN_RTT_STALE_MS = 3000;
 
+/** Share of the path's capacity that a loss with a visible queue leaves at least. */
+const SHALLOW_QUEUE_FLOOR = 0.9;
+
 /** Losses up to this share of a round are taken out of the account when the path is measured. */
 const TOLERATED_LOSS = 0.06;
 
@@ -158,10 +161,13 @@ export class Cubic implements CongestionControl {
       return;
     }
     if (!newEpisode || this.#reducedInRound) return;
-    // A queue, or a minimum so old that a queue may hide behind it: congestion, as CUBIC knows it.
-    if (this.#queueIsBuilding(report.minRttMs) || report.now - this.#unqueuedAt > MIN_RTT_STALE_MS) {
-      this.#unqueuedAt = report.now;
-      this.#reduce(this.windowBytes * BETA);
+    // A queue: congestion, as CUBIC knows it, except that what the path carries without a queue is not given up for a
+    // shallow one. A minimum so old that a queue may hide behind it says nothing about the path.
+    const stale = report.now - this.#unqueuedAt > MIN_RTT_STALE_MS;
+    if (stale || this.#queueIsBuilding(report.minRttMs)) {
+      if (stale) this.#unqueuedAt = report.now;
+      const floor = stale ? 0 : SHALLOW_QUEUE_FLOOR * this.#pathBytes(report.minRttMs);
+      this.#reduce(Math.min(this.windowBytes, Math.max(this.windowBytes * BETA, floor)));
       return;
     }
     const path =
