@@ -8,6 +8,7 @@ import {
   createSecretKey,
   diffieHellman,
   type ECDH,
+  type ED25519KeyPairOptions,
   generateKeyPairSync,
   type Hash,
   type KeyObject,
@@ -84,8 +85,18 @@ class NodeMac implements Mac {
 }
 
 const X25519_BYTES = 32;
-/** DER of a `PrivateKeyInfo` up to the key (RFC 8410 §7): constant, because the length is fixed. */
-const X25519_PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex');
+
+/**
+ * Keys are never made by a key-generation job and exported afterwards: Node 20 then deadlocks now and then. Its export
+ * allocates while it holds the key's mutex; if that makes the garbage collector end the job that made the key, the job
+ * waits for the same mutex on the same thread, for ever. So private keys of X25519 are random bytes (RFC 7748 §5), and the
+ * job of a signing key encodes the key itself.
+ */
+function importX25519(privateKey: Uint8Array): KeyObject {
+  const d = Buffer.from(privateKey.buffer, privateKey.byteOffset, privateKey.length).toString('base64url');
+  // As JWK: OpenSSL's DER decoder takes longer than the key exchange. `x` is asked for, and computed from `d` all the same.
+  return createPrivateKey({ key: { kty: 'OKP', crv: 'X25519', d, x: '' }, format: 'jwk' });
+}
 
 /** Raw keys go in and out as JWK: OpenSSL's DER coders take 70 µs each way, longer than the key exchange itself. */
 class NodeX25519Share implements KeyShare {
@@ -93,9 +104,10 @@ class NodeX25519Share implements KeyShare {
   readonly publicKey: Uint8Array;
   readonly #privateKey: KeyObject;
 
-  constructor(privateKey: KeyObject) {
-    this.#privateKey = privateKey;
-    const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
+  /** @param privateKey - 32 bytes, copied. */
+  constructor(privateKey: Uint8Array) {
+    this.#privateKey = importX25519(privateKey);
+    const { x = '' } = createPublicKey(this.#privateKey).export({ format: 'jwk' });
     this.publicKey = new Uint8Array(Buffer.from(x, 'base64url'));
   }
 
@@ -149,7 +161,7 @@ function createEcdh(group: 'secp256r1' | 'secp384r1'): ECDH {
 }
 
 function generateNodeKeyShare(group: GroupName): KeyShare {
-  if (group === 'x25519') return new NodeX25519Share(generateKeyPairSync('x25519').privateKey);
+  if (group === 'x25519') return new NodeX25519Share(randomFillSync(new Uint8Array(X25519_BYTES)));
   const ecdh = createEcdh(group);
   ecdh.generateKeys();
   return new NodeEcShare(group, ecdh);
@@ -162,10 +174,7 @@ function generateNodeKeyShare(group: GroupName): KeyShare {
  */
 export function importNodeKeyShare(group: GroupName, privateKey: Uint8Array): KeyShare {
   try {
-    if (group === 'x25519' && privateKey.length === X25519_BYTES) {
-      const der = Buffer.concat([X25519_PKCS8_PREFIX, privateKey]);
-      return new NodeX25519Share(createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }));
-    }
+    if (group === 'x25519' && privateKey.length === X25519_BYTES) return new NodeX25519Share(privateKey);
     if (group !== 'x25519') {
       const ecdh = createEcdh(group);
       ecdh.setPrivateKey(privateKey);
@@ -307,16 +316,22 @@ function importKey(der: Uint8Array, type: 'pkcs8' | 'spki'): KeyObject {
   }
 }
 
-function generatePrivateKey(type: KeyType): KeyObject {
+/** See {@link importX25519} for why the job encodes the key. */
+const ENCODINGS: ED25519KeyPairOptions<'der', 'der'> = {
+  publicKeyEncoding: { format: 'der', type: 'spki' },
+  privateKeyEncoding: { format: 'der', type: 'pkcs8' },
+};
+
+function generatePkcs8(type: KeyType): Uint8Array {
   switch (type) {
     case 'ecdsa-p256':
-      return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+      return generateKeyPairSync('ec', { namedCurve: 'P-256', ...ENCODINGS }).privateKey;
     case 'ecdsa-p384':
-      return generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey;
+      return generateKeyPairSync('ec', { namedCurve: 'P-384', ...ENCODINGS }).privateKey;
     case 'ed25519':
-      return generateKeyPairSync('ed25519').privateKey;
+      return generateKeyPairSync('ed25519', ENCODINGS).privateKey;
     case 'rsa':
-      return generateKeyPairSync('rsa', { modulusLength: RSA_MIN_BITS }).privateKey;
+      return generateKeyPairSync('rsa', { modulusLength: RSA_MIN_BITS, ...ENCODINGS }).privateKey;
   }
 }
 
@@ -339,7 +354,7 @@ export const nodeCrypto: CryptoBackend = {
   createMac: (hash, key) => new NodeMac(hash, key),
   createAead: createNodeAead,
   generateKeyShare: generateNodeKeyShare,
-  generateSigningKey: (type) => new NodeSigningKey(generatePrivateKey(type), type),
+  generateSigningKey: (type) => new NodeSigningKey(importKey(generatePkcs8(type), 'pkcs8'), type),
   importPkcs8: (der) => new NodeSigningKey(importKey(der, 'pkcs8')),
   importSpki: (der) => new NodeVerifyingKey(importKey(der, 'spki')),
 };
