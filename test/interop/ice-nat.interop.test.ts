@@ -1,0 +1,50 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { Lab, type LabPeer, type NatKind, negotiate } from './netns.ts';
+
+interface Pair {
+  readonly local: { readonly type: string; readonly address: string };
+  readonly remote: { readonly type: string; readonly address: string };
+}
+
+/** Public addresses of the two NATs, and of the server. */
+const [WAN_A, WAN_B, SERVER] = ['198.51.100.1', '198.51.100.2', '198.51.100.100'];
+
+describe('two peers behind real NATs (network namespaces, nftables)', () => {
+  let lab: Lab | undefined;
+  afterEach(async () => {
+    await lab?.remove();
+    lab = undefined;
+  });
+
+  async function connect(natA: NatKind, natB: NatKind): Promise<{ a: LabPeer; b: LabPeer; pairs: [Pair, Pair] }> {
+    lab = Lab.behindNats(natA, natB);
+    const iceServers = await lab.coturn();
+    const [a, b] = [await lab.peer('a', { iceServers }), await lab.peer('b', { iceServers })];
+    await negotiate(a, b, { channel: true });
+    await Promise.all([a.call('open'), b.call('open')]);
+    expect(await a.call('say', 'hello')).toBe('hello back');
+    return { a, b, pairs: [await a.call<Pair>('pair'), await b.call<Pair>('pair')] };
+  }
+
+  it.each([
+    ['cone', 'cone'],
+    ['full-cone', 'symmetric'],
+    ['symmetric', 'full-cone'],
+  ] as const)('%s and %s: directly', async (natA, natB) => {
+    const { a, b, pairs } = await connect(natA, natB);
+    const [seenByA, seenByB] = pairs;
+    expect([seenByA.remote.address, seenByB.remote.address]).toEqual([WAN_B, WAN_A]);
+    for (const { local, remote } of pairs) expect([local.type, remote.type]).not.toContain('relay');
+    expect([await a.leave(), await b.leave()]).toEqual([0, 0]);
+  });
+
+  it.each([
+    ['symmetric', 'symmetric'],
+    ['cone', 'symmetric'],
+  ] as const)('%s and %s: through the TURN server', async (natA, natB) => {
+    const { a, b, pairs } = await connect(natA, natB);
+    const types = pairs.flatMap(({ local, remote }) => [local, remote]);
+    expect(types.some(({ type, address }) => type === 'relay' && address === SERVER)).toBe(true);
+    expect([await a.leave(), await b.leave()]).toEqual([0, 0]);
+  });
+});
