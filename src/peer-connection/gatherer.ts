@@ -3,6 +3,7 @@ import type { ParsedConfiguration, ParsedIceServer, PurertcOptions } from './con
 import { type GathererOptions, SERVER_UNREACHABLE } from './gathering-types.ts';
 import type { IceServerUrl } from './ice-server-url.ts';
 import { RelayGatherer, type RelayStateEvent } from './relay-gatherer.ts';
+import { locateServer, type ServerAddresses } from './server-addresses.ts';
 
 /** Ports tried before a port range counts as used up. */
 const MAX_PORT_TRIES = 64;
@@ -76,9 +77,9 @@ export class Gatherer {
       fail('a server that is reached over TLS cannot see the address of a UDP socket');
       return;
     }
-    let addresses: readonly string[];
+    let located: ServerAddresses;
     try {
-      addresses = await platform.resolve(url.host);
+      located = await locateServer(platform, url);
     } catch (error) {
       fail(`not resolved: ${String(error)}`);
       return;
@@ -88,9 +89,9 @@ export class Gatherer {
     const relays = ([4, 6] as const).map((family) => {
       const bases = this.#bases?.filter((base) => ipFamily(base.ip) === family) ?? [];
       // One address of each family that there is a socket for: asking a server twice finds nothing new.
-      const ip = addresses.find((address) => ipFamily(address) === family);
+      const ip = located.ips.find((address) => ipFamily(address) === family);
       if (ip === undefined || bases.length === 0) return undefined;
-      const address = { ip, port: url.port };
+      const address = { ip, port: located.port };
       if (url.transport === 'udp' && !this.#asked.has(formatAddress(address))) {
         this.#asked.add(formatAddress(address));
         // A TURN server answers Binding requests too (RFC 8656 §4): the mapped address of each base.

@@ -9,6 +9,8 @@ export interface IceServerUrl {
   /** A name, or canonical IP text. */
   readonly host: string;
   readonly port: number;
+  /** The URL has none: DNS may name another (RFC 7065 §3.2). */
+  readonly portIsDefault: boolean;
   /** How to reach the server: `tls` and `dtls` for `turns` and `stuns`, over TCP unless `?transport=udp` says otherwise. */
   readonly transport: TransportProtocol;
 }
@@ -51,7 +53,7 @@ export function parseIceServerUrl(url: string): IceServerUrl {
   const secure = scheme === 'turns' || scheme === 'stuns';
   const overTcp = query === undefined ? secure : query === '?transport=tcp';
   const transport = overTcp ? (secure ? 'tls' : 'tcp') : secure ? 'dtls' : 'udp';
-  return { url, scheme, host, port, transport };
+  return { url, scheme, host, port, portIsDefault: portText === '', transport };
 }
 
 function readHost(written: string): string | undefined {

@@ -3,6 +3,7 @@ import {
   formatAddress,
   type InterfaceAddress,
   type Platform,
+  type SrvRecord,
   type TransportAddress,
   type UdpHandlers,
   type UdpSocket,
@@ -78,6 +79,10 @@ export class UdpMux implements Platform {
   ): Promise<ByteStream> {
     if (this.#platform.connectTls === undefined) throw new Error('this platform has no TLS');
     return this.#platform.connectTls(remote, handlers, options);
+  }
+
+  async resolveSrv(name: string): Promise<readonly SrvRecord[]> {
+    return (await this.#platform.resolveSrv?.(name)) ?? [];
   }
 
   rootCertificates(): readonly string[] {

@@ -1,4 +1,10 @@
-import { formatAddress, type Platform, type TransportAddress, type UdpSocket } from '../../src/core/index.ts';
+import {
+  formatAddress,
+  type Platform,
+  type SrvRecord,
+  type TransportAddress,
+  type UdpSocket,
+} from '../../src/core/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import { type SimNetwork, simEnv } from '../sim/index.ts';
 
@@ -7,6 +13,8 @@ export class SimPlatform implements Platform {
   readonly env: Platform['env'];
   /** Names that resolve; all others reject. */
   readonly names: Map<string, readonly string[]> = new Map();
+  /** SRV records; names that are not here have none. */
+  readonly services: Map<string, readonly SrvRecord[]> = new Map();
   /** Sockets that are open now, and timers and tasks that are due. */
   open = 0;
   pendingTimers = 0;
@@ -71,6 +79,10 @@ export class SimPlatform implements Platform {
         unbind();
       },
     };
+  }
+
+  async resolveSrv(name: string): Promise<readonly SrvRecord[]> {
+    return this.services.get(name) ?? [];
   }
 
   async resolve(hostname: string): Promise<readonly string[]> {
