@@ -1,5 +1,6 @@
 export * from './mdns.ts';
 export * from './node-crypto.ts';
+export { plainBytes } from './plain-bytes.ts';
 export * from './platform.ts';
 export * from './tcp-connection.ts';
 export * from './timer-queue.ts';

@@ -8,6 +8,7 @@ import {
   type TlsOptions,
   type TransportAddress,
 } from '../core/index.ts';
+import { plainBytes } from './plain-bytes.ts';
 
 /** Longest wait for a connection, and for the TLS handshake on it, each. */
 export const CONNECT_TIMEOUT_MS = 10_000;
@@ -101,7 +102,7 @@ class NodeStream implements ByteStream {
       broken = error;
     });
     socket.on('data', (bytes: Uint8Array) => {
-      if (!this.#closed) handlers.onData(bytes);
+      if (!this.#closed) handlers.onData(plainBytes(bytes));
     });
     // Half-open connections are of no use here: Node ends our side when the other has ended, and 'close' follows.
     socket.on('close', () => {

@@ -1,6 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
 import { canonicalIp, ipFamily, type TransportAddress, type UdpHandlers, type UdpSocket } from '../core/index.ts';
+import { plainBytes } from './plain-bytes.ts';
 
 /** Asked of the system for each direction; it may give less. A burst of one congestion window must fit. */
 export const SOCKET_BUFFER_BYTES: number = 4 * 1024 * 1024;
@@ -93,7 +94,7 @@ class NodeUdpSocket implements UdpSocket {
       }
     }
     socket.on('message', (bytes: Uint8Array, info: RemoteInfo) => {
-      if (!this.#closed) handlers.onDatagram(bytes, this.#remotes.get(info.address, info.port));
+      if (!this.#closed) handlers.onDatagram(plainBytes(bytes), this.#remotes.get(info.address, info.port));
     });
     socket.on('error', (error) => this.#report(error, undefined));
   }

@@ -1,5 +1,6 @@
 import { WebSocket } from 'ws';
-import { Driver, type Instant, type Platform, type SansIo, type TransmitSlot } from '../core/index.ts';
+import { concatBytes, Driver, type Instant, type Platform, type SansIo, type TransmitSlot } from '../core/index.ts';
+import { plainBytes } from './plain-bytes.ts';
 import { platform as nodePlatform } from './platform.ts';
 import { WakeTimer } from './wake-timer.ts';
 
@@ -134,8 +135,8 @@ export function sendText(socket: WebSocket, slot: { buffer: Uint8Array; offset: 
 
 /** What `ws` calls raw data, as one byte string. */
 export function toBytes(data: Uint8Array | ArrayBuffer | readonly Uint8Array[]): Uint8Array {
-  if (data instanceof Uint8Array) return data;
-  return data instanceof ArrayBuffer ? new Uint8Array(data) : Buffer.concat(data);
+  if (data instanceof Uint8Array) return plainBytes(data);
+  return data instanceof ArrayBuffer ? new Uint8Array(data) : concatBytes(...data);
 }
 
 function describe(error: unknown): string {

@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
 import { canonicalIp, DecodeError, type FiveTuple, type TransmitSlot, type TransportAddress } from '../core/index.ts';
+import { plainBytes } from '../io/index.ts';
 import { StreamDeframer } from '../stun/index.ts';
 
 /** Bytes that wait for a slow client; what exceeds it is dropped, as a full queue of UDP would. */
@@ -20,6 +21,8 @@ export interface Connection {
   readonly path: FiveTuple;
   /** Sends what the slot holds; false when it had to be dropped. The slot may be written to around it. */
   send(slot: TransmitSlot<FiveTuple>): boolean;
+  /** Hands the stream over, as it is, to be joined with a peer's (RFC 6062 §5.4); undefined for what is no stream. */
+  release(): Socket | undefined;
   close(): void;
 }
 
@@ -45,6 +48,12 @@ class StreamConnection implements Connection {
     if (this.#socket.destroyed || this.#socket.writableLength > MAX_UNSENT_BYTES) return false;
     this.#socket.write(slot.buffer.slice(slot.offset, slot.offset + slot.length)); // copy: written when the socket can
     return true;
+  }
+
+  release(): Socket {
+    this.#socket.removeAllListeners('data');
+    this.#socket.pause();
+    return this.#socket;
   }
 
   close(): void {
@@ -135,7 +144,7 @@ export class StreamListener {
     socket.on('error', () => socket.destroy());
     socket.on('data', (chunk: Uint8Array) => {
       try {
-        deframer.push(chunk, (message) => this.#handlers.message(message, path));
+        deframer.push(plainBytes(chunk), (message) => this.#handlers.message(message, path));
       } catch (error) {
         if (!(error instanceof DecodeError)) throw error;
         socket.destroy(); // no way to find the next message

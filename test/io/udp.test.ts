@@ -35,6 +35,8 @@ async function open(ip: string) {
     {
       onDatagram: (bytes, remote) => {
         received.push({ text: new TextDecoder().decode(bytes), remote });
+        // A Buffer's slice would be a view: a core that keeps a copy of what it borrowed would keep the datagram itself.
+        expect(bytes.slice().buffer).not.toBe(bytes.buffer);
         changed();
       },
       onError: (error, remote) => {
