@@ -1,60 +1,29 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { WebSocket, WebSocketServer } from 'ws';
+import { installPeerJsGlobals, type PeerServer, startPeerServer } from './peer-server.ts';
 import { LOOPBACK } from './support.ts';
 
-/** PeerJS finds WebRTC, WebSocket and the browser's name among its globals. */
-const GLOBALS = {
-  WebSocket,
-  navigator: { userAgent: 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0', platform: 'Linux' },
-  window: globalThis,
-  location: { protocol: 'http:' },
-  addEventListener: () => undefined,
-  removeEventListener: () => undefined,
-};
-
-let http: Server;
-let port = 0;
-
-/** PeerServer in a few lines: says OPEN, and passes messages on to who they are for. */
-function startServer(): Promise<void> {
-  http = createServer();
-  const sockets = new Map<string, WebSocket>();
-  new WebSocketServer({ server: http }).on('connection', (socket, request) => {
-    const id = new URL(request.url ?? '', 'http://localhost').searchParams.get('id') ?? '';
-    sockets.set(id, socket);
-    socket.send(JSON.stringify({ type: 'OPEN' }));
-    socket.on('message', (text) => {
-      const message = JSON.parse(String(text)) as { type: string; dst?: string };
-      if (message.dst !== undefined) sockets.get(message.dst)?.send(JSON.stringify({ ...message, src: id }));
-    });
-  });
-  return new Promise((resolve) => {
-    http.listen(0, '127.0.0.1', () => {
-      port = (http.address() as AddressInfo).port;
-      resolve();
-    });
-  });
-}
+let server: PeerServer;
+let removeGlobals: () => void;
 
 beforeAll(async () => {
-  for (const [name, value] of Object.entries(GLOBALS)) {
-    if (!(name in globalThis)) Object.defineProperty(globalThis, name, { configurable: true, writable: true, value });
-  }
-  await import('../../src/polyfill/index.ts');
-  await startServer();
+  removeGlobals = await installPeerJsGlobals();
+  server = await startPeerServer();
 });
 
 afterAll(() => {
-  http.closeAllConnections();
-  http.close();
-  for (const name of Object.keys(GLOBALS)) Reflect.deleteProperty(globalThis, name);
+  server.close();
+  removeGlobals();
 });
 
 it('PeerJS, unchanged, on the polyfill: objects and bytes there and back', async () => {
   const { Peer } = await import('peerjs');
-  const options = { host: '127.0.0.1', port, path: '/', secure: false, config: { iceServers: [], ...LOOPBACK } };
+  const options = {
+    host: '127.0.0.1',
+    port: server.port,
+    path: '/',
+    secure: false,
+    config: { iceServers: [], ...LOOPBACK },
+  };
   const [alice, bob] = [new Peer('alice', options), new Peer('bob', options)];
   const opened = (on: (event: 'open' | 'error', handler: () => void) => unknown) =>
     new Promise<void>((resolve, reject) => {
