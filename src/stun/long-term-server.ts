@@ -53,6 +53,8 @@ export interface Authenticated {
   /** Signs the response, with `algorithm`. */
   readonly key: IntegrityKey;
   readonly algorithm: IntegrityAlgorithm;
+  /** How long what is granted may last, where the credential itself ends (RFC 7635 §9). */
+  readonly maxLifetimeS?: number;
 }
 
 /** What to answer instead: attributes of an unsigned error response. */
