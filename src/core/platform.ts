@@ -100,6 +100,8 @@ export interface Platform {
    */
   queueTask(task: () => void): void;
   interfaces(): readonly InterfaceAddress[];
+  /** Calls `onChange` some time after `interfaces()` has come to answer otherwise. Does not keep the process alive. @returns ends it. */
+  watchInterfaces?(onChange: () => void): () => void;
   /** @throws when the address cannot be bound: the promise rejects with the system's reason. */
   bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket>;
   /** A platform without streams (a simulator, a mux of UDP ports) reaches TURN servers over UDP only. Rejects with the system's reason. */

@@ -1,3 +1,4 @@
+export * from './interface-monitor.ts';
 export * from './mdns.ts';
 export * from './node-crypto.ts';
 export { plainBytes } from './plain-bytes.ts';

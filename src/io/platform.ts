@@ -14,6 +14,7 @@ import {
   type UdpHandlers,
   type UdpSocket,
 } from '../core/index.ts';
+import { INTERFACE_POLL_MS, InterfaceMonitor } from './interface-monitor.ts';
 import { MulticastDns } from './mdns.ts';
 import { nodeCrypto } from './node-crypto.ts';
 import { connectTcp, connectTls } from './tcp-connection.ts';
@@ -44,6 +45,15 @@ const timers = new TimerQueue({
 /** How the resolver says "there is no such name" and "it has no such records". */
 const NO_RECORDS: ReadonlySet<unknown> = new Set(['ENOTFOUND', 'ENODATA']);
 
+const monitor = new InterfaceMonitor({
+  interfaces: () => platform.interfaces(),
+  repeat: (look) => {
+    const timer = setInterval(look, INTERFACE_POLL_MS);
+    timer.unref();
+    return () => clearInterval(timer);
+  },
+});
+
 /** {@link Platform} on Node: `node:dgram`, `performance.now()`, one `setTimeout`, the system's resolver. */
 export const platform: Platform = {
   env: nodeEnv(),
@@ -69,6 +79,10 @@ export const platform: Platform = {
       }
     }
     return found;
+  },
+
+  watchInterfaces(onChange: () => void): () => void {
+    return monitor.watch(onChange);
   },
 
   bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> {

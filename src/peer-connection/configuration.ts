@@ -38,6 +38,11 @@ export interface PurertcOptions {
    * answers for it (draft-ietf-mmusic-mdns-ice-candidates). Default false.
    */
   readonly mdns?: boolean;
+  /**
+   * Interface addresses that appear later get candidates too, and the candidates of those that vanish are given up at
+   * once. Default false: the sockets are those of the first gathering.
+   */
+  readonly watchInterfaces?: boolean;
   /** UDP ports to bind, both included; default: any. */
   readonly portRange?: { readonly min: number; readonly max: number };
   /** Fixed ICE credentials (RFC 8839 §5.4) instead of random ones, for the first generation. */

@@ -1,3 +1,4 @@
+export { CHANNEL_STREAM_BUFFER_BYTES, type ChannelStreams, channelStreams } from './channel-streams.ts';
 export type { RTCDataChannelInit } from './channel-settings.ts';
 export * from './configuration.ts';
 export type {
@@ -17,8 +18,8 @@ export {
   type RTCPeerConnectionIceEventInit,
 } from './events.ts';
 export { type Fingerprint, matchFingerprint } from './fingerprints.ts';
-export { usableAddresses } from './gatherer.ts';
 export { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
+export { usableAddresses } from './local-bases.ts';
 export * from './peer-transport.ts';
 export { MAX_RELAY_PATHS, type RelayFailure, type TurnServer } from './relay.ts';
 export { MAX_RELAYS, MAX_REMEMBERED_PEERS, type Relays } from './relays.ts';

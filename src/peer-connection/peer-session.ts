@@ -4,9 +4,10 @@ import type { IceCandidate, IceConnectionState, IceGatheringState, SelectedPair 
 import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
 import { deriveConnectionState, type RTCPeerConnectionState } from './connection-state.ts';
 import { RTCErrorEvent, RTCPeerConnectionIceEvent } from './events.ts';
-import { Gatherer, usableAddresses } from './gatherer.ts';
+import { Gatherer } from './gatherer.ts';
 import type { GatheringError } from './gathering-types.ts';
 import { IceNames } from './ice-names.ts';
+import { usableAddresses } from './local-bases.ts';
 import { PeerTransport } from './peer-transport.ts';
 import type { RTCDataChannel } from './rtc-data-channel.ts';
 import { createRtcDtlsTransport, type DtlsTransportSlots, type RTCDtlsTransport } from './rtc-dtls-transport.ts';
@@ -167,6 +168,7 @@ export class PeerSession {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#gatherer.close();
     this.#names.close();
     this.channels.closeAbruptly();
     this.sctp.state = 'closed';
@@ -190,8 +192,10 @@ export class PeerSession {
         void this.#resolve(event.hostname);
         return;
       case 'candidate':
-        // W3C §5.6: gathering has begun before there is anything to show for it.
-        this.#onGathering('gathering');
+        // W3C §5.6: gathering has begun before there is anything to show for it. An address that appears later has its
+        // candidate while all is complete.
+        if (this.transport.ice.gatheringState !== 'complete' || this.#gatheringTold === 'new')
+          this.#onGathering('gathering');
         this.#tasks.queue(() => this.#hooks.candidate(event.candidate));
         return;
       case 'gathering-state':

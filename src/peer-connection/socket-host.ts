@@ -134,6 +134,13 @@ export class SocketHost<E> implements Host<FiveTuple> {
     return socket.local;
   }
 
+  /** Closes the socket of a base that is gone. */
+  unbind(local: TransportAddress): void {
+    const key = formatAddress(local);
+    this.#sockets.get(key)?.close();
+    this.#sockets.delete(key);
+  }
+
   #input(
     bytes: Uint8Array,
     local: TransportAddress,

@@ -89,6 +89,10 @@ export class UdpMux implements Platform {
     return this.#platform.rootCertificates?.() ?? [];
   }
 
+  watchInterfaces(onChange: () => void): () => void {
+    return this.#platform.watchInterfaces?.(onChange) ?? ((): void => undefined);
+  }
+
   resolve(hostname: string): Promise<readonly string[]> {
     return this.#platform.resolve(hostname);
   }

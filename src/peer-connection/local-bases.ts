@@ -1,0 +1,122 @@
+import { formatAddress, type InterfaceAddress, type Platform, type TransportAddress } from '../core/index.ts';
+import type { PurertcOptions } from './configuration.ts';
+import type { GathererOptions } from './gathering-types.ts';
+
+/** Ports tried before a port range counts as used up. */
+const MAX_PORT_TRIES = 64;
+
+/**
+ * The sockets of one connection, one on each usable interface address (RFC 8445 §5.1.1.1), and the host candidates that
+ * come of them. With `watchInterfaces` they follow the machine: an address that appears gets a socket, one that vanishes
+ * loses it, and its pairs fail at once.
+ */
+export class LocalBases {
+  readonly #given: GathererOptions;
+  readonly #onAppeared: () => void;
+  #bases: TransportAddress[] = [];
+  #opened: Promise<void> | undefined;
+  #unwatch: () => void = () => undefined;
+
+  /** @param onAppeared - there are more bases than before, some time after `open`. */
+  constructor(options: GathererOptions, onAppeared: () => void) {
+    this.#given = options;
+    this.#onAppeared = onAppeared;
+  }
+
+  get all(): readonly TransportAddress[] {
+    return this.#bases;
+  }
+
+  /** Binds the sockets, the first time; resolves when all are bound that can be. */
+  open(): Promise<void> {
+    if (this.#opened !== undefined) return this.#opened;
+    const { platform, options } = this.#given;
+    this.#opened = this.#bindAll(usableAddresses(platform.interfaces(), options.interfaceFilter));
+    if (options.watchInterfaces === true) {
+      let work = this.#opened;
+      // One change after the other: two at once would bind the same address twice.
+      this.#unwatch = platform.watchInterfaces?.(() => (work = work.then(() => this.#follow()))) ?? this.#unwatch;
+    }
+    return this.#opened;
+  }
+
+  close(): void {
+    this.#unwatch();
+    this.#unwatch = () => undefined;
+  }
+
+  async #bindAll(addresses: readonly InterfaceAddress[]): Promise<void> {
+    const { host, transport, options, names } = this.#given;
+    const bound = await Promise.all(addresses.map(({ ip }) => this.#bind(ip)));
+    for (const [i, address] of addresses.entries()) {
+      const base = bound[i];
+      if (base === undefined || transport.isClosed) continue;
+      this.#bases.push(base);
+      const hostname = options.mdns === true ? names.hide(address) : undefined;
+      host.driver.mutate((now) => transport.ice.addHostCandidate(base, now, { hostname }));
+    }
+  }
+
+  /** One socket on an address; undefined where it cannot be bound (an interface that is just going away). */
+  async #bind(ip: string): Promise<TransportAddress | undefined> {
+    const { host, platform, options } = this.#given;
+    const ports = portsToTry(options.portRange, platform);
+    for (const port of ports) {
+      try {
+        return await host.bind({ ip, port });
+      } catch (error) {
+        platform.env.trace.note('gatherer', `cannot bind ${formatAddress({ ip, port })}: ${String(error)}`);
+      }
+    }
+    return undefined;
+  }
+
+  /** Makes the sockets those that the machine's addresses ask for now. */
+  async #follow(): Promise<void> {
+    const { platform, transport, options } = this.#given;
+    if (transport.isClosed) return;
+    const known = (ip: string): boolean => this.#bases.some((base) => base.ip === ip);
+    // While every other link is down, loopback is all there is; a connection to somewhere else has no use for it.
+    const usable = usableAddresses(platform.interfaces(), options.interfaceFilter).filter(
+      ({ ip, internal }) => !internal || options.interfaceFilter !== undefined || known(ip),
+    );
+    for (const base of this.#bases) if (!usable.some(({ ip }) => ip === base.ip)) this.#remove(base);
+    const fresh = usable.filter(({ ip }) => !known(ip));
+    await this.#bindAll(fresh);
+    if (fresh.length > 0 && !transport.isClosed) this.#onAppeared();
+  }
+
+  #remove(base: TransportAddress): void {
+    const { host, transport, names } = this.#given;
+    this.#bases = this.#bases.filter((other) => other !== base);
+    names.forget(base.ip);
+    host.unbind(base);
+    host.driver.mutate((now) => transport.ice.removeLocalBase(base, now));
+  }
+}
+
+/**
+ * The addresses that get a socket. IPv6 link-local ones need a zone, which candidates cannot say; loopback only serves
+ * where there is nothing else (RFC 8445 §5.1.1.1 leaves it out).
+ */
+export function usableAddresses(
+  all: readonly InterfaceAddress[],
+  filter: ((address: InterfaceAddress) => boolean) | undefined,
+): InterfaceAddress[] {
+  const unique = all.filter((address, i) => all.findIndex(({ ip }) => ip === address.ip) === i);
+  if (filter !== undefined) return unique.filter(filter);
+  const candidates = unique.filter(({ ip }) => !/^fe[89ab]/i.test(ip));
+  const outside = candidates.filter(({ internal }) => !internal);
+  return outside.length > 0 ? outside : candidates;
+}
+
+function portsToTry(range: PurertcOptions['portRange'], platform: Platform): number[] {
+  if (range === undefined) return [0];
+  const size = range.max - range.min + 1;
+  // From a random place on, so that many connections do not all knock at the same ports first.
+  const draw = new Uint8Array(4);
+  platform.env.random(draw);
+  const start = draw.reduce((value, byte) => value * 256 + byte, 0);
+  const count = Math.min(size, MAX_PORT_TRIES);
+  return Array.from({ length: count }, (_, i) => range.min + ((start + i) % size));
+}
