@@ -51,6 +51,10 @@ class DtlsConnection implements Connection {
     return true;
   }
 
+  release(): undefined {
+    return undefined;
+  }
+
   close(): void {
     this.driver.mutate((now) => this.#dtls.close(now));
     this.driver.close();

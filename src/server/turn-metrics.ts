@@ -22,6 +22,7 @@ export function prometheusText(stats: TurnServerStats, shell: TurnShellStats, dr
     metric('turn_allocations', 'gauge', 'Live allocations.', labelled('transport', stats.allocationsByTransport)),
     metric('turn_relays', 'gauge', 'Open relayed addresses.', [[{}, stats.relays]]),
     metric('turn_reservations', 'gauge', 'Relayed addresses held for a token.', [[{}, stats.reservations]]),
+    metric('turn_peer_connections', 'gauge', 'TCP connections to peers.', [[{}, stats.peerConnections]]),
     metric('turn_connections', 'gauge', 'Open TCP, TLS and DTLS connections.', [[{}, shell.connections]]),
     metric('turn_draining', 'gauge', '1 while no new allocations are made.', [[{}, stats.draining ? 1 : 0]]),
     metric('turn_allocations_total', 'counter', 'Allocations made.', [[{}, stats.allocationsTotal]]),

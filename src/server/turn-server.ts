@@ -23,6 +23,7 @@ import { type Log, NO_LOG } from './log.ts';
 import { type Connection, type ConnectionHandlers, type PemCertificate, StreamListener } from './turn-connections.ts';
 import { DtlsClients, dtlsCertificate, isDtls } from './turn-dtls.ts';
 import { prometheusText } from './turn-metrics.ts';
+import { TcpRelays } from './turn-tcp-relays.ts';
 
 /** Open TCP, TLS and DTLS connections together, by default; more are refused. */
 export const DEFAULT_MAX_CONNECTIONS = 20_000;
@@ -35,7 +36,7 @@ export const TURN_PORT = 3478;
 export const TURNS_PORT = 5349;
 
 export interface TurnServerOptions
-  extends Omit<TurnServerCoreOptions, 'env' | 'relayAddresses' | 'findUser' | 'findUserByHash'> {
+  extends Omit<TurnServerCoreOptions, 'env' | 'relayAddresses' | 'findUser' | 'findUserByHash' | 'tcpRelay'> {
   /** Long-term users: passwords by name. */
   readonly users?: Readonly<Record<string, string>>;
   /** Instead of `users`; synchronous. */
@@ -47,6 +48,8 @@ export interface TurnServerOptions
   /** No TLS, or no DTLS, in spite of the certificate. */
   readonly noTls?: boolean;
   readonly noDtls?: boolean;
+  /** No relays towards peers over TCP (RFC 6062). */
+  readonly noTcpRelay?: boolean;
   /** Default {@link DEFAULT_MAX_CONNECTIONS}. */
   readonly maxConnections?: number;
   readonly log?: Log;
@@ -78,7 +81,7 @@ export class TurnServer {
   /** Sockets by the very object that paths carry as `local`, and by text for paths that were made elsewhere. */
   readonly #sockets = new Map<TransportAddress, UdpSocket>();
   readonly #socketsByKey = new Map<string, UdpSocket>();
-  readonly #relays = new Map<number, UdpSocket>();
+  readonly #relays = new Map<number, { readonly socket: UdpSocket; readonly local: TransportAddress }>();
   readonly #connections = new Map<FiveTuple, Connection>();
   readonly #streams: StreamListener[] = [];
   readonly #dtls: DtlsClients[] = [];
@@ -101,6 +104,7 @@ export class TurnServer {
       ...options,
       ...userStore(this.#env, options),
       env: this.#env,
+      tcpRelay: options.noTcpRelay !== true,
       relayAddresses: (options.relayAddresses ?? defaultRelayAddresses(platform)).map((address) =>
         typeof address === 'string' ? { ip: address } : address,
       ),
@@ -180,7 +184,8 @@ export class TurnServer {
     for (const clients of this.#dtls) clients.close();
     for (const listener of this.#streams) listener.close();
     for (const socket of this.#sockets.values()) socket.close();
-    for (const socket of this.#relays.values()) socket.close();
+    for (const { socket } of this.#relays.values()) socket.close();
+    this.#tcpRelays.closeAll();
     this.#sockets.clear();
     this.#settleDrained();
   }
@@ -272,7 +277,20 @@ export class TurnServer {
   #onEvent(event: TurnServerEvent): void {
     switch (event.type) {
       case 'open-relay':
-        void this.#openRelay(event.relay, event.local);
+        void this.#openRelay(event.relay, event.local, event.transport);
+        break;
+      case 'connect-peer':
+        this.#tcpRelays.dial(event.connection, event.local, event.peer);
+        break;
+      case 'bind-connection': {
+        const client = this.#connections.get(event.path)?.release();
+        this.#connections.delete(event.path);
+        if (client === undefined) this.#tcpRelays.close(event.connection);
+        else this.#tcpRelays.bind(event.connection, client);
+        break;
+      }
+      case 'close-connection':
+        this.#tcpRelays.close(event.connection);
         break;
       case 'close-relay':
         this.#closeRelay(event.relay);
@@ -316,45 +334,55 @@ export class TurnServer {
     }
   }
 
-  async #openRelay(relay: number, local: TransportAddress): Promise<void> {
-    const paths = new WeakMap<TransportAddress, FiveTuple>();
-    let bound = local;
-    let socket: UdpSocket;
+  readonly #tcpRelays = new TcpRelays({
+    accepted: (local, peer) => this.#driver.mutate((now) => this.#core.peerAccepted(local, peer, now)),
+    connected: (connection) => this.#driver.mutate((now) => this.#core.peerConnected(connection, now)),
+    closed: (connection) => {
+      if (!this.#closed) this.#driver.mutate(() => this.#core.peerClosed(connection));
+    },
+  });
+
+  async #openRelay(relay: number, local: TransportAddress, transport: 'udp' | 'tcp'): Promise<void> {
     try {
-      socket = await this.#platform.bindUdp(local, {
-        onDatagram: (bytes, remote) => {
-          let path = paths.get(remote);
-          if (path === undefined) {
-            path = { protocol: 'udp', local: bound, remote };
-            paths.set(remote, path);
-          }
-          this.#driver.input(bytes, path);
-        },
-        onError: () => this.#countSendError(),
-      });
+      if (transport === 'tcp') await this.#tcpRelays.open(relay, local);
+      else await this.#openUdpRelay(relay, local);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.#log({ level: 'warn', event: 'relay-failed', ip: local.ip, port: local.port, reason });
+      this.#log({ level: 'warn', event: 'relay-failed', transport, ip: local.ip, port: local.port, reason });
       if (!this.#closed) this.#driver.mutate((now) => this.#core.relayFailed(relay, now));
       return;
     }
-    if (this.#closed) {
-      socket.close();
-      return;
-    }
-    bound = socket.local;
-    this.#relays.set(relay, socket);
-    this.#addSocket(socket);
-    this.#driver.mutate((now) => this.#core.relayOpened(relay, bound, now));
+    if (this.#closed) this.#closeRelay(relay);
+    else this.#driver.mutate((now) => this.#core.relayOpened(relay, local, now));
+  }
+
+  async #openUdpRelay(relay: number, local: TransportAddress): Promise<void> {
+    const paths = new WeakMap<TransportAddress, FiveTuple>();
+    // The port is never 0: the socket is bound to `local` itself, which paths then carry.
+    const socket = await this.#platform.bindUdp(local, {
+      onDatagram: (bytes, remote) => {
+        let path = paths.get(remote);
+        if (path === undefined) {
+          path = { protocol: 'udp', local, remote };
+          paths.set(remote, path);
+        }
+        this.#driver.input(bytes, path);
+      },
+      onError: () => this.#countSendError(),
+    });
+    this.#relays.set(relay, { socket, local });
+    this.#sockets.set(local, socket);
+    this.#socketsByKey.set(formatAddress(local), socket);
   }
 
   #closeRelay(relay: number): void {
-    const socket = this.#relays.get(relay);
-    if (socket === undefined) return;
-    socket.close();
+    if (this.#tcpRelays.closeRelay(relay)) return;
+    const opened = this.#relays.get(relay);
+    if (opened === undefined) return;
+    opened.socket.close();
     this.#relays.delete(relay);
-    this.#sockets.delete(socket.local);
-    this.#socketsByKey.delete(formatAddress(socket.local));
+    this.#sockets.delete(opened.local);
+    this.#socketsByKey.delete(formatAddress(opened.local));
   }
 
   #addSocket(socket: UdpSocket): void {

@@ -148,7 +148,7 @@ export class AllocationTable {
         if (neighbour !== undefined) this.#reserve(allocation, neighbour, at);
         if (waiting === 0) this.#settle(allocation, opened, at);
       };
-      this.#relays.open(family, kind, settled, now);
+      this.#relays.open(family, allocation.transport, kind, settled, now);
     }
   }
 

@@ -110,6 +110,8 @@ export interface PendingAnswer {
 export interface AllocationParameters {
   readonly path: FiveTuple;
   readonly session: LongTermSession;
+  /** Towards peers. */
+  readonly transport: 'udp' | 'tcp';
   /** Whom the quota counts. */
   readonly quotaKey: string;
   /** Of the Allocate request, as `transactionKey` writes it. */
@@ -131,6 +133,7 @@ export class Allocation implements LongTermSession {
   lastMove: { readonly transactionId: string; readonly ticket: Uint8Array } | undefined;
   /** Of the Allocate response. */
   ticket: Uint8Array | undefined;
+  readonly transport: 'udp' | 'tcp';
   readonly username: string;
   readonly keyAlgorithm: LongTermAlgorithm;
   readonly key: IntegrityKey;
@@ -159,6 +162,7 @@ export class Allocation implements LongTermSession {
 
   constructor(parameters: AllocationParameters, now: Instant) {
     this.path = parameters.path;
+    this.transport = parameters.transport;
     this.username = parameters.session.username;
     this.keyAlgorithm = parameters.session.keyAlgorithm;
     this.key = parameters.session.key;

@@ -6,6 +6,7 @@ import {
   type Rejected,
   type StunMessage,
 } from '../../stun/index.ts';
+import { OauthVerifier } from './oauth.ts';
 import { SourceRateLimit } from './rate-limits.ts';
 import { findRestUser } from './rest-credentials.ts';
 import type { Rate, TurnServerCoreOptions } from './types.ts';
@@ -25,6 +26,7 @@ export class Authenticator {
   readonly #longTerm: LongTermServer;
   readonly #limit: SourceRateLimit;
   readonly #secrets: readonly string[];
+  readonly #oauth: OauthVerifier | undefined;
   /** Whose password is being tried; `findUser` has no other way to say "another one too". */
   #secret: string | undefined;
 
@@ -32,6 +34,7 @@ export class Authenticator {
   constructor(options: TurnServerCoreOptions) {
     this.#options = options;
     this.#secrets = options.authSecrets ?? [];
+    this.#oauth = options.oauth === undefined ? undefined : new OauthVerifier(options.env, options.oauth);
     const rate = options.unauthenticatedRate ?? DEFAULT_UNAUTHENTICATED_RATE;
     this.#limit = new SourceRateLimit(rate.perSecond, rate.burst);
     const { env, realm, findUserByHash, nonceLifetimeMs, nonceSecret, passwordAlgorithms } = options;
@@ -59,6 +62,22 @@ export class Authenticator {
 
   /** RFC 8489 §9.2.4. @throws {DecodeError} when an attribute that this needs is malformed: answer 400. */
   authenticate(
+    message: StunMessage,
+    client: TransportAddress,
+    session: LongTermSession | undefined,
+  ): Authenticated | Rejected {
+    if (this.#oauth === undefined) return this.#authenticate(message, client, session);
+    const token = message.has('ACCESS-TOKEN') ? this.#oauth.open(message) : undefined;
+    const result = this.#authenticate(message, client, token ?? session);
+    if (result.type === 'authenticated') {
+      return token === undefined ? result : { ...result, maxLifetimeS: token.maxLifetimeS };
+    }
+    // RFC 7635 §4: the attribute in a 401 says that a token would do.
+    if (result.code === 401) result.attributes.push(['THIRD-PARTY-AUTHORIZATION', this.#oauth.serverName]);
+    return result;
+  }
+
+  #authenticate(
     message: StunMessage,
     client: TransportAddress,
     session: LongTermSession | undefined,

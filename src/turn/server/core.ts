@@ -24,9 +24,11 @@ import type { Expiry } from './expiry.ts';
 import { Forwarder, type PeerSource } from './forwarder.ts';
 import { TicketTable } from './mobility.ts';
 import { Outbox } from './outbox.ts';
+import { PeerConnections } from './peer-connections.ts';
 import { RelayTable } from './relay-table.ts';
 import { TurnRequests } from './requests.ts';
 import {
+  type ConnectionId,
   maxChannelOf,
   type RelayId,
   type TurnServerCoreOptions,
@@ -70,6 +72,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   readonly #relays: RelayTable;
   readonly #allocations: AllocationTable;
   readonly #tickets: TicketTable;
+  readonly #connections: PeerConnections;
   readonly #requests: TurnRequests;
   readonly #forwarder: Forwarder;
   readonly #stun: StunServer;
@@ -106,7 +109,13 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       this.#deadlines,
       emit,
       (allocation, now) => this.#requests.answerSettled(allocation, now),
-      (allocation) => this.#tickets.forget(allocation),
+      (allocation) => {
+        this.#tickets.forget(allocation);
+        this.#connections.closeAll(allocation);
+      },
+    );
+    this.#connections = new PeerConnections(options.env, this.#deadlines, emit, (connection) =>
+      this.#requests.answerConnect(connection, false),
     );
     const drop = (reason: DropReason, detail: string): void => this.#drop(reason, detail);
     this.#forwarder = new Forwarder(options, this.#relays, this.#policy, this.#outbox, drop);
@@ -116,6 +125,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       relays: this.#relays,
       allocations: this.#allocations,
       tickets: this.#tickets,
+      connections: this.#connections,
       outbox: this.#outbox,
       drop,
     });
@@ -133,6 +143,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       allocationsByTransport: { ...this.#allocations.byTransport },
       relays: this.#relays.openCount,
       reservations: this.#relays.reservationCount,
+      peerConnections: this.#connections.size,
       allocationsTotal: this.#allocations.total,
       requestsTotal: Object.fromEntries(this.#requests.requests),
       errorsTotal: Object.fromEntries(this.#requests.errors),
@@ -175,6 +186,37 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
     if (allocation.nextPath !== undefined) this.#completeMove(allocation);
     else if (!this.#tickets.has(allocation)) this.#allocations.release(allocation, 'disconnected', now);
     this.#checkDrained();
+  }
+
+  /** The connection that `connect-peer` asked for stands. @returns false when nobody wants it any more: close it. */
+  peerConnected(connection: ConnectionId, now: Instant): boolean {
+    const connected = this.#connections.connected(connection, now);
+    if (connected !== undefined) this.#requests.answerConnect(connected, true);
+    return connected !== undefined;
+  }
+
+  /**
+   * A peer has connected to a TCP relay (RFC 6062 §5.3). Read nothing from it before `bind-connection`.
+   * @param local - as `relayOpened` was told.
+   * @returns its name; undefined: close it, the client has not permitted that peer.
+   */
+  peerAccepted(local: TransportAddress, peer: TransportAddress, now: Instant): ConnectionId | undefined {
+    const relay = this.#relays.atLocal(local);
+    const allocation = relay?.allocation;
+    if (allocation === undefined || relay?.permission(peer.ip, now) === undefined) {
+      this.#drop('unknown-peer', 'TCP connection of a peer without a permission');
+      return undefined;
+    }
+    const connection = this.#connections.accept(allocation, peer, now);
+    if (connection === undefined) this.#drop('limit', 'TCP connections of peers');
+    else this.#forwarder.connectionAttempt(allocation, connection.id, peer);
+    return connection?.id;
+  }
+
+  /** A peer's connection has ended, or could not be made. */
+  peerClosed(connection: ConnectionId): void {
+    const closed = this.#connections.forget(connection);
+    if (closed?.state === 'connecting') this.#requests.answerConnect(closed, false);
   }
 
   /** No new allocations from now on; `drained` comes when the last one has ended. Idempotent. */

@@ -15,7 +15,7 @@ import type { Allocation, Channel, Permission, Relay } from './allocation.ts';
 import type { Outbox } from './outbox.ts';
 import { TokenBucket } from './rate-limits.ts';
 import type { RelayTable } from './relay-table.ts';
-import { newTraffic, type TrafficCounters, type TurnServerCoreOptions } from './types.ts';
+import { type ConnectionId, newTraffic, type TrafficCounters, type TurnServerCoreOptions } from './types.ts';
 
 /** Header, XOR-PEER-ADDRESS of IPv6 and the DATA header: what a Data indication costs at most, and 3 of padding. */
 const DATA_INDICATION_BYTES = 20 + 24 + 4 + 3;
@@ -112,7 +112,7 @@ export class Forwarder {
     const peer = message.require('XOR-PEER-ADDRESS');
     const data = message.require('DATA');
     const relay = allocation.relayOf(ipFamily(peer.ip));
-    if (relay === undefined || peer.port === 0) {
+    if (relay === undefined || peer.port === 0 || allocation.transport === 'tcp') {
       this.#drop('bad-value', 'peer of a Send indication');
     } else if (relay.permission(peer.ip, now) === undefined) {
       this.#drop('unknown-peer', 'Send without a permission');
@@ -236,6 +236,19 @@ export class Forwarder {
     }
     const w = new StunWriter(new ByteWriter(buffer), 'indication', STUN_METHODS.Data, this.#transactionId());
     w.add('XOR-PEER-ADDRESS', peer).add('DATA', bytes.subarray(start, start + length));
+    this.#outbox.commit(w.length, allocation.path);
+  }
+
+  /** RFC 6062 §5.3: a peer has connected, and waits. */
+  connectionAttempt(allocation: Allocation, connection: ConnectionId, peer: TransportAddress): void {
+    const buffer = this.#outbox.begin(DATA_INDICATION_BYTES);
+    if (buffer === undefined) {
+      this.#drop('limit', 'datagrams waiting');
+      return;
+    }
+    const id = this.#transactionId();
+    const w = new StunWriter(new ByteWriter(buffer), 'indication', STUN_METHODS.ConnectionAttempt, id);
+    w.add('CONNECTION-ID', connection).add('XOR-PEER-ADDRESS', peer);
     this.#outbox.commit(w.length, allocation.path);
   }
 

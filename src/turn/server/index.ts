@@ -7,6 +7,7 @@ export {
 } from './address-policy.ts';
 export { DEFAULT_UNAUTHENTICATED_RATE } from './authenticator.ts';
 export { TurnServerCore } from './core.ts';
+export { makeAccessToken, type OauthKey, type OauthOptions } from './oauth.ts';
 export { DEFAULT_MAX_PORT, DEFAULT_MIN_PORT } from './ports.ts';
 export { makeRestCredentials, type RestCredentials } from './rest-credentials.ts';
 export * from './types.ts';

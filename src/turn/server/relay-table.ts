@@ -30,6 +30,7 @@ interface Site {
 /** A port, or two neighbours, on the way to being opened. */
 interface Opening {
   readonly site: Site;
+  readonly transport: 'udp' | 'tcp';
   readonly kind: PortKind;
   readonly settled: OnSettled;
   attempts: number;
@@ -106,11 +107,11 @@ export class RelayTable {
   }
 
   /** Asks for sockets; `settled` is called once, perhaps at once, when there are none to be had. */
-  open(family: 4 | 6, kind: PortKind, settled: OnSettled, now: Instant): void {
+  open(family: 4 | 6, transport: 'udp' | 'tcp', kind: PortKind, settled: OnSettled, now: Instant): void {
     const sites = this.#sites[family];
     const site = sites[this.#nextSite[family]++ % Math.max(sites.length, 1)];
     if (site === undefined) settled([], now);
-    else this.#try({ site, kind, settled, attempts: 0, waiting: 0, opened: [], failed: false }, now);
+    else this.#try({ site, transport, kind, settled, attempts: 0, waiting: 0, opened: [], failed: false }, now);
   }
 
   /** The shell has bound the socket. @throws {UsageError} when it was not asked for. */
@@ -187,7 +188,7 @@ export class RelayTable {
       const id = ++this.#lastId;
       const local = { ip: opening.site.ip, port: each };
       this.#openings.set(id, { opening, local });
-      this.#emit({ type: 'open-relay', relay: id, local });
+      this.#emit({ type: 'open-relay', relay: id, local, transport: opening.transport });
     }
   }
 

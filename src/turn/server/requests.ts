@@ -22,16 +22,18 @@ import {
 import { MIN_CHANNEL } from '../channel-data.ts';
 import { DEFAULT_LIFETIME_S, DEFAULT_MAX_ALLOCATIONS, MAX_LIFETIME_S } from '../limits.ts';
 import { isTunnelAddress, type PeerPolicy } from './address-policy.ts';
-import { grantLifetimeS, readAllocateRequest } from './allocate-request.ts';
-import type { Allocation, Relay } from './allocation.ts';
+import { type AllocateRequest, grantLifetimeS, readAllocateRequest } from './allocate-request.ts';
+import { type Allocation, isStream, type Relay } from './allocation.ts';
 import type { AllocationTable, RelayWish } from './allocation-table.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { TicketTable } from './mobility.ts';
 import type { Outbox } from './outbox.ts';
+import type { PeerConnection, PeerConnections } from './peer-connections.ts';
 import { TokenBucket } from './rate-limits.ts';
 import type { RelayTable } from './relay-table.ts';
-import { type Context, Responder } from './responder.ts';
+import { answerTo, type Context, Responder } from './responder.ts';
 import { quotaKeyOf } from './rest-credentials.ts';
+import { TcpRequests } from './tcp-requests.ts';
 import { maxChannelOf, type Rate, type TurnServerCoreOptions } from './types.ts';
 
 /** Requests that this server has a meaning for. */
@@ -42,11 +44,8 @@ const METHODS: ReadonlySet<number> = new Set([
   STUN_METHODS.ChannelBind,
 ]);
 
-/** Attributes of the registry that belong to features which this server does not have. */
-const UNSUPPORTED: ReadonlySet<number> = new Set([
-  STUN_ATTRIBUTES['ACCESS-TOKEN'].type,
-  STUN_ATTRIBUTES['CONNECTION-ID'].type,
-]);
+/** And with TCP relays (RFC 6062 §4.3, §4.4). */
+const TCP_METHODS: ReadonlySet<number> = new Set([STUN_METHODS.Connect, STUN_METHODS.ConnectionBind]);
 
 /** What the requests work on. */
 export interface RequestRooms {
@@ -55,6 +54,7 @@ export interface RequestRooms {
   readonly relays: RelayTable;
   readonly allocations: AllocationTable;
   readonly tickets: TicketTable;
+  readonly connections: PeerConnections;
   readonly outbox: Outbox;
   readonly drop: (reason: DropReason, detail: string) => void;
 }
@@ -72,12 +72,16 @@ export class TurnRequests {
   readonly #rooms: RequestRooms;
   readonly #maxChannel: number;
   readonly #responder: Responder;
+  readonly #tcp: boolean;
+  readonly #tcpRequests: TcpRequests;
 
   constructor(options: TurnServerCoreOptions, rooms: RequestRooms) {
     this.#options = options;
     this.#rooms = rooms;
     this.#maxChannel = maxChannelOf(options);
+    this.#tcp = options.tcpRelay === true;
     this.#responder = new Responder(options, rooms.outbox, rooms.drop);
+    this.#tcpRequests = new TcpRequests(rooms, this.#responder);
   }
 
   /** Error responses by code. */
@@ -87,7 +91,8 @@ export class TurnRequests {
 
   /** @param allocation - of the request's 5-tuple. */
   handle(message: StunMessage, path: FiveTuple, allocation: Allocation | undefined, now: Instant): void {
-    if (!METHODS.has(message.method)) {
+    const isKnown = METHODS.has(message.method) || (this.#tcp && TCP_METHODS.has(message.method));
+    if (!isKnown) {
       this.#rooms.drop('unsupported', String(message));
       return;
     }
@@ -98,7 +103,7 @@ export class TurnRequests {
     }
     const name = methodName(message.method);
     this.requests.set(name, (this.requests.get(name) ?? 0) + 1);
-    const user = this.#authenticate(message, path, allocation ?? this.#moving(message));
+    const user = this.#authenticate(message, path, allocation);
     if (user.type === 'rejected') {
       this.#responder.count(user.code);
       this.#responder.write(message, path, 'error', user.attributes, undefined);
@@ -117,7 +122,14 @@ export class TurnRequests {
 
   #authenticate(message: StunMessage, path: FiveTuple, allocation: Allocation | undefined): Authenticated | Rejected {
     try {
-      return this.#rooms.authenticator.authenticate(message, path.remote, allocation);
+      const { authenticator } = this.#rooms;
+      const session = allocation ?? this.#sessionOf(message);
+      if (session !== undefined && message.method === STUN_METHODS.ConnectionBind) {
+        // A connection of the same client, which goes on with the nonce of its control connection: coturn's, for one.
+        const known = authenticator.authenticate(message, session.path.remote, session);
+        if (known.type === 'authenticated') return known;
+      }
+      return authenticator.authenticate(message, path.remote, session);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       return { type: 'rejected', code: 400, attributes: [['ERROR-CODE', stunError(400)]] };
@@ -126,7 +138,9 @@ export class TurnRequests {
 
   #understands(type: number): boolean {
     if (type === STUN_ATTRIBUTES['DONT-FRAGMENT'].type) return this.#options.dontFragment === true;
-    return isKnownAttribute(type) && !UNSUPPORTED.has(type); // "Known-but-unexpected attributes SHOULD be ignored"
+    if (type === STUN_ATTRIBUTES['CONNECTION-ID'].type) return this.#tcp;
+    if (type === STUN_ATTRIBUTES['ACCESS-TOKEN'].type) return this.#options.oauth !== undefined; // RFC 7635 §7
+    return isKnownAttribute(type); // "Known-but-unexpected attributes SHOULD be ignored"
   }
 
   #dispatch(context: Context, allocation: Allocation | undefined): void {
@@ -135,6 +149,8 @@ export class TurnRequests {
       this.#handleAllocate(context, allocation);
     } else if (message.method === STUN_METHODS.Refresh && message.has('MOBILITY-TICKET')) {
       this.#handleMove(context, allocation);
+    } else if (message.method === STUN_METHODS.ConnectionBind) {
+      this.#tcpRequests.handleConnectionBind(context, allocation);
     } else if (allocation === undefined || allocation.state !== 'open') {
       this.#responder.reject(context, 437);
     } else if (allocation.username !== user.username) {
@@ -143,6 +159,8 @@ export class TurnRequests {
       this.#handleRefresh(context, allocation);
     } else if (message.method === STUN_METHODS.CreatePermission) {
       this.#handleCreatePermission(context, allocation);
+    } else if (message.method === STUN_METHODS.Connect) {
+      this.#tcpRequests.handleConnect(context, allocation);
     } else {
       this.#handleChannelBind(context, allocation);
     }
@@ -154,7 +172,11 @@ export class TurnRequests {
       this.#repeatAllocate(context, existing);
       return;
     }
-    const request = readAllocateRequest(context.message, this.#options.mobility === true);
+    const request = readAllocateRequest(context.message, {
+      mobility: this.#options.mobility === true,
+      tcpRelay: this.#options.tcpRelay === true,
+      isStream: isStream(context.path),
+    });
     if (typeof request === 'number') {
       this.#responder.reject(context, request);
       return;
@@ -170,12 +192,12 @@ export class TurnRequests {
     } else if (token !== undefined) {
       const relay = allocations.claim(token);
       if (relay === undefined) this.#responder.reject(context, 508);
-      else this.#create(context, quotaKey, request.lifetimeS, { type: 'reserved', relay });
+      else this.#create(context, quotaKey, request, { type: 'reserved', relay });
     } else if (!request.families.some((family) => relays.supports(family))) {
       this.#responder.reject(context, 440);
     } else {
       const kind = request.reserveNext ? 'even-pair' : request.evenPort ? 'even' : 'any';
-      this.#create(context, quotaKey, request.lifetimeS, { type: 'open', families: request.families, kind });
+      this.#create(context, quotaKey, request, { type: 'open', families: request.families, kind });
     }
   }
 
@@ -198,7 +220,7 @@ export class TurnRequests {
     return allocations.size >= (totalQuota ?? DEFAULT_MAX_ALLOCATIONS) ? 486 : undefined;
   }
 
-  #create(context: Context, quotaKey: string, requestedS: number | undefined, wish: RelayWish): void {
+  #create(context: Context, quotaKey: string, request: AllocateRequest, wish: RelayWish): void {
     const { message, path, user, now } = context;
     const { sessionRate } = this.#options;
     const parameters = {
@@ -206,18 +228,18 @@ export class TurnRequests {
       session: user,
       quotaKey,
       transactionId: transactionKey(message.transactionId),
-      lifetimeS: this.#grant(requestedS),
+      lifetimeS: this.#grant(request.lifetimeS, user),
+      transport: request.transport,
       fromClient: bucketOf(sessionRate, now),
       toClient: bucketOf(sessionRate, now),
-      answer: {
-        method: message.method,
-        transactionId: Uint8Array.from(message.transactionId), // copy: sockets open later
-        hasFingerprint: message.hasFingerprint,
-        algorithm: user.algorithm,
-        wantsTicket: message.has('MOBILITY-TICKET'),
-      },
+      answer: answerTo(context),
     };
     this.#rooms.allocations.create(parameters, wish, now);
+  }
+
+  /** The connection to a peer stands, or could not be made. */
+  answerConnect(connection: PeerConnection, succeeded: boolean): void {
+    this.#tcpRequests.answerConnect(connection, succeeded);
   }
 
   /** The sockets are open, or could not be opened. */
@@ -264,14 +286,17 @@ export class TurnRequests {
       for (const relay of relays) allocations.closeRelay(allocation, relay, 'deleted', now);
       this.#responder.accept(context, [['LIFETIME', 0]]);
     } else {
-      const lifetimeS = this.#grant(requestedS);
+      const lifetimeS = this.#grant(requestedS, context.user);
       allocations.setLifetime(allocation, relays, lifetimeS, now);
       this.#responder.accept(context, [['LIFETIME', lifetimeS]]);
     }
   }
 
-  /** Whose allocation a Refresh from an unknown address means: it is verified with that allocation's key. */
-  #moving(message: StunMessage): Allocation | undefined {
+  /** Whose allocation a request from another path means: it is verified with that allocation's key. */
+  #sessionOf(message: StunMessage): Allocation | undefined {
+    if (message.method === STUN_METHODS.ConnectionBind) {
+      return this.#rooms.connections.pending(message.get('CONNECTION-ID') ?? 0)?.allocation;
+    }
     const ticket = message.method === STUN_METHODS.Refresh ? message.valueBytes('MOBILITY-TICKET') : undefined;
     const found = ticket === undefined ? undefined : this.#rooms.tickets.find(ticket);
     return found !== undefined && 'allocation' in found ? found.allocation : undefined;
@@ -301,7 +326,7 @@ export class TurnRequests {
       const ticket = this.#rooms.tickets.issue(allocation);
       allocation.lastMove = { transactionId, ticket };
       this.#rooms.allocations.announceMove(allocation, path);
-      const lifetimeS = this.#grant(message.get('LIFETIME'));
+      const lifetimeS = this.#grant(message.get('LIFETIME'), user);
       this.#rooms.allocations.setLifetime(allocation, allocation.relays, lifetimeS, now);
       this.#answerMove(context, allocation, ticket, now);
     }
@@ -315,9 +340,11 @@ export class TurnRequests {
     ]);
   }
 
-  #grant(requestedS: number | undefined): number {
+  /** A token's own end comes first (RFC 7635 §9: "MUST be less than or equal to the lifetime of the token"). */
+  #grant(requestedS: number | undefined, user: Authenticated): number {
     const { defaultLifetimeS, maxLifetimeS } = this.#options;
-    return grantLifetimeS(requestedS, defaultLifetimeS ?? DEFAULT_LIFETIME_S, maxLifetimeS ?? MAX_LIFETIME_S);
+    const grantedS = grantLifetimeS(requestedS, defaultLifetimeS ?? DEFAULT_LIFETIME_S, maxLifetimeS ?? MAX_LIFETIME_S);
+    return Math.min(grantedS, user.maxLifetimeS ?? grantedS);
   }
 
   /** RFC 8656 §10.2. Every address is checked before one permission is installed. */
@@ -355,6 +382,7 @@ export class TurnRequests {
 
   #bind(context: Context, allocation: Allocation): StunErrorCode | undefined {
     const { message, now } = context;
+    if (allocation.transport === 'tcp') return 400; // RFC 6062 §4.1: such an allocation has no channels
     const number = message.get('CHANNEL-NUMBER');
     const peer = message.get('XOR-PEER-ADDRESS');
     if (number === undefined || number < MIN_CHANNEL || number > this.#maxChannel) return 400;

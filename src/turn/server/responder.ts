@@ -8,6 +8,7 @@ import {
   stunError,
   writeStun,
 } from '../../stun/index.ts';
+import type { PendingAnswer } from './allocation.ts';
 import { MAX_RESPONSE_BYTES } from './limits.ts';
 import type { Outbox } from './outbox.ts';
 import type { TurnServerCoreOptions } from './types.ts';
@@ -80,4 +81,15 @@ export class Responder {
     });
     this.#outbox.commit(length, path);
   }
+}
+
+/** What is kept of a request that is answered later. */
+export function answerTo({ message, user }: Context): PendingAnswer {
+  return {
+    method: message.method,
+    transactionId: Uint8Array.from(message.transactionId), // copy: the datagram is borrowed
+    hasFingerprint: message.hasFingerprint,
+    algorithm: user.algorithm,
+    wantsTicket: message.has('MOBILITY-TICKET'),
+  };
 }

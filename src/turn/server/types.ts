@@ -2,6 +2,7 @@ import type { Env, FiveTuple, TransportAddress } from '../../core/index.ts';
 import type { BehaviourDiscoveryAddresses, LongTermAlgorithm, StoredUser } from '../../stun/index.ts';
 import { MAX_CHANNEL, MAX_LEGACY_CHANNEL } from '../channel-data.ts';
 import type { PeerPolicyOptions } from './address-policy.ts';
+import type { OauthOptions } from './oauth.ts';
 
 /** An address on which relayed ports are opened. */
 export interface RelayAddress {
@@ -27,6 +28,8 @@ export interface TurnServerCoreOptions {
   readonly findUserByHash?: (hash: Uint8Array) => StoredUser | undefined;
   /** Secrets of ephemeral REST credentials, coturn's `static-auth-secret`. Several, so that one can be replaced. */
   readonly authSecrets?: readonly string[];
+  /** Tokens of an authorization server (RFC 7635), beside the users above. Default: none are asked for. */
+  readonly oauth?: OauthOptions;
   /** Default 600,000. */
   readonly nonceLifetimeMs?: number;
   /** 32 bytes, the same in all workers of one server. Default: random. */
@@ -58,6 +61,8 @@ export interface TurnServerCoreOptions {
   readonly peers?: Omit<PeerPolicyOptions, 'ownAddresses'>;
   /** The shell sets the DF bit. Default false: DONT-FRAGMENT is an unknown attribute (RFC 8656 §7.2). */
   readonly dontFragment?: boolean;
+  /** The shell can open TCP relays (RFC 6062). Default false: 442. */
+  readonly tcpRelay?: boolean;
   /** Lets allocations move to another client address (RFC 8016). Default false: 405. */
   readonly mobility?: boolean;
   /** Sends new clients elsewhere with 300 (RFC 8656 §7.2) while draining. */
@@ -83,6 +88,9 @@ export function maxChannelOf(options: TurnServerCoreOptions): number {
 /** Names a relay socket between core and shell. */
 export type RelayId = number;
 
+/** Names a TCP connection to a peer between core, shell and client (RFC 6062 §6.2.1). */
+export type ConnectionId = number;
+
 /** Why an allocation ended. */
 export type ReleaseReason =
   | 'expired'
@@ -105,12 +113,28 @@ export function newTraffic(): TrafficCounters {
 
 export type TurnServerEvent =
   /**
-   * Bind a UDP socket to `local` and call `relayOpened` or `relayFailed`. Its datagrams come in through `handleInput`, on
+   * Bind a UDP socket to `local`, or with `tcp` listen there and hand connections to `peerAccepted`, and call `relayOpened` or `relayFailed`. Its datagrams come in through `handleInput`, on
    * paths whose `local` is the address given to `relayOpened`.
    */
-  | { readonly type: 'open-relay'; readonly relay: RelayId; readonly local: TransportAddress }
+  | {
+      readonly type: 'open-relay';
+      readonly relay: RelayId;
+      readonly local: TransportAddress;
+      readonly transport: 'udp' | 'tcp';
+    }
   /** Close that socket; it was opened. */
   | { readonly type: 'close-relay'; readonly relay: RelayId; readonly local: TransportAddress }
+  /** Connect to the peer over TCP, from `local`, and call `peerConnected` or `peerClosed`; read nothing before it is bound. */
+  | {
+      readonly type: 'connect-peer';
+      readonly connection: ConnectionId;
+      readonly local: TransportAddress;
+      readonly peer: TransportAddress;
+    }
+  /** Join the peer's connection with the client's at `path`: bytes pass as they are, and one ends with the other. */
+  | { readonly type: 'bind-connection'; readonly connection: ConnectionId; readonly path: FiveTuple }
+  /** Close the peer's connection, and the client's that it is joined with. */
+  | { readonly type: 'close-connection'; readonly connection: ConnectionId }
   | {
       readonly type: 'allocated';
       readonly username: string;
@@ -139,6 +163,8 @@ export interface TurnServerStats {
   readonly allocationsByTransport: Readonly<Record<FiveTuple['protocol'], number>>;
   readonly relays: number;
   readonly reservations: number;
+  /** TCP connections to peers. */
+  readonly peerConnections: number;
   readonly allocationsTotal: number;
   readonly requestsTotal: Readonly<Record<string, number>>;
   /** Error responses by code. */

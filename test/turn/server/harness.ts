@@ -14,6 +14,7 @@ import { nodeCrypto } from '../../../src/io/index.ts';
 import {
   type AttributeName,
   type AttributeValues,
+  type ClientCredentials,
   decodeStun,
   LongTermClient,
   STUN_METHODS,
@@ -150,7 +151,7 @@ export class TestServer {
 export class TestClient {
   readonly server: TestServer;
   path: FiveTuple;
-  credentials: LongTermClient;
+  credentials: ClientCredentials;
   lastRequest: Uint8Array = new Uint8Array(0);
   #id = 0;
 
@@ -190,7 +191,7 @@ export class TestClient {
   send(method: keyof typeof STUN_METHODS, attributes: readonly Attribute[] = []): Sent[] {
     const w = new StunWriter(new ByteWriter(new Uint8Array(4096)), 'request', STUN_METHODS[method], this.newId());
     for (const [name, value] of attributes) w.add(name, value);
-    this.credentials.sign(w);
+    this.credentials.sign(w, STUN_METHODS[method]);
     this.lastRequest = w.written().slice();
     return this.server.input(this.lastRequest, this.path);
   }

@@ -410,7 +410,7 @@ function signedRaw(
   const w = new StunWriter(new ByteWriter(new Uint8Array(capacity)), 'request', method, client.newId());
   for (const [type, hex] of raw) w.addRaw(type, hexToBytes(hex));
   if (method === STUN_METHODS.Allocate && !raw.some(([type]) => type === 0x0019)) w.add('REQUESTED-TRANSPORT', 17);
-  client.credentials.sign(w);
+  client.credentials.sign(w, method);
   const [answer] = server.input(w.written(), client.path);
   return decodeStun(answer!.bytes);
 }

@@ -1,0 +1,110 @@
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { canonicalIp, type TransportAddress } from '../core/index.ts';
+
+/** What a TCP relay tells of (RFC 6062). */
+export interface TcpRelayHandlers {
+  /** A peer has connected to the relay that is bound there. @returns the connection's number; undefined closes it. */
+  accepted(local: TransportAddress, peer: TransportAddress): number | undefined;
+  /** What was dialled stands. False closes it. */
+  connected(connection: number): boolean;
+  /** A connection has ended, or could not be made. */
+  closed(connection: number): void;
+}
+
+/**
+ * The TCP side of TURN relays (RFC 6062 §5.2, §5.3): listens at relayed addresses, dials peers, and joins their connections
+ * with those of clients. Nothing is read from a peer before it is joined, so that the system holds it back by itself.
+ *
+ * RFC 6062 §5.2 wants connections to peers to leave from the relayed address and port. Node cannot bind a port that it
+ * listens on, so that they leave from the relayed address and another port.
+ */
+export class TcpRelays {
+  readonly #handlers: TcpRelayHandlers;
+  readonly #listeners = new Map<number, Server>();
+  readonly #peers = new Map<number, Socket>();
+  /** The client's side of those that are joined. */
+  readonly #clients = new Map<number, Socket>();
+
+  constructor(handlers: TcpRelayHandlers) {
+    this.#handlers = handlers;
+  }
+
+  /** Listens for peers of a relay. @throws rejects with the system's error. */
+  open(relay: number, local: TransportAddress): Promise<void> {
+    const server = createServer({ pauseOnConnect: true }, (socket) => {
+      const peer = { ip: canonical(socket.remoteAddress), port: socket.remotePort ?? 0 };
+      const connection = this.#handlers.accepted(local, peer);
+      if (connection === undefined) socket.destroy();
+      else this.#keep(connection, socket);
+      socket.on('error', () => socket.destroy());
+    });
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host: local.ip, port: local.port, ipv6Only: true }, () => {
+        server.off('error', reject);
+        server.on('error', () => undefined); // accept failed: the next may work
+        this.#listeners.set(relay, server);
+        resolve();
+      });
+    });
+  }
+
+  /** Stops listening. @returns whether there was such a relay. */
+  closeRelay(relay: number): boolean {
+    const server = this.#listeners.get(relay);
+    server?.close();
+    return this.#listeners.delete(relay);
+  }
+
+  /** Connects to a peer. */
+  dial(connection: number, local: TransportAddress, peer: TransportAddress): void {
+    const socket = connect({ host: peer.ip, port: peer.port, localAddress: local.ip });
+    socket.setNoDelay(true);
+    socket.pause();
+    this.#keep(connection, socket);
+    socket.on('error', () => socket.destroy());
+    socket.once('connect', () => {
+      if (!this.#handlers.connected(connection)) socket.destroy();
+    });
+  }
+
+  /** Joins a peer's connection with a client's. */
+  bind(connection: number, client: Socket): void {
+    const peer = this.#peers.get(connection);
+    if (peer === undefined) {
+      client.destroy();
+      return;
+    }
+    this.#clients.set(connection, client);
+    client.once('close', () => this.close(connection));
+    client.pipe(peer);
+    peer.pipe(client);
+  }
+
+  /** Closes both sides. Idempotent. */
+  close(connection: number): void {
+    this.#peers.get(connection)?.destroy();
+    this.#clients.get(connection)?.destroy();
+    this.#clients.delete(connection);
+  }
+
+  closeAll(): void {
+    for (const relay of [...this.#listeners.keys()]) this.closeRelay(relay);
+    for (const connection of [...this.#peers.keys()]) this.close(connection);
+  }
+
+  #keep(connection: number, socket: Socket): void {
+    this.#peers.set(connection, socket);
+    socket.once('close', () => {
+      this.#peers.delete(connection);
+      const client = this.#clients.get(connection);
+      this.#clients.delete(connection);
+      if (client !== undefined) client.end(); // what the peer sent last is still on its way
+      this.#handlers.closed(connection);
+    });
+  }
+}
+
+function canonical(address: string | undefined): string {
+  return canonicalIp((address ?? '').replace(/%.*$/, '')) ?? '0.0.0.0';
+}
