@@ -1,3 +1,6 @@
+export type { OwnCertificate, PeerTrust } from './dtls-identity.ts';
+export * from './dtls-server.ts';
+export * from './dtls-socket.ts';
 export * from './log.ts';
 export * from './signaling-connection.ts';
 export * from './signaling-server.ts';
