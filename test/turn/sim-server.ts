@@ -1,4 +1,10 @@
-import { Driver, type FiveTuple, formatAddress, type TransportAddress } from '../../src/core/index.ts';
+import {
+  Driver,
+  type FiveTuple,
+  formatAddress,
+  type TransmitSlot,
+  type TransportAddress,
+} from '../../src/core/index.ts';
 import type { TurnServerCore, TurnServerEvent } from '../../src/turn/index.ts';
 import { SimHost, type SimNetwork } from '../sim/index.ts';
 
@@ -8,13 +14,19 @@ export class SimTurnServer {
   readonly driver: Driver<TurnServerEvent, FiveTuple>;
   /** Relays that are open now. */
   readonly relays: Map<number, { readonly local: TransportAddress; readonly unbind: () => void }> = new Map();
+  /** For messages to clients whose path is no UDP one. */
+  sendOnStream: (slot: TransmitSlot<FiveTuple>) => void = () => undefined;
   readonly #network: SimNetwork;
   readonly #paths = new Map<string, FiveTuple>();
 
   constructor(network: SimNetwork, core: TurnServerCore, listen: TransportAddress) {
     this.#network = network;
     const host = new SimHost<FiveTuple>(network.world, (slot) => {
-      const { local, remote } = slot.path!;
+      const { protocol, local, remote } = slot.path!;
+      if (protocol !== 'udp') {
+        this.sendOnStream(slot);
+        return;
+      }
       network.send(slot.buffer.subarray(slot.offset, slot.offset + slot.length), local, remote);
     });
     this.driver = new Driver(core, host, (event) => {

@@ -1,0 +1,119 @@
+import type { ByteStream, FiveTuple, StreamHandlers, TransportAddress } from '../../src/core/index.ts';
+import { nodeCrypto } from '../../src/io/node-crypto.ts';
+import { StreamDeframer } from '../../src/stun/index.ts';
+import { TurnServerCore, type TurnServerCoreOptions } from '../../src/turn/index.ts';
+import { type LinkOptions, SimNetwork, SimWorld, simEnv } from '../sim/index.ts';
+import { SimTurnServer } from '../turn/sim-server.ts';
+
+export const SERVER: TransportAddress = { ip: '203.0.113.1', port: 3478 };
+export const RELAY_IP = '203.0.113.2';
+export const RELAY_IPV6 = '2001:db8::2';
+/** The two machines; nothing passes between them but what the server relays. */
+export const IPS = ['10.1.0.5', '10.2.0.6'] as const;
+export const USER = { username: 'ada', password: 'lovelace' };
+
+export interface RelayWorld {
+  readonly network: SimNetwork;
+  readonly core: TurnServerCore;
+  readonly server: SimTurnServer;
+}
+
+/** A network with a TURN server, and two addresses that reach nothing but it. */
+export function makeRelayWorld(
+  seed: number,
+  link: LinkOptions,
+  options: Partial<TurnServerCoreOptions> = {},
+): RelayWorld {
+  const network = new SimNetwork(new SimWorld(seed), link);
+  network.setLink(IPS[0], IPS[1], { latencyMs: 1, loss: 1 });
+  network.setLink(IPS[1], IPS[0], { latencyMs: 1, loss: 1 });
+  network.setLink(RELAY_IP, RELAY_IP, { latencyMs: 0 }); // from one relay to the other: within the server
+  const core = new TurnServerCore({
+    env: simEnv(network.world, nodeCrypto),
+    realm: 'example.org',
+    findUser: (username) => (username === USER.username ? USER : undefined),
+    relayAddresses: [{ ip: RELAY_IP }],
+    ...options,
+  });
+  return { network, core, server: new SimTurnServer(network, core, SERVER) };
+}
+
+/** The server's end of a connection. */
+interface Accepted {
+  readonly path: FiveTuple;
+  readonly handlers: StreamHandlers;
+  readonly deframer: StreamDeframer;
+}
+
+/**
+ * TCP to the TURN server in virtual time: in order, after a latency, cut into chunks that have nothing to do with what was
+ * written.
+ */
+export class SimStreams {
+  /** Connections that stand. */
+  readonly open: Map<FiveTuple, Accepted> = new Map();
+  /** Makes the next connection fail. */
+  refuse = false;
+  chunkBytes = 100;
+  readonly #world: SimWorld;
+  readonly #server: SimTurnServer;
+  readonly #latencyMs: number;
+  #nextPort = 50_000;
+
+  constructor(world: SimWorld, server: SimTurnServer, latencyMs = 10) {
+    this.#world = world;
+    this.#server = server;
+    this.#latencyMs = latencyMs;
+    server.sendOnStream = ({ path, buffer, offset, length }) => {
+      const accepted = path && this.open.get(path);
+      if (accepted !== undefined) this.send(accepted, buffer.slice(offset, offset + length));
+    };
+  }
+
+  /** `Platform.connectTcp` of a machine with that address. */
+  connectFrom(ip: string): (remote: TransportAddress, handlers: StreamHandlers) => Promise<ByteStream> {
+    return (remote, handlers) =>
+      new Promise((resolve, reject) => {
+        this.#later(() => {
+          if (this.refuse) reject(new Error('ECONNREFUSED'));
+          else resolve(this.#accept({ ip, port: this.#nextPort++ }, remote, handlers));
+        });
+      });
+  }
+
+  /** Bytes from the server, to be read in chunks. */
+  send(accepted: Accepted, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += this.chunkBytes) {
+      const chunk = bytes.slice(at, at + this.chunkBytes);
+      this.#later(() => {
+        if (this.open.get(accepted.path) === accepted) accepted.handlers.onData(chunk);
+      });
+    }
+  }
+
+  /** The server ends the connection. */
+  hangUp(accepted: Accepted): void {
+    this.open.delete(accepted.path);
+    accepted.handlers.onClose(undefined);
+  }
+
+  #accept(client: TransportAddress, server: TransportAddress, handlers: StreamHandlers): ByteStream {
+    const path: FiveTuple = { protocol: 'tcp', local: server, remote: client };
+    const accepted = { path, handlers, deframer: new StreamDeframer({ channelData: true }) };
+    this.open.set(path, accepted);
+    return {
+      local: client,
+      remote: server,
+      write: (buffer, offset, length) => {
+        const bytes = buffer.slice(offset, offset + length);
+        this.#later(() => accepted.deframer.push(bytes, (message) => this.#server.driver.input(message, path)));
+        return true;
+      },
+      close: () => this.#later(() => void this.open.delete(path)),
+    };
+  }
+
+  #later(task: () => void): void {
+    this.#world.schedule(this.#world.now + this.#latencyMs, task);
+  }
+}
