@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Driver, type FiveTuple, type TransportAddress } from '../../src/core/index.ts';
@@ -7,7 +7,7 @@ import { platform, UdpShell } from '../../src/io/index.ts';
 import { DEFAULT_MAX_CONNECTIONS, type LogEntry, TurnServer, type TurnServerOptions } from '../../src/server/index.ts';
 import { MAX_UNSENT_BYTES } from '../../src/server/turn-connections.ts';
 import { encodeStun, newTransactionId, STUN_METHODS, StreamDeframer } from '../../src/stun/index.ts';
-import { TurnClient, type TurnClientEvent } from '../../src/turn/index.ts';
+import { TurnClient, type TurnClientEvent, type TurnDataConnectionEvent } from '../../src/turn/index.ts';
 
 const closers: (() => void)[] = [];
 afterEach(() => {
@@ -93,10 +93,15 @@ async function udpClient(
 }
 
 /** A client on a stream that is connected. */
-function streamClient(socket: Socket, remote: TransportAddress, protocol: 'tcp' | 'tls') {
+function streamClient(
+  socket: Socket,
+  remote: TransportAddress,
+  protocol: 'tcp' | 'tls',
+  relayTransport: 'udp' | 'tcp' = 'udp',
+) {
   closers.push(() => socket.destroy());
   const path: FiveTuple = { protocol, local: { ip: '127.0.0.1', port: socket.localPort ?? 0 }, remote };
-  const client = new TurnClient({ env: platform.env, path, username: 'ada', password: 'lovelace' });
+  const client = new TurnClient({ env: platform.env, path, username: 'ada', password: 'lovelace', relayTransport });
   const events = new Events();
   const driver: Driver<TurnClientEvent, FiveTuple> = new Driver<TurnClientEvent, FiveTuple>(
     client,
@@ -123,6 +128,31 @@ async function echoPeer(): Promise<TransportAddress> {
   );
   closers.push(() => socket.close());
   return socket.local;
+}
+
+/** A TCP peer that sends back what it gets, whoever dialled. */
+async function tcpEcho(): Promise<{ port: number; dial(to: TransportAddress): void; hangUp(): void }> {
+  const sockets: Socket[] = [];
+  const echo = (socket: Socket) => {
+    sockets.push(socket);
+    socket.on('error', () => undefined);
+    socket.pipe(socket);
+  };
+  const listener = createServer(echo);
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  const hangUp = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  closers.push(() => {
+    hangUp();
+    listener.close();
+  });
+  const address = listener.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    dial: (to) => echo(connect(to.port, to.ip)),
+    hangUp,
+  };
 }
 
 async function relayOnce({
@@ -188,6 +218,60 @@ describe('relays', () => {
     expect((await dial()).getPeerCertificate().subject.CN).toBe('second');
     expect(() => server.setCertificate({ cert: 'nonsense', key: pems[0]! })).toThrow();
     expect((await dial()).getPeerCertificate().subject.CN).toBe('second');
+  });
+
+  it.each(['dialled', 'accepted'] as const)('over TCP to a peer, %s (RFC 6062)', async (side) => {
+    const server = serve();
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    const socket = connect(remote.port, remote.ip);
+    await new Promise((resolve) => socket.once('connect', resolve));
+    const { client, driver, events } = streamClient(socket, remote, 'tcp', 'tcp');
+    driver.mutate((now) => client.allocate(now));
+    const { relayed } = await events.next('allocated');
+    const peer = await tcpEcho();
+    if (side === 'dialled') {
+      driver.mutate((now) => client.connect({ ip: '127.0.0.1', port: peer.port }, now));
+    } else {
+      driver.mutate((now) => client.createPermission({ ip: '127.0.0.1', port: 0 }, now));
+      await events.next('permission');
+      peer.dial(relayed[0]!);
+    }
+    const { connectionId, incoming } = await events.next('connection');
+    expect(incoming).toBe(side === 'accepted');
+
+    const second = connect(remote.port, remote.ip);
+    closers.push(() => second.destroy());
+    await new Promise((resolve) => second.once('connect', resolve));
+    const path: FiveTuple = { protocol: 'tcp', local: { ip: '127.0.0.1', port: second.localPort ?? 0 }, remote };
+    const data = driver.mutate((now) => client.createDataConnection(connectionId, path, now));
+    const received: number[] = [];
+    let enough: () => void = () => undefined;
+    const echoed = new Promise<void>((resolve) => {
+      enough = resolve;
+    });
+    const dataDriver: Driver<TurnDataConnectionEvent, FiveTuple> = new Driver<TurnDataConnectionEvent, FiveTuple>(
+      data,
+      {
+        now: () => platform.now(),
+        send: (slot) =>
+          void second.write(Uint8Array.from(slot.buffer.subarray(slot.offset, slot.offset + slot.length))),
+        wakeAt: () => undefined,
+      },
+      (event) => {
+        if (event.type === 'data') received.push(...event.bytes);
+        if (received.length === 5) enough();
+      },
+    );
+    second.on('data', (chunk) => dataDriver.input(Uint8Array.from(chunk), path));
+    dataDriver.mutate(() => data.send(Uint8Array.of(1, 2, 3, 4, 5)));
+    await echoed;
+    expect(received).toEqual([1, 2, 3, 4, 5]);
+    expect(server.metrics()).toContain('turn_peer_connections 1\n');
+    // One ends with the other.
+    const closed = new Promise((resolve) => second.once('close', resolve));
+    peer.hangUp();
+    await closed;
+    expect(server.stats.peerConnections).toBe(0);
   });
 
   it('refuses TLS without a certificate, and what is neither TLS nor STUN', async () => {
