@@ -1,0 +1,273 @@
+import { describe, expect, it } from 'vitest';
+import { RTCPeerConnection, type RTCPeerConnectionIceErrorEvent } from '../../src/index.ts';
+import { nodeCrypto } from '../../src/io/node-crypto.ts';
+import { STUN_METHODS } from '../../src/stun/index.ts';
+import { SimNetwork, SimWorld, simEnv } from '../sim/index.ts';
+import { FakeTurnServer, failWith } from '../turn/fake-server.ts';
+import { IPS, makeRelayWorld, RELAY_IP, SERVER, SimStreams, USER } from './relay-support.ts';
+import { runUntil, SimPlatform } from './sim-platform.ts';
+
+const UDP = `turn:${SERVER.ip}`;
+const TCP = `turn:${SERVER.ip}?transport=tcp`;
+
+interface Wishes {
+  readonly urls?: string | string[];
+  readonly iceTransportPolicy?: 'all' | 'relay';
+  readonly credential?: string;
+  readonly username?: string;
+}
+
+/** A connection with a TURN server, what it finds and what goes wrong. */
+function makePeer(platform: SimPlatform, wishes: Wishes = {}) {
+  const { urls = UDP, iceTransportPolicy = 'relay', credential = USER.password, username = USER.username } = wishes;
+  const pc = new RTCPeerConnection({
+    iceServers: [{ urls, username, credential }],
+    iceTransportPolicy,
+    purertc: { platform },
+  });
+  const candidates: {
+    type: string | null;
+    address: string | null;
+    relayProtocol: string | null;
+    url: string | null;
+  }[] = [];
+  const errors: RTCPeerConnectionIceErrorEvent[] = [];
+  pc.addEventListener('icecandidate', ({ candidate }) => {
+    if (!candidate?.candidate) return;
+    const { type, address, relayProtocol = null, url = null } = candidate;
+    candidates.push({ type, address, relayProtocol, url });
+  });
+  pc.onicecandidateerror = (event) => void errors.push(event);
+  return { pc, candidates, errors };
+}
+
+async function gather(pc: RTCPeerConnection, network: SimNetwork): Promise<void> {
+  pc.createDataChannel('x');
+  void pc.setLocalDescription();
+  expect(await runUntil(network, () => pc.iceGatheringState === 'complete')).toBe(true);
+}
+
+/** Two machines whose TCP reaches the server. */
+function streamWorld() {
+  const { network, core, server } = makeRelayWorld(1, { latencyMs: 10 });
+  const streams = new SimStreams(network.world, server);
+  const machine = (ip: string): SimPlatform =>
+    Object.assign(new SimPlatform(network, [ip]), { connectTcp: streams.connectFrom(ip) });
+  return { network, core, streams, platforms: [machine(IPS[0]), machine(IPS[1])] as const };
+}
+
+describe('TURN over TCP through the façade', () => {
+  it.each([1, 7, 100, 65_536])(
+    'a channel opens and echoes; the stream comes in chunks of %i bytes',
+    async (chunkBytes) => {
+      const { network, core, streams, platforms } = streamWorld();
+      streams.chunkBytes = chunkBytes;
+      const [a, b] = [makePeer(platforms[0], { urls: TCP }), makePeer(platforms[1], { urls: TCP })];
+      a.pc.onicecandidate = ({ candidate }) => void b.pc.addIceCandidate(candidate ?? undefined);
+      b.pc.onicecandidate = ({ candidate }) => void a.pc.addIceCandidate(candidate ?? undefined);
+      b.pc.ondatachannel = ({ channel }) => {
+        channel.onmessage = ({ data }) => channel.send(data as string);
+      };
+      const channel = a.pc.createDataChannel('x');
+      const echoes: unknown[] = [];
+      channel.onmessage = ({ data }) => void echoes.push(data);
+      void a.pc
+        .setLocalDescription()
+        .then(() => b.pc.setRemoteDescription(a.pc.localDescription!))
+        .then(() => b.pc.setLocalDescription())
+        .then(() => a.pc.setRemoteDescription(b.pc.localDescription!));
+      await runUntil(network, () => channel.readyState === 'open');
+      channel.send('over two connections'.repeat(100));
+      expect(await runUntil(network, () => echoes.length === 1)).toBe(true);
+      expect(echoes).toEqual(['over two connections'.repeat(100)]);
+      expect(a.candidates).toEqual([{ type: 'relay', address: RELAY_IP, relayProtocol: 'tcp', url: TCP }]);
+      expect(core.stats.allocationsByTransport.tcp).toBe(2);
+      a.pc.close();
+      b.pc.close();
+      await runUntil(network, () => streams.open.size === 0, network.world.now + 1000);
+      expect([streams.open.size, core.stats.allocations]).toEqual([0, 0]);
+      for (const platform of platforms) expect([platform.open, platform.pendingTimers]).toEqual([0, 0]);
+    },
+  );
+
+  it('a connection that is refused is error 701, and UDP of the same server still works', async () => {
+    const { network, streams, platforms } = streamWorld();
+    streams.refuse = true;
+    const { pc, candidates, errors } = makePeer(platforms[0], { urls: [TCP, UDP] });
+    await gather(pc, network);
+    expect(errors.map(({ url, errorCode, errorText }) => [url, errorCode, errorText])).toEqual([
+      [TCP, 701, 'ECONNREFUSED'],
+    ]);
+    expect(candidates.map(({ relayProtocol }) => relayProtocol)).toEqual(['udp']);
+    pc.close();
+  });
+
+  it('a platform without TCP says so', async () => {
+    const { network } = makeRelayWorld(1, { latencyMs: 10 });
+    const { pc, errors } = makePeer(new SimPlatform(network, [IPS[0]]), { urls: [TCP, `turns:${SERVER.ip}`] });
+    await gather(pc, network);
+    expect(errors.map(({ errorText }) => errorText).sort()).toEqual([
+      'this platform has no TCP',
+      'this platform has no TLS',
+    ]);
+    pc.close();
+  });
+
+  it.each(['hangs up', 'sends what is not STUN'] as const)(
+    'a server that %s takes the relay with it; an ICE restart makes another',
+    async (what) => {
+      const { network, streams, platforms } = streamWorld();
+      const { pc, candidates, errors } = makePeer(platforms[0], { urls: TCP });
+      await gather(pc, network);
+      const [accepted] = streams.open.values();
+      if (what === 'hangs up') streams.hangUp(accepted!);
+      else streams.send(accepted!, new TextEncoder().encode('SSH-2.0-server\r\n'));
+      await runUntil(network, () => streams.open.size === 0);
+      expect(errors).toEqual([]); // gathering is over
+      const answerer = new RTCPeerConnection({ purertc: { platform: platforms[1] } });
+      void answerer
+        .setRemoteDescription(pc.localDescription!)
+        .then(() => answerer.setLocalDescription())
+        .then(() => pc.setRemoteDescription(answerer.localDescription!));
+      await runUntil(network, () => pc.signalingState === 'stable');
+      pc.restartIce();
+      void pc.setLocalDescription();
+      await runUntil(network, () => candidates.length === 2 && pc.iceGatheringState === 'complete');
+      expect(candidates.map(({ relayProtocol }) => relayProtocol)).toEqual(['tcp', 'tcp']);
+      expect(streams.open.size).toBe(1);
+      pc.close();
+      answerer.close();
+    },
+  );
+
+  it('closing while the connection is being made leaves none', async () => {
+    const { network, streams, platforms } = streamWorld();
+    const { pc } = makePeer(platforms[0], { urls: TCP });
+    pc.createDataChannel('x');
+    void pc.setLocalDescription();
+    await runUntil(network, () => pc.iceGatheringState === 'gathering', 5);
+    pc.close();
+    await runUntil(network, () => false, 1000);
+    expect([streams.open.size, platforms[0].open, platforms[0].pendingTimers]).toEqual([0, 0, 0]);
+  });
+});
+
+describe('relays through the façade', () => {
+  function fakeWorld() {
+    const world = new SimWorld(1);
+    const network = new SimNetwork(world, { latencyMs: 10 });
+    const fake = (address: typeof SERVER) => {
+      const core = new FakeTurnServer({ env: simEnv(world, nodeCrypto), realm: 'example.org', findUser: () => USER });
+      network.attach(core, [address], () => undefined);
+      return core;
+    };
+    return { network, fake, platform: new SimPlatform(network, [IPS[0]]) };
+  }
+
+  it('ask again from another port when this one still has an allocation (437)', async () => {
+    const { network, fake, platform } = fakeWorld();
+    const server = fake(SERVER);
+    const ports = new Set<number>();
+    server.answer = ({ method, path }) => {
+      if (method !== STUN_METHODS.Allocate) return undefined;
+      ports.add(path.remote.port);
+      return ports.size === 1 ? failWith(437) : undefined;
+    };
+    const { pc, candidates, errors } = makePeer(platform);
+    await gather(pc, network);
+    expect([ports.size, candidates.length, errors.length]).toEqual([2, 1, 0]);
+    pc.close();
+    expect([platform.open, platform.pendingTimers]).toEqual([0, 0]);
+  });
+
+  it('give up after some ports', async () => {
+    const { network, fake, platform } = fakeWorld();
+    const server = fake(SERVER);
+    server.answer = ({ method }) => (method === STUN_METHODS.Allocate ? failWith(437) : undefined);
+    const { pc, errors } = makePeer(platform);
+    await gather(pc, network);
+    expect(errors.map(({ errorCode, errorText }) => [errorCode, errorText])).toEqual([[437, 'Allocation Mismatch']]);
+    pc.close();
+  });
+
+  it('follow a redirection that is signed (300)', async () => {
+    const { network, fake, platform } = fakeWorld();
+    const other = { ip: '203.0.113.40', port: 3479 };
+    fake(SERVER).answer = ({ method }) =>
+      method === STUN_METHODS.Allocate ? failWith(300, ['ALTERNATE-SERVER', other]) : undefined;
+    const target = fake(other);
+    const { pc, candidates, errors } = makePeer(platform);
+    await gather(pc, network);
+    expect([candidates.length, errors.length, target.allocated]).toEqual([1, 0, true]);
+    pc.close();
+    await runUntil(network, () => !target.allocated, network.world.now + 1000);
+    expect(target.allocated).toBe(false); // it was given back there
+  });
+
+  it('with all candidates: host, mapped and relayed ones, and an error names the local address', async () => {
+    const { network } = makeRelayWorld(1, { latencyMs: 10 });
+    const good = makePeer(new SimPlatform(network, [IPS[0]]), { iceTransportPolicy: 'all' });
+    await gather(good.pc, network);
+    expect(good.candidates.map(({ type }) => type)).toEqual(['host', 'relay']); // there is no NAT
+    expect(good.pc.localDescription?.sdp).toContain(`raddr ${IPS[0]} rport`);
+    good.pc.close();
+
+    const platform = new SimPlatform(network, [IPS[1]]);
+    const wrong = makePeer(platform, { iceTransportPolicy: 'all', credential: 'guess' });
+    await gather(wrong.pc, network);
+    expect(wrong.errors.map(({ errorCode, address, port }) => [errorCode, address, port])).toEqual([
+      [401, IPS[1], expect.any(Number)],
+    ]);
+    wrong.pc.close();
+  });
+
+  it('relayed only: neither candidates nor errors name a local address', async () => {
+    const { network } = makeRelayWorld(1, { latencyMs: 10 });
+    const good = makePeer(new SimPlatform(network, [IPS[0]]));
+    await gather(good.pc, network);
+    expect(good.pc.localDescription?.sdp).toContain('raddr 0.0.0.0 rport 9');
+    expect(good.pc.localDescription?.sdp).not.toContain(IPS[0]);
+    good.pc.close();
+    const wrong = makePeer(new SimPlatform(network, [IPS[1]]), { credential: 'guess' });
+    await gather(wrong.pc, network);
+    expect(wrong.errors.map(({ errorCode, address, port }) => [errorCode, address, port])).toEqual([[401, null, null]]);
+    wrong.pc.close();
+  });
+
+  it('a password that OpaqueString does not allow is an error, not an exception', async () => {
+    const { network } = makeRelayWorld(1, { latencyMs: 10 });
+    const { pc, errors } = makePeer(new SimPlatform(network, [IPS[0]]), { credential: '\u0000' });
+    await gather(pc, network);
+    expect(errors.map(({ url, errorCode }) => [url, errorCode])).toEqual([[UDP, 701]]);
+    pc.close();
+  });
+
+  it('one allocation for each server, however often it is named', async () => {
+    const { network, core } = makeRelayWorld(1, { latencyMs: 10 });
+    const { pc, candidates } = makePeer(new SimPlatform(network, [IPS[0]]), { urls: [UDP, UDP, `${UDP}:3478`] });
+    await gather(pc, network);
+    expect([candidates.length, core.stats.allocations]).toEqual([1, 1]);
+    pc.close();
+  });
+
+  it('two servers at once, one of which does not answer', async () => {
+    const { network } = makeRelayWorld(1, { latencyMs: 10 });
+    const silent = 'turn:203.0.113.99';
+    const { pc, candidates, errors } = makePeer(new SimPlatform(network, [IPS[0]]), { urls: [silent, UDP] });
+    pc.createDataChannel('x');
+    void pc.setLocalDescription();
+    await runUntil(network, () => candidates.length === 1);
+    expect(network.world.now).toBeLessThan(1000);
+    await runUntil(network, () => pc.iceGatheringState === 'complete');
+    expect(errors.map(({ url, errorCode }) => [url, errorCode])).toEqual([[silent, 701]]);
+    pc.close();
+  });
+
+  it('stuns: cannot tell the address of a UDP socket', async () => {
+    const { network } = makeRelayWorld(1, { latencyMs: 10 });
+    const { pc, errors } = makePeer(new SimPlatform(network, [IPS[0]]), { urls: 'stuns:203.0.113.1' });
+    await gather(pc, network);
+    expect(errors.map(({ errorCode }) => errorCode)).toEqual([701]);
+    pc.close();
+  });
+});
