@@ -78,7 +78,7 @@ const commands = {
     const show = ({ type, address, port, protocol }) => ({ type, address, port, protocol });
     return { local: show(local), remote: show(remote) };
   },
-  waitFor: (state) => until(pc, ['connectionstatechange'], () => pc.connectionState === state),
+  waitFor: (...wanted) => until(pc, ['connectionstatechange'], () => wanted.includes(pc.connectionState)),
   /** Waits for a candidate with this address in the local description. */
   candidate: (address) =>
     until(pc, ['icecandidate'], () => pc.localDescription.sdp.includes(` ${address} `)).then(() => undefined),
