@@ -258,13 +258,13 @@ export class DataChannels {
 
   /**
    * With `hold`, what this channel has delivered counts against the receive window until {@link consume} gives it back, so
-   * that a slow reader slows the sender instead of filling memory.
+   * that a slow reader slows the sender instead of filling memory. Before the channel is open it is a wish for then.
    */
   holdReceived(handle: ChannelHandle, hold: boolean, now: Instant): void {
     const channel = this.#lookUp(handle);
-    if (channel?.id === undefined || channel.state === 'connecting') return;
+    if (channel === undefined) return;
     channel.held = hold;
-    this.#carrier.holdReceived(channel.id, hold, now);
+    if (channel.id !== undefined && channel.state === 'open') this.#carrier.holdReceived(channel.id, hold, now);
   }
 
   /** The application is done with `bytes` of the messages of a channel under {@link holdReceived}. */
@@ -280,6 +280,7 @@ export class DataChannels {
 
   #handleMessage(id: number, ppid: number, bytes: Uint8Array, now: Instant): void {
     if (ppid === PPID.dcep) {
+      if (this.#life.streams.get(id)?.channel?.held === true) this.#carrier.consume(id, bytes.length, now);
       this.#handleDcep(id, bytes, now);
       return;
     }

@@ -85,7 +85,7 @@ export class ChannelLifecycle {
       this.#abandon(channel, `the association has ${this.maxChannels} streams`);
       return;
     }
-    this.#becomeOpen(channel, id, 'association up');
+    this.#becomeOpen(channel, id, 'association up', now);
     this.events.push({ type: 'open', handle: channel.handle });
     channel.awaitsAck = !channel.parameters.negotiated;
     if (channel.parameters.negotiated) channel.announced = true;
@@ -98,12 +98,13 @@ export class ChannelLifecycle {
     this.finish(channel, failure(message), message);
   }
 
-  #becomeOpen(channel: Channel, id: number, why: string): void {
+  #becomeOpen(channel: Channel, id: number, why: string, now: Instant): void {
     this.#move(channel, 'open', why);
     this.opened++;
     // A weight of 0 would never be served: the peer may name any 16 bits.
     this.#carrier.setStreamPriority(id, Math.max(1, channel.parameters.priority));
     this.#carrier.setBufferedAmountLowThreshold(id, channel.lowThreshold);
+    if (channel.held) this.#carrier.holdReceived(id, true, now);
   }
 
   /** RFC 8832 §6: DCEP messages are ordered and reliable, on the stream of the channel. */
@@ -134,7 +135,7 @@ export class ChannelLifecycle {
     channel.announced = true;
     channel.confirmed = true;
     this.channels.set(channel.handle, channel);
-    this.#becomeOpen(channel, id, why);
+    this.#becomeOpen(channel, id, why, now);
     this.events.push({ type: 'channel', handle: channel.handle, parameters: channel.parameters });
     this.events.push({ type: 'open', handle: channel.handle });
     this.#sendControl(channel, encodeDcep({ type: 'ack' }), now);

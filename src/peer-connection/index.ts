@@ -1,5 +1,5 @@
-export { CHANNEL_STREAM_BUFFER_BYTES, type ChannelStreams, channelStreams } from './channel-streams.ts';
 export type { RTCDataChannelInit } from './channel-settings.ts';
+export { CHANNEL_STREAM_BUFFER_BYTES, type ChannelStreams, channelStreams } from './channel-streams.ts';
 export * from './configuration.ts';
 export type {
   RTCIceConnectionState,

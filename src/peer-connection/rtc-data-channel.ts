@@ -36,6 +36,16 @@ export interface ChannelLink {
   /** Bytes given to `send` and not yet transmitted. */
   bufferedAmount(): number;
   setLowThreshold(bytes: number): void;
+  /** From now on what arrives counts against the receive window until `consume`. */
+  hold(): void;
+  consume(bytes: number): void;
+}
+
+/** Takes what arrives in the place of `message` events, and is told when nothing more will. */
+export interface ChannelReader {
+  message(data: string | Uint8Array): void;
+  /** Without an error the channel was closed in order: all that the peer sent has been here. */
+  closed(error: Error | undefined): void;
 }
 
 interface ChannelInternals {
@@ -69,6 +79,12 @@ interface ChannelControl {
   announceClosed(channel: RTCDataChannelImpl, error: RTCError | undefined): void;
   /** `RTCPeerConnection.close()`: no events (W3C §4.4.1.13 "close the connection" step 5). */
   closeAbruptly(channel: RTCDataChannelImpl): void;
+  /**
+   * Messages go to `reader` from now on, and count against the receive window until they are consumed.
+   * @returns gives window back for so many bytes of messages.
+   * @throws {DOMException} `InvalidStateError` when there is a reader already.
+   */
+  read(channel: RTCDataChannelImpl, reader: ChannelReader): (bytes: number) => void;
 }
 
 export let channelControl: ChannelControl;
@@ -97,6 +113,7 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
   /** Messages behind a Blob that is still being read, in order. */
   #waiting: (Blob | string | Uint8Array)[] = [];
   #waitingBytes = 0;
+  #reader: ChannelReader | undefined;
 
   constructor() {
     const internals = gate.take();
@@ -262,10 +279,15 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
     this.#link = undefined;
     if (error !== undefined) this.dispatchEvent(new RTCErrorEvent('error', { error }));
     this.dispatchEvent(new Event('close'));
+    this.#reader?.closed(error);
   }
 
   #deliver(data: string | Uint8Array): void {
     if (this.#readyState !== 'open') return;
+    if (this.#reader !== undefined) {
+      this.#reader.message(data);
+      return;
+    }
     const value =
       typeof data === 'string' ? data : this.#binaryType === 'blob' ? new Blob([data.slice()]) : toArrayBuffer(data);
     this.dispatchEvent(new MessageEvent('message', { data: value }));
@@ -284,6 +306,7 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
       link(channel, link) {
         channel.#link = link;
         if (channel.#lowThreshold > 0) link.setLowThreshold(channel.#lowThreshold);
+        if (channel.#reader !== undefined) link.hold();
       },
       setId(channel, id) {
         channel.#id = id;
@@ -309,6 +332,13 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
         channel.#heldAmount = channel.bufferedAmount;
         channel.#readyState = 'closed';
         channel.#link = undefined;
+        channel.#reader?.closed(domError('InvalidStateError', 'the connection was closed'));
+      },
+      read(channel, reader) {
+        if (channel.#reader !== undefined) throw domError('InvalidStateError', 'the channel is being read as a stream');
+        channel.#reader = reader;
+        channel.#link?.hold();
+        return (bytes) => channel.#link?.consume(bytes);
       },
     };
   }

@@ -208,6 +208,14 @@ class HandleLink implements ChannelLink {
   setLowThreshold(bytes: number): void {
     this.#transport.channels.setBufferedAmountLowThreshold(this.#handle, bytes);
   }
+
+  hold(): void {
+    this.#host.driver.mutate((now) => this.#transport.channels.holdReceived(this.#handle, true, now));
+  }
+
+  consume(bytes: number): void {
+    this.#host.driver.mutate((now) => this.#transport.channels.consume(this.#handle, bytes, now));
+  }
 }
 
 /** RFC 8832 §5.1 has 32 bits for what the W3C's attributes have 16. */

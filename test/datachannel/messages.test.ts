@@ -318,6 +318,17 @@ describe('a slow reader', () => {
     expect(b.association.held.get(0)).toBe(false);
   });
 
+  it('can be expected before the channel is open; the ACK does not count', () => {
+    const { a, up, settle } = fakePair({ role: 'client' }, { role: 'server' });
+    const handle = a.channels.open({ label: 'x' }, 0);
+    a.channels.holdReceived(handle, true, 0);
+    expect(a.association.held.size).toBe(0);
+    up();
+    settle();
+    expect([...a.association.held]).toEqual([[0, true]]);
+    expect(a.association.consumed).toEqual([[0, 1]]);
+  });
+
   it('consuming without holding does nothing', () => {
     const { b } = openPair();
     b.channels.consume(1, 5, 0);
