@@ -65,6 +65,9 @@ const commands = {
     await pc.setRemoteDescription(offer);
     return describe();
   },
+  negotiated() {
+    adopt(pc.createDataChannel('mdns', { negotiated: true, id: 0 }));
+  },
   accept: (answer) => pc.setRemoteDescription(answer),
   open: () => opened,
   /** Sends a text and waits for the other side's echo of it. */
