@@ -37,7 +37,7 @@ function tlv([name, value]: Raw): string {
 function build(client: TestClient, method: Method, before: readonly Raw[], behind: readonly Raw[] = []): Uint8Array {
   const w = new StunWriter(new ByteWriter(new Uint8Array(4096)), 'request', STUN_METHODS[method], client.newId());
   for (const [name, value] of before) w.addRaw(typeOf(name), hexToBytes(value));
-  client.credentials.sign(w);
+  client.credentials.sign(w, STUN_METHODS[method]);
   return append(w.written(), behind.map(tlv).join(''));
 }
 

@@ -67,11 +67,14 @@ export class Authenticator {
     session: LongTermSession | undefined,
   ): Authenticated | Rejected {
     if (this.#oauth === undefined) return this.#authenticate(message, client, session);
-    const token = message.has('ACCESS-TOKEN') ? this.#oauth.open(message) : undefined;
-    const result = this.#authenticate(message, client, token ?? session);
-    if (result.type === 'authenticated') {
-      return token === undefined ? result : { ...result, maxLifetimeS: token.maxLifetimeS };
+    for (const token of message.has('ACCESS-TOKEN') ? this.#oauth.open(message) : []) {
+      const result = this.#authenticate(message, client, token);
+      // A wrong nonce is wrong under any key.
+      if (result.type === 'authenticated') return { ...result, maxLifetimeS: token.maxLifetimeS };
+      if (result.code !== 401) return result;
     }
+    const result = this.#authenticate(message, client, session);
+    if (result.type === 'authenticated') return result;
     // RFC 7635 §4: the attribute in a 401 says that a token would do.
     if (result.code === 401) result.attributes.push(['THIRD-PARTY-AUTHORIZATION', this.#oauth.serverName]);
     return result;

@@ -86,8 +86,8 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   /** @throws {UsageError} for options that cannot work: no relay address, a bad port range, realm or address range. */
   constructor(options: TurnServerCoreOptions) {
     if (options.relayAddresses.length === 0) throw new UsageError('a TURN server needs a relay address');
-    if (options.findUser === undefined && (options.authSecrets ?? []).length === 0) {
-      throw new UsageError('a TURN server needs users or a secret: without it is an open proxy');
+    if (options.findUser === undefined && (options.authSecrets ?? []).length === 0 && options.oauth === undefined) {
+      throw new UsageError('a TURN server needs users, a secret or token keys: without it is an open proxy');
     }
     if (utf8(options.software ?? '').length > MAX_TEXT_BYTES || utf8(options.realm).length > MAX_TEXT_BYTES) {
       throw new UsageError(`realm and software are ${MAX_TEXT_BYTES} bytes at most`);

@@ -17,6 +17,11 @@ const TAG_BYTES = 16;
 const DELTA_S = 5;
 /** Fractions of a second in a timestamp (RFC 7635 §6.2). */
 const FRACTIONS = 64_000;
+/**
+ * RFC 7635 §7 signs with `mac_key`, 20 bytes. coturn and its clients sign with as many of them as an MD5 key has, and both
+ * ends of a session are seldom ours.
+ */
+const COTURN_KEY_BYTES = 16;
 /** The longest session key that is taken: nothing needs more than a SHA-512. */
 const MAX_MAC_KEY_BYTES = 64;
 
@@ -54,23 +59,28 @@ export class OauthVerifier {
   }
 
   /**
-   * The session that a request's token stands for; undefined for an unknown `kid`, a token that does not authenticate, is
-   * for another server, or is outside its lifetime.
+   * The session that a request's token stands for, with each key that may have signed the request; none for an unknown
+   * `kid`, a token that does not authenticate, is for another server, or is outside its lifetime.
    * @throws {DecodeError} when USERNAME is malformed.
    */
-  open(message: StunMessage): TokenSession | undefined {
+  open(message: StunMessage): TokenSession[] {
     const token = message.get('ACCESS-TOKEN');
     const kid = message.get('USERNAME');
     const key = kid === undefined ? undefined : this.#keys.get(kid);
-    if (token === undefined || kid === undefined || key === undefined) return undefined;
+    if (token === undefined || kid === undefined || key === undefined) return [];
     const plaintext = openToken(this.#env, key, this.serverName, token);
-    if (plaintext === undefined) return undefined;
+    if (plaintext === undefined) return [];
     const ageS = Math.abs(this.#env.wallClockMs() / 1000 - plaintext.timestampS);
     const maxLifetimeS = Math.floor(plaintext.lifetimeS + DELTA_S - ageS);
-    if (maxLifetimeS <= 0) return undefined; // RFC 7635 §7: lifetime + Delta > abs(RDnew - TS)
-    const session = new IntegrityKey(this.#env.crypto, plaintext.macKey);
-    // The key is none of a password, so no PASSWORD-ALGORITHM goes with it: to the mechanism it is like an MD5 one.
-    return { username: kid, keyAlgorithm: 'md5', key: session, maxLifetimeS };
+    if (maxLifetimeS <= 0) return []; // RFC 7635 §7: lifetime + Delta > abs(RDnew - TS)
+    const { macKey } = plaintext;
+    const keys = macKey.length > COTURN_KEY_BYTES ? [macKey, macKey.slice(0, COTURN_KEY_BYTES)] : [macKey];
+    return keys.map((bytes) => ({
+      username: kid,
+      keyAlgorithm: 'md5', // none of a password, so no PASSWORD-ALGORITHM goes with it: as with an MD5 key
+      key: new IntegrityKey(this.#env.crypto, bytes),
+      maxLifetimeS,
+    }));
   }
 }
 

@@ -49,6 +49,16 @@ describe('third-party authorization (RFC 7635)', () => {
     expect(codeOf(other.allocate())).toBe(0);
   });
 
+  it('a request signed with the first 16 bytes of the session key is taken, as coturn’s clients sign', () => {
+    const server = makeServer();
+    const token = makeAccessToken(server.env, KEY, NAME, 3600);
+    const client = clientWith(server, { ...token, macKey: token.macKey.slice(0, 16) });
+    const answer = client.allocate();
+    expect(codeOf(answer)).toBe(0);
+    expect(client.credentials.verify(answer)).toBe(true);
+    expect(codeOf(client.permit(PEER))).toBe(0);
+  });
+
   it('no lifetime goes beyond the token’s (RFC 7635 §9)', () => {
     const server = makeServer();
     const client = clientWith(server, makeAccessToken(server.env, KEY, NAME, 100));
