@@ -15,7 +15,7 @@ import {
 import { isStun } from '../stun/index.ts';
 import type { IceCandidate } from './candidate.ts';
 import { deriveConnectionState } from './connection-state.ts';
-import { checkParameters, makeLocalParameters } from './credentials.ts';
+import { checkRemoteParameters, makeLocalParameters } from './credentials.ts';
 import { Generations } from './generations.ts';
 import {
   DISCONNECTED_MS,
@@ -190,10 +190,10 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   /**
    * The peer's credentials: checks begin. Other ones than before need a `restart` first.
-   * @throws {UsageError} for credentials outside RFC 8839 §5.4, or a second pair of them in one generation.
+   * @throws {UsageError} for credentials whose length is outside RFC 8839 §5.4, or a second pair of them in one generation.
    */
   setRemoteParameters(parameters: IceParameters, now: Instant): void {
-    checkParameters(parameters);
+    checkRemoteParameters(parameters);
     const known = this.#session.remote;
     if (known !== undefined) {
       if (known.ufrag === parameters.ufrag && known.pwd === parameters.pwd) return;

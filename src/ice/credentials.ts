@@ -4,6 +4,10 @@ import type { IceParameters } from './types.ts';
 
 const ICE_CHARS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 
+const ICE_CHAR = /^[A-Za-z0-9+/]*$/;
+/** What peers write is wider than RFC 8839 §5.4: libwebrtc takes `-`, `_`, `=` and `#` too, for servers that write base64url. */
+const VISIBLE_CHAR = /^[!-~]*$/;
+
 /** 48 bits: RFC 8445 §5.3 asks for 24, and a server that demultiplexes by ufrag wants no collisions. */
 const UFRAG_LENGTH = 8;
 /** 144 bits: RFC 8445 §5.3 asks for 128. */
@@ -28,20 +32,23 @@ export function makeLocalParameters(
     ufrag: given.ufrag ?? randomIceChars(env, UFRAG_LENGTH),
     pwd: given.pwd ?? randomIceChars(env, PASSWORD_LENGTH),
   };
-  checkParameters(parameters);
+  checkParameters(parameters, ICE_CHAR);
   if (parameters.ufrag.length > MAX_SENT_UFRAG_LENGTH) throw new UsageError('a ufrag has at most 32 characters');
   return parameters;
 }
 
-/** @throws {UsageError} when the credentials are not what RFC 8839 §5.4 allows. */
-export function checkParameters(parameters: IceParameters): void {
+/** The peer's credentials. @throws {UsageError} for another length than RFC 8839 §5.4 allows, or blanks. */
+export function checkRemoteParameters(parameters: IceParameters): void {
+  checkParameters(parameters, VISIBLE_CHAR);
+}
+
+function checkParameters(parameters: IceParameters, characters: RegExp): void {
   const { ufrag, pwd } = parameters;
-  const iceChars = /^[A-Za-z0-9+/]*$/;
   const ufragFits = ufrag.length >= MIN_UFRAG_LENGTH && ufrag.length <= MAX_CREDENTIAL_LENGTH;
   const pwdFits = pwd.length >= MIN_PASSWORD_LENGTH && pwd.length <= MAX_CREDENTIAL_LENGTH;
   // The values themselves are secrets and stay out of the message.
-  if (!ufragFits || !iceChars.test(ufrag)) throw new UsageError('ufrag: 4 to 256 ice-chars (RFC 8839 §5.4)');
-  if (!pwdFits || !iceChars.test(pwd)) throw new UsageError('pwd: 22 to 256 ice-chars (RFC 8839 §5.4)');
+  if (!ufragFits || !characters.test(ufrag)) throw new UsageError('ufrag: 4 to 256 ice-chars (RFC 8839 §5.4)');
+  if (!pwdFits || !characters.test(pwd)) throw new UsageError('pwd: 22 to 256 ice-chars (RFC 8839 §5.4)');
 }
 
 /** A random 64-bit tie-breaker (RFC 8445 §16.1). */

@@ -15,9 +15,9 @@ export type PairState = 'frozen' | 'waiting' | 'in-progress' | 'failed' | 'succe
 
 /** One side's short-term credential (RFC 8445 §5.3) and what its description says beside it. */
 export interface IceParameters {
-  /** 4–256 ice-chars. */
+  /** 4–256 ice-chars; of the peer also other visible characters, as libwebrtc takes them. */
   readonly ufrag: string;
-  /** 22–256 ice-chars. */
+  /** 22–256, likewise. */
   readonly pwd: string;
   /** RFC 8839 §5.3: the peer only answers checks. */
   readonly lite?: boolean | undefined;

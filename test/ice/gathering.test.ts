@@ -340,6 +340,15 @@ describe('credentials (RFC 8445 §5.3, RFC 8839 §5.4)', () => {
     expect(() => new LoneAgent(given)).toThrow(expect.objectContaining({ name: 'UsageError' }));
   });
 
+  it('of the peer may have what libwebrtc lets pass beside ice-chars, but no blanks', () => {
+    const lone = new LoneAgent();
+    const pwd = 'base64url_-=#_password-of-a-peer';
+    expect(() => lone.do((agent, now) => agent.setRemoteParameters({ ufrag: 'pe er', pwd }, now))).toThrow(/RFC 8839/);
+    lone.do((agent, now) => agent.setRemoteParameters({ ufrag: 'pe_-=#', pwd }, now));
+    expect(lone.agent.remoteParameters?.ufrag).toBe('pe_-=#');
+    expect(() => new LoneAgent({ ufrag: 'pe_-' })).toThrow(/ice-chars/);
+  });
+
   it('of the peer are checked too, and cannot change without a restart', () => {
     const lone = new LoneAgent();
     expect(() => lone.do((agent, now) => agent.setRemoteParameters({ ufrag: 'a', pwd: 'b' }, now))).toThrow(/RFC 8839/);
