@@ -135,8 +135,9 @@ export class Allocation implements LongTermSession {
   ticket: Uint8Array | undefined;
   readonly transport: 'udp' | 'tcp';
   readonly username: string;
-  readonly keyAlgorithm: LongTermAlgorithm;
-  readonly key: IntegrityKey;
+  keyAlgorithm: LongTermAlgorithm;
+  /** Verifies what the client sends; a Refresh with another token brings another one (RFC 7635 §9). */
+  key: IntegrityKey;
   readonly quotaKey: string;
   /** A retransmission of the request that made it gets the same answer (RFC 8656 §7.2). */
   readonly transactionId: string;

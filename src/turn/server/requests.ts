@@ -287,6 +287,8 @@ export class TurnRequests {
       this.#responder.accept(context, [['LIFETIME', 0]]);
     } else {
       const lifetimeS = this.#grant(requestedS, context.user);
+      allocation.key = context.user.key; // of a new token, where one came: the next requests are signed with it
+      allocation.keyAlgorithm = context.user.keyAlgorithm;
       allocations.setLifetime(allocation, relays, lifetimeS, now);
       this.#responder.accept(context, [['LIFETIME', lifetimeS]]);
     }

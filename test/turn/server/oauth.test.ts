@@ -41,6 +41,15 @@ describe('third-party authorization (RFC 7635)', () => {
     expect(server.core.stats.allocations).toBe(0);
   });
 
+  it('a Refresh with a new token changes the key of the session', () => {
+    const server = makeServer();
+    const client = clientWith(server);
+    client.allocate();
+    client.credentials = new ThirdPartyClient(nodeCrypto, makeAccessToken(server.env, KEY, NAME, 3600));
+    expect(codeOf(client.request('Refresh'))).toBe(0);
+    expect(codeOf(client.permit(PEER))).toBe(0);
+  });
+
   it('AES-128-GCM keys work too, and ordinary users go on as before', () => {
     const server = makeServer();
     const client = clientWith(server, makeAccessToken(server.env, SHORT_KEY, NAME, 3600));
