@@ -42,6 +42,7 @@ export class SctpAssociation implements SansIo<SctpEvent> {
   readonly drops: DropCounters = new DropCounters();
   readonly #localPort: number;
   readonly #remotePort: number;
+  readonly #settings: SessionSettings;
   readonly #mtuBytes: number;
   readonly #handshake: Handshake;
   readonly #lifecycle: Lifecycle;
@@ -59,6 +60,7 @@ export class SctpAssociation implements SansIo<SctpEvent> {
     this.#localPort = checkRange('localPort', options.localPort ?? DEFAULT_PORT, 1, 0xffff);
     this.#remotePort = checkRange('remotePort', options.remotePort ?? DEFAULT_PORT, 1, 0xffff);
     this.#mtuBytes = settings.mtuBytes;
+    this.#settings = settings;
     const reporter = new DropReporter(this.drops, options.env.trace);
     const control = new ControlQueue(reporter);
     this.#control = control;
@@ -133,6 +135,17 @@ export class SctpAssociation implements SansIo<SctpEvent> {
   setStreamPriority(streamId: number, priority: number): void {
     const session = this.#connected('setStreamPriority');
     session.sender.streams.stream(streamId).priority = checkRange('priority', priority || 1, 1, 0xffff);
+  }
+
+  /**
+   * Packets go another way from now on, where up to `maxMtuBytes` may pass: the size in use falls back to `mtuBytes`, and
+   * the search for a larger one begins anew (RFC 8899 §5.2).
+   * @param maxMtuBytes - `mtuBytes` or less switches the search off; above 16,384, which is one DTLS record, counts as that.
+   */
+  changePath(maxMtuBytes: number): void {
+    const bytes = Math.min(Math.max(maxMtuBytes, this.#mtuBytes), MAX_MTU_BYTES);
+    this.#settings.maxMtuBytes = bytes;
+    this.#lifecycle.session?.changePath(bytes);
   }
 
   /**

@@ -26,7 +26,8 @@ import { decodeHeartbeat, encodeHeartbeat, writePad } from './wire/simple.ts';
 export interface SessionSettings {
   readonly options: SctpOptions;
   readonly mtuBytes: number;
-  readonly maxMtuBytes: number;
+  /** Changes with the path; sessions begin with what it is then. */
+  maxMtuBytes: number;
   readonly windowBytes: number;
   readonly maxWindowBytes: number;
   readonly maxMessageSize: number;
@@ -49,7 +50,8 @@ export class Session {
   readonly reset: StreamReset;
   readonly #env: Env;
   readonly #heartbeat: Heartbeat;
-  readonly #pathMtu: PathMtu;
+  #pathMtu: PathMtu;
+  readonly #baseMtuBytes: number;
   readonly #control: ControlQueue;
   readonly #reporter: DropReporter;
   readonly #maxRetransmissions: number;
@@ -70,6 +72,7 @@ export class Session {
     this.receiver = new DataReceiver(parts);
     this.reset = new StreamReset(tcb, this.sender, this.receiver, rtt, events);
     this.#heartbeat = new Heartbeat(this.#env, options.heartbeatIntervalMs ?? DEFAULT_HEARTBEAT_INTERVAL_MS, rtt, now);
+    this.#baseMtuBytes = mtuBytes;
     this.#pathMtu = new PathMtu(this.#env, mtuBytes, parts.maxMtuBytes);
     this.#maxRetransmissions = options.maxRetransmissions ?? DEFAULT_MAX_RETRANSMISSIONS;
   }
@@ -159,6 +162,12 @@ export class Session {
 
   nextTimeout(): Instant {
     return Math.min(this.sender.nextTimeout(), this.receiver.sackAt, this.reset.timerAt, this.#heartbeat.dueAt);
+  }
+
+  /** What was learnt about the old path says nothing about this one (RFC 8899 §5.2): down to the base, and search anew. */
+  changePath(maxMtuBytes: number): void {
+    this.#pathMtu = new PathMtu(this.#env, this.#baseMtuBytes, maxMtuBytes);
+    this.sender.setMtu(this.#baseMtuBytes);
   }
 
   /** @returns false when the peer does not answer any more (RFC 9260 §8.1). */

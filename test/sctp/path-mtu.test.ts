@@ -50,6 +50,31 @@ describe('path-MTU discovery (RFC 8899)', () => {
     expect(pair.a.core.state).toBe('established');
   });
 
+  it('another path starts from the base again, and is searched up to its own limit', () => {
+    const pair = run(9000);
+    pair.world.run({ until: 20_000 });
+    expect(pair.a.core.stats().mtuBytes).toBeGreaterThan(8900);
+    pair.a.end.link.options = { ...pair.a.end.link.options, mtuBytes: 1600 };
+    pair.a.end.driver.mutate(() => pair.a.core.changePath(1500));
+    expect(pair.a.core.stats().mtuBytes).toBe(1191);
+    pair.world.run({ until: 40_000 });
+    expect(pair.a.core.stats().mtuBytes).toBeGreaterThan(1467);
+    expect(pair.a.core.stats().mtuBytes).toBeLessThanOrEqual(1500);
+    pair.a.end.driver.mutate(() => pair.a.core.changePath(0));
+    pair.world.run({ until: 60_000 });
+    expect(pair.a.core.stats().mtuBytes).toBe(1191);
+  });
+
+  it('without the option the search waits until the path is known to allow more', () => {
+    const pair = connectedPair({ link: { latencyMs: 10, mtuBytes: 9000, bitsPerSecond: 5e6, queueBytes: 200_000 } });
+    keepSending(pair);
+    pair.world.run({ until: 5000 });
+    expect(pair.a.core.stats().mtuBytes).toBe(1191);
+    pair.a.end.driver.mutate(() => pair.a.core.changePath(100_000));
+    pair.world.run({ until: 20_000 });
+    expect(pair.a.core.stats().mtuBytes).toBeGreaterThan(8900);
+  });
+
   it('idle associations send no probes', () => {
     const pair = connectedPair({ a: { maxMtuBytes: 16_384 } });
     pair.a.send({ bytes: pattern(30_000, 1) });
