@@ -40,6 +40,7 @@ async function serve(options: Partial<TurnServerOptions> = {}): Promise<{ server
   const server = new TurnServer({
     realm: 'example.org',
     users: { ada: 'lovelace' },
+    mobility: true,
     relayAddresses: ['127.0.0.1', '::1'],
     peers: { allowLoopback: true },
     certificate: { cert: pem, key: pem },
@@ -93,9 +94,10 @@ describe.concurrent('turnutils_uclient', () => {
     ['TLS over IPv6', ['-S', '-t', ...TO_PEER6], '::1'],
     ['DTLS over IPv6', ['-S', ...TO_PEER6], '::1'],
     ['IPv4 client, IPv6 relay', TO_PEER6],
-    ['a dual allocation', ['-Z', ...TO_PEER4]],
     ['extra requests', ['-G', ...TO_PEER4]],
     ['messages of 1200 bytes', ['-l', '1200', ...TO_PEER4]],
+    ['mobility (RFC 8016) over UDP', ['-M', ...TO_PEER4]],
+    ['mobility (RFC 8016) over TCP', ['-M', '-t', ...TO_PEER4]],
     ['client to client', ['-y']],
     ['client to client, TCP, indications', ['-y', '-t', '-s']],
   ])('%s: 0 lost packets', async (_, flags, host) => {
@@ -112,6 +114,16 @@ describe.concurrent('turnutils_uclient', () => {
     expect({ received, lost }).toEqual({ received: sent, lost: 0 });
     expect(sent).toBeGreaterThanOrEqual(100 * MESSAGES);
     expect(server.stats.allocationsTotal).toBeGreaterThanOrEqual(100);
+  });
+
+  it.each([
+    ['TCP', []],
+    ['TLS', ['-S']],
+  ])('TCP relays (RFC 6062) over %s: 0 lost packets', async (_, flags) => {
+    const { port } = await serve();
+    const { sent, received, lost } = await relay(port, ['-T', ...flags]);
+    expect({ received, lost }).toEqual({ received: sent, lost: 0 });
+    expect(sent).toBeGreaterThanOrEqual(MESSAGES);
   });
 
   it('REST credentials', async () => {

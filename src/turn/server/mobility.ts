@@ -1,8 +1,12 @@
-import { bytesToHex, type Env } from '../../core/index.ts';
+import { bytesToHex, decodeUtf8, type Env, utf8 } from '../../core/index.ts';
 import type { Allocation } from './allocation.ts';
 
-/** A ticket is a random name: 128 bits, so that it cannot be guessed, and opaque to the client (RFC 8016 §3.3). */
-const TICKET_BYTES = 16;
+/**
+ * A ticket is a random name: 128 bits, so that it cannot be guessed, and opaque to the client (RFC 8016 §3.3). It is written
+ * in hexadecimal, because coturn's client keeps it as a string that ends at the first zero byte.
+ */
+const RANDOM_BYTES = 16;
+const TICKET_BYTES: number = 2 * RANDOM_BYTES;
 
 /** Which allocation a MOBILITY-TICKET names. */
 export type TicketVerdict =
@@ -40,19 +44,19 @@ export class TicketTable {
 
   /** A fresh ticket; the one before is used up, the one before that forgotten. */
   issue(allocation: Allocation): Uint8Array {
-    const ticket = new Uint8Array(TICKET_BYTES);
-    this.#env.random(ticket);
-    const key = bytesToHex(ticket);
+    const random = new Uint8Array(RANDOM_BYTES);
+    this.#env.random(random);
+    const key = bytesToHex(random);
     const known = this.#byAllocation.get(allocation);
     if (known?.used !== undefined) this.#byTicket.delete(known.used);
     this.#byAllocation.set(allocation, { current: key, used: known?.current });
     this.#byTicket.set(key, allocation);
-    return ticket;
+    return utf8(key);
   }
 
   find(ticket: Uint8Array): TicketVerdict {
     if (ticket.length !== TICKET_BYTES) return { type: 'malformed' };
-    const key = bytesToHex(ticket);
+    const key = decodeUtf8(ticket) ?? '';
     const allocation = this.#byTicket.get(key);
     if (allocation === undefined) return { type: 'unknown' };
     const isCurrent = this.#byAllocation.get(allocation)?.current === key;

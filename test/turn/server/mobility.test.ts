@@ -29,9 +29,9 @@ describe('mobility (RFC 8016)', () => {
     const off = new TestClient(new TestServer());
     expect(codeOf(off.allocate([['MOBILITY-TICKET', new Uint8Array(0)]]))).toBe(405);
     off.allocate();
-    expect(codeOf(off.request('Refresh', [['MOBILITY-TICKET', new Uint8Array(16)]]))).toBe(405);
+    expect(codeOf(off.request('Refresh', [['MOBILITY-TICKET', new Uint8Array(32)]]))).toBe(405);
     const on = new TestClient(new TestServer({ mobility: true }));
-    expect(codeOf(on.allocate([['MOBILITY-TICKET', new Uint8Array(16)]]))).toBe(400);
+    expect(codeOf(on.allocate([['MOBILITY-TICKET', new Uint8Array(32)]]))).toBe(400);
     expect(on.allocate().has('MOBILITY-TICKET')).toBe(false);
   });
 
@@ -83,7 +83,7 @@ describe('mobility (RFC 8016)', () => {
     const m = mobile();
     expect(codeOf(m.client.request('Refresh', [['MOBILITY-TICKET', m.ticket]]))).toBe(400);
     expect(codeOf(move(m, new Uint8Array(5)))).toBe(400);
-    expect(codeOf(move(m, new Uint8Array(16)))).toBe(437);
+    expect(codeOf(move(m, new Uint8Array(32)))).toBe(437);
   });
 
   it('is 441 for another user, who learns nothing by a stolen ticket', () => {
@@ -116,6 +116,10 @@ describe('mobility (RFC 8016)', () => {
     move(m, m.ticket);
     m.server.core.pathClosed(m.home, m.server.now);
     expect(m.server.fromPeer(m.relayed, PEER, DATA)[0]!.path).toBe(m.client.path);
+  });
+
+  it('tickets have no zero byte: coturn keeps them as strings', () => {
+    expect(Array.from({ length: 50 }, () => mobile().ticket).every((ticket) => !ticket.includes(0))).toBe(true);
   });
 
   it('tickets end with their allocation', () => {
