@@ -238,14 +238,11 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
 
   /** A client without an association: nothing is kept of it unless its cookie is right, or its hello is in fragments. */
   #handleUnknown(bytes: Uint8Array, path: FiveTuple, key: string, now: Instant): void {
-    const held = this.#fragmented.get(key);
     if (!isClientHello(bytes)) {
       this.#drop('unknown-path', 'datagram');
       return;
     }
-    const server = held ?? this.#newServer(path);
-    if (server === undefined) return;
-    const accepted = this.#tryHello(server, bytes, path, key, now);
+    const accepted = this.#handleHello(bytes, path, key, now);
     if (accepted === undefined) return;
     this.#byPath.set(key, accepted);
     this.#events.push({ type: 'accepted', connection: accepted.id, path });
@@ -274,9 +271,7 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
       this.#touch(candidate);
       return;
     }
-    const server = this.#fragmented.get(key) ?? this.#newServer(path);
-    if (server === undefined) return;
-    const accepted = this.#tryHello(server, bytes, path, key, now);
+    const accepted = this.#handleHello(bytes, path, key, now);
     if (accepted === undefined) return;
     this.#events.push({ type: 'accepted', connection: accepted.id, path });
     const old = this.#byPath.get(key);
@@ -310,6 +305,22 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
       clientIdentity: utf8(formatAddress(path.remote)),
       ...(this.#cidBytes === 0 ? {} : { connectionId }),
     });
+  }
+
+  /**
+   * Fragments held for an address prove nothing about who sent them: a hello that they contradict is read without them,
+   * so that one stray or forged fragment does not keep the client out.
+   */
+  #handleHello(bytes: Uint8Array, path: FiveTuple, key: string, now: Instant): Association | undefined {
+    const held = this.#fragmented.get(key);
+    if (held !== undefined) {
+      const drops = held.drops.total;
+      const accepted = this.#tryHello(held, bytes, path, key, now);
+      if (accepted !== undefined || held.drops.total === drops) return accepted;
+      this.#fragmented.delete(key);
+    }
+    const server = this.#newServer(path);
+    return server && this.#tryHello(server, bytes, path, key, now);
   }
 
   /** @returns an association once the cookie was right. Until then the server is forgotten again, or holds fragments. */

@@ -124,6 +124,18 @@ describe('DtlsListener', () => {
     expect(house.listener.connectionCount).toBe(1);
   });
 
+  it('fragments that nobody completes, or that contradict a later hello, do not keep a client out', () => {
+    const stray = new Uint8Array(60);
+    stray.set([22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 47, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 35]);
+    const house = new House();
+    for (const [n, mtuBytes] of [1200, 100].entries()) {
+      house.driver.input(stray.slice(), { protocol: 'udp', local: SERVER, remote: at(n) });
+      const guest = house.guest(at(n), { mtuBytes, alpn: ['a'.repeat(200)] });
+      house.run(20_000);
+      expect(guest.client.state).toBe('connected');
+    }
+  });
+
   it('drops what belongs to nobody', () => {
     const house = new House({ connectionIdBytes: 8 });
     const path: FiveTuple = { protocol: 'udp', local: SERVER, remote: at(1) };
