@@ -207,7 +207,7 @@ export class PeerSession {
         return;
       case 'server-error': {
         const { base, url = '', code, reason } = event;
-        if (url.startsWith('turn')) return; // it is asked for a relay too, and that has errors of its own
+        if (/^turn/i.test(url)) return; // it is asked for a relay too, and that has errors of its own
         this.#tasks.queue(() => this.#hooks.gatheringError({ url, code, text: reason, local: base }));
         return;
       }

@@ -17,7 +17,7 @@ import type { PeerTransportEvent } from './transport-types.ts';
 export type RelayStateEvent = Extract<PeerTransportEvent, { readonly type: 'relay-allocated' | 'relay-failed' }>;
 
 /** Servers and ports tried for one relay: redirections (RFC 8489 §10) and 437 (RFC 8656 §7.4) ask for another. */
-const MAX_RELAY_ATTEMPTS = 4;
+export const MAX_RELAY_ATTEMPTS = 4;
 
 /** One relay that is wanted: which server, how to reach it, and from where. */
 interface Wanted {

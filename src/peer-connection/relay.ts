@@ -258,7 +258,7 @@ export class Relay {
         this.#events.push({ type: 'data', bytes: event.bytes, path: this.#pathTo(event.peer) });
         break;
       case 'permission-failed':
-        if (event.error !== undefined && this.#refused.size < MAX_RELAY_PATHS) this.#refused.add(event.ip);
+        this.#notePermissionFailed(event.ip, event.error?.code);
         break;
       case 'failed': {
         const { error, reason, alternateServer } = event;
@@ -268,6 +268,11 @@ export class Relay {
       default:
         break; // permissions and channels keep themselves alive
     }
+  }
+
+  /** 403 and 443 stay (RFC 8656 §10.2): ICE need not ask again with each check. 508 may be better next time. */
+  #notePermissionFailed(ip: string, code: number | undefined): void {
+    if ((code === 403 || code === 443) && this.#refused.size < MAX_RELAY_PATHS) this.#refused.add(ip);
   }
 
   #fail(failure: RelayFailure, code: number, reason: string, alternateServer: TransportAddress | undefined): void {

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { RTCPeerConnection, type RTCPeerConnectionIceErrorEvent } from '../../src/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
+import { MAX_RELAY_ATTEMPTS } from '../../src/peer-connection/relay-gatherer.ts';
 import { STUN_METHODS } from '../../src/stun/index.ts';
 import { SimNetwork, SimWorld, simEnv } from '../sim/index.ts';
 import { FakeTurnServer, failWith } from '../turn/fake-server.ts';
-import { IPS, makeRelayWorld, RELAY_IP, SERVER, SimStreams, USER } from './relay-support.ts';
+import { IPS, makeRelayWorld, RELAY_IP, SERVER, SimStreams, streamServer, USER } from './relay-support.ts';
 import { runUntil, SimPlatform } from './sim-platform.ts';
 
 const UDP = `turn:${SERVER.ip}`;
@@ -180,13 +181,18 @@ describe('relays through the façade', () => {
     expect([platform.open, platform.pendingTimers]).toEqual([0, 0]);
   });
 
-  it('give up after some ports', async () => {
+  it(`give up after ${MAX_RELAY_ATTEMPTS} ports`, async () => {
     const { network, fake, platform } = fakeWorld();
     const server = fake(SERVER);
-    server.answer = ({ method }) => (method === STUN_METHODS.Allocate ? failWith(437) : undefined);
+    const ports = new Set<number>();
+    server.answer = ({ method, path }) => {
+      ports.add(path.remote.port);
+      return method === STUN_METHODS.Allocate ? failWith(437) : undefined;
+    };
     const { pc, errors } = makePeer(platform);
     await gather(pc, network);
     expect(errors.map(({ errorCode, errorText }) => [errorCode, errorText])).toEqual([[437, 'Allocation Mismatch']]);
+    expect(ports.size).toBe(MAX_RELAY_ATTEMPTS);
     pc.close();
   });
 
@@ -202,6 +208,28 @@ describe('relays through the façade', () => {
     pc.close();
     await runUntil(network, () => !target.allocated, network.world.now + 1000);
     expect(target.allocated).toBe(false); // it was given back there
+  });
+
+  it('follow a redirection over TCP on another connection', async () => {
+    const { network, platform } = fakeWorld();
+    const other = { ip: '203.0.113.40', port: 3479 };
+    const core = new FakeTurnServer({
+      env: simEnv(network.world, nodeCrypto),
+      realm: 'example.org',
+      findUser: () => USER,
+    });
+    core.answer = ({ method, path }) =>
+      method === STUN_METHODS.Allocate && path.local.ip === SERVER.ip
+        ? failWith(300, ['ALTERNATE-SERVER', other])
+        : undefined;
+    const streams = new SimStreams(network.world, streamServer(network.world, core));
+    Object.assign(platform, { connectTcp: streams.connectFrom(IPS[0]) });
+    const { pc, candidates, errors } = makePeer(platform, { urls: TCP });
+    await gather(pc, network);
+    expect([candidates.length, errors.length]).toEqual([1, 0]);
+    await runUntil(network, () => streams.open.size === 1, network.world.now + 100);
+    expect([...streams.open.keys()].map(({ local }) => local)).toEqual([other]); // the first one was closed
+    pc.close();
   });
 
   it('with all candidates: host, mapped and relayed ones, and an error names the local address', async () => {

@@ -1,4 +1,12 @@
-import type { ByteStream, Driver, FiveTuple, StreamHandlers, TransportAddress } from '../../src/core/index.ts';
+import {
+  type ByteStream,
+  Driver,
+  type FiveTuple,
+  type SansIo,
+  type StreamHandlers,
+  type TransmitSlot,
+  type TransportAddress,
+} from '../../src/core/index.ts';
 import {
   type DtlsCertificate,
   type DtlsConnectionId,
@@ -8,7 +16,7 @@ import {
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import { StreamDeframer } from '../../src/stun/index.ts';
 import { TurnServerCore, type TurnServerCoreOptions } from '../../src/turn/index.ts';
-import { type LinkOptions, SimNetwork, SimWorld, simEnv } from '../sim/index.ts';
+import { type LinkOptions, SimHost, SimNetwork, SimWorld, simEnv } from '../sim/index.ts';
 import { SimTurnServer } from '../turn/sim-server.ts';
 
 export const SERVER: TransportAddress = { ip: '203.0.113.1', port: 3478 };
@@ -44,6 +52,21 @@ export function makeRelayWorld(
   return { network, core, server: new SimTurnServer(network, core, SERVER) };
 }
 
+/** What {@link SimStreams} leads to. */
+export interface StreamServer {
+  readonly driver: { input(bytes: Uint8Array, path: FiveTuple): void };
+  sendOnStream: (slot: TransmitSlot<FiveTuple>) => void;
+}
+
+/** Any core as the server behind streams. */
+export function streamServer(world: SimWorld, core: SansIo<unknown, FiveTuple>): StreamServer {
+  const host = new SimHost<FiveTuple>(world, (slot) => server.sendOnStream(slot));
+  const driver = new Driver(core, host, () => undefined);
+  host.onWake = () => driver.wake();
+  const server: StreamServer = { driver, sendOnStream: () => undefined };
+  return server;
+}
+
 /** The server's end of a connection. */
 interface Accepted {
   readonly path: FiveTuple;
@@ -62,11 +85,11 @@ export class SimStreams {
   refuse = false;
   chunkBytes = 100;
   readonly #world: SimWorld;
-  readonly #server: SimTurnServer;
+  readonly #server: StreamServer;
   readonly #latencyMs: number;
   #nextPort = 50_000;
 
-  constructor(world: SimWorld, server: SimTurnServer, latencyMs = 10) {
+  constructor(world: SimWorld, server: StreamServer, latencyMs = 10) {
     this.#world = world;
     this.#server = server;
     this.#latencyMs = latencyMs;
