@@ -6,6 +6,7 @@ import {
   channelDataLength,
   channelNumber,
   isChannelData,
+  MAX_LEGACY_CHANNEL,
   wrapChannelData,
 } from '../../src/turn/index.ts';
 import vectors from '../vectors/rfc8656/channel-data.json' with { type: 'json' };
@@ -35,8 +36,17 @@ describe('ChannelData (RFC 8656 §12.4)', () => {
   });
 
   it('the first byte alone tells (RFC 7983)', () => {
-    const yes = Array.from({ length: 256 }, (_, byte) => byte).filter(isChannelData);
+    const yes = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => isChannelData(byte));
     expect([yes[0], yes.at(-1), yes.length]).toEqual([64, 79, 16]);
+    expect([
+      isChannelData(0x50),
+      isChannelData(0x7f, MAX_LEGACY_CHANNEL),
+      isChannelData(0x80, MAX_LEGACY_CHANNEL),
+    ]).toEqual([
+      false, // RFC 8656
+      true, // RFC 5766
+      false,
+    ]);
   });
 
   it('any bytes either decode, and come back, or throw DecodeError', () => {
