@@ -29,13 +29,15 @@ export class TokenBucket {
 
 /**
  * Requests that have proved nothing yet, per source: an IPv4 address, or the /64 of an IPv6 address, which one host owns
- * as a whole. Remembers {@link MAX_RATE_LIMITED_SOURCES} of them; a flood from forged sources pushes out the oldest, and
- * gains no more than one burst for each forged address, of answers that go elsewhere.
+ * as a whole. Remembers {@link MAX_RATE_LIMITED_SOURCES} of them at most, in two generations: when the young one is full the
+ * old one is forgotten as a whole, so that a flood from forged sources costs no more than a few requests do. It gains one
+ * burst for each forged address, of answers that go elsewhere.
  */
 export class SourceRateLimit {
   readonly #perSecond: number;
   readonly #burst: number;
-  readonly #buckets = new Map<string, TokenBucket>();
+  #young = new Map<string, TokenBucket>();
+  #old = new Map<string, TokenBucket>();
 
   constructor(perSecond: number, burst: number) {
     this.#perSecond = perSecond;
@@ -43,26 +45,23 @@ export class SourceRateLimit {
   }
 
   get size(): number {
-    return this.#buckets.size;
+    return this.#young.size + this.#old.size;
   }
 
   /** @param ip - canonical text. */
   allows(ip: string, now: Instant): boolean {
     const source = sourceOf(ip);
-    let bucket = this.#buckets.get(source);
+    let bucket = this.#young.get(source);
     if (bucket === undefined) {
-      if (this.#buckets.size >= MAX_RATE_LIMITED_SOURCES) this.#forgetOldest();
-      bucket = new TokenBucket(this.#perSecond, this.#burst, now);
-      this.#buckets.set(source, bucket);
+      bucket = this.#old.get(source) ?? new TokenBucket(this.#perSecond, this.#burst, now);
+      this.#old.delete(source);
+      if (this.#young.size >= MAX_RATE_LIMITED_SOURCES / 2) {
+        this.#old = this.#young;
+        this.#young = new Map();
+      }
+      this.#young.set(source, bucket);
     }
     return bucket.take(1, now);
-  }
-
-  #forgetOldest(): void {
-    for (const source of this.#buckets.keys()) {
-      this.#buckets.delete(source);
-      return;
-    }
   }
 }
 
