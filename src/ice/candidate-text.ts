@@ -32,7 +32,8 @@ export function parseCandidate(text: string): IceCandidate {
   if (text.length > MAX_CANDIDATE_TEXT) throw new DecodeError('bad-length', 'candidate', MAX_CANDIDATE_TEXT);
   const body = /^(?:a=)?candidate:(.*?)(?:\r?\n)?$/i.exec(text)?.[1];
   if (body === undefined) throw new DecodeError('bad-type', 'candidate', 0);
-  const fields = new FieldReader(body.split(' '), text.length - body.length);
+  // Some peers leave a blank at the end of the line; libwebrtc does not mind either.
+  const fields = new FieldReader(body.trimEnd().split(' '), text.length - body.length);
   const foundation = fields.match('foundation', /^[A-Za-z0-9+/]{1,32}$/);
   const component = fields.integer('component-id', 1, 256);
   const transport = fields.match('transport', /^[!-~]{1,32}$/).toLowerCase();

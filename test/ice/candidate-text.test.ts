@@ -68,6 +68,12 @@ describe('candidate text (RFC 8839 §5.1)', () => {
     type: fc.constantFrom('host', 'srflx', 'prflx', 'relay'),
   });
 
+  it('a blank at the end of the line is no field', () => {
+    const text = 'candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host generation 0';
+    expect(parseCandidate(`${text} `)).toEqual(parseCandidate(text));
+    expect(parseCandidate(`${text} \r\n`)).toEqual(parseCandidate(text));
+  });
+
   it('reads back whatever it writes', () => {
     fc.assert(
       fc.property(
