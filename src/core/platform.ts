@@ -8,6 +8,8 @@ export interface InterfaceAddress {
   readonly ip: string;
   /** Loopback. */
   readonly internal: boolean;
+  /** The largest IP packet that the interface takes, bytes, where the system tells. */
+  readonly mtuBytes?: number;
 }
 
 /** A bound UDP socket. */
@@ -74,6 +76,13 @@ export interface SrvRecord {
   readonly target: string;
 }
 
+/** A place where TCP connections arrive. */
+export interface StreamListener {
+  readonly local: TransportAddress;
+  /** No connection arrives any more; those that have stay. Idempotent. */
+  close(): void;
+}
+
 /** Multicast DNS (RFC 6762) on the links of this machine. */
 export interface MulticastNames {
   /**
@@ -106,6 +115,8 @@ export interface Platform {
   bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket>;
   /** A platform without streams (a simulator, a mux of UDP ports) reaches TURN servers over UDP only. Rejects with the system's reason. */
   connectTcp?(remote: TransportAddress, handlers: StreamHandlers, options: StreamOptions): Promise<ByteStream>;
+  /** `accept` takes each connection that arrives. Rejects with the system's reason. Without it ICE-TCP only connects itself. */
+  listenTcp?(local: TransportAddress, accept: (stream: ByteStream) => StreamHandlers): Promise<StreamListener>;
   /** TLS 1.2 or later. Rejects also for a certificate that does not verify. */
   connectTls?(remote: TransportAddress, handlers: StreamHandlers, options: TlsOptions): Promise<ByteStream>;
   /** Without it `.local` names go to `resolve` like all others, and own addresses cannot be hidden behind them. */

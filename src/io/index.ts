@@ -3,7 +3,13 @@ export * from './mdns.ts';
 export * from './node-crypto.ts';
 export { plainBytes } from './plain-bytes.ts';
 export * from './platform.ts';
-export * from './tcp-connection.ts';
+export {
+  CONNECT_TIMEOUT_MS,
+  connectTcp,
+  connectTls,
+  MAX_UNSENT_STREAM_BYTES,
+} from './tcp-connection.ts';
+export * from './tcp-listener.ts';
 export * from './timer-queue.ts';
 export * from './udp.ts';
 export { bindUdpSocket, localAddressTowards } from './udp-socket.ts';

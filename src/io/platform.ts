@@ -15,9 +15,11 @@ import {
   type UdpSocket,
 } from '../core/index.ts';
 import { INTERFACE_POLL_MS, InterfaceMonitor } from './interface-monitor.ts';
+import { interfaceMtu } from './interface-mtu.ts';
 import { MulticastDns } from './mdns.ts';
 import { nodeCrypto } from './node-crypto.ts';
 import { connectTcp, connectTls } from './tcp-connection.ts';
+import { listenTcp } from './tcp-listener.ts';
 import { TimerQueue } from './timer-queue.ts';
 import { bindUdpSocket } from './udp-socket.ts';
 
@@ -73,9 +75,10 @@ export const platform: Platform = {
   interfaces(): readonly InterfaceAddress[] {
     const found: InterfaceAddress[] = [];
     for (const [name, addresses] of Object.entries(networkInterfaces())) {
+      const mtuBytes = interfaceMtu(name);
       for (const { address, internal } of addresses ?? []) {
         const ip = canonicalIp(address);
-        if (ip !== undefined) found.push({ name, ip, internal });
+        if (ip !== undefined) found.push({ name, ip, internal, ...(mtuBytes !== undefined && { mtuBytes }) });
       }
     }
     return found;
@@ -91,6 +94,7 @@ export const platform: Platform = {
 
   connectTcp,
   connectTls,
+  listenTcp,
 
   rootCertificates(): readonly string[] {
     return rootCertificates;

@@ -86,7 +86,8 @@ function established(socket: Socket, event: 'connect' | 'secureConnect', signal?
   });
 }
 
-class NodeStream implements ByteStream {
+/** A connected socket as a {@link ByteStream}. */
+export class NodeStream implements ByteStream {
   readonly local: TransportAddress;
   readonly remote: TransportAddress;
   readonly #socket: Socket;

@@ -43,7 +43,12 @@ export interface PurertcOptions {
    * once. Default false: the sockets are those of the first gathering.
    */
   readonly watchInterfaces?: boolean;
-  /** UDP ports to bind, both included; default: any. */
+  /**
+   * TCP candidates too, for networks that let no UDP through (RFC 6544): an active and a passive one for each address.
+   * Default false.
+   */
+  readonly iceTcp?: boolean;
+  /** UDP ports, and those of passive TCP candidates, both included; default: any. */
   readonly portRange?: { readonly min: number; readonly max: number };
   /** Fixed ICE credentials (RFC 8839 §5.4) instead of random ones, for the first generation. */
   readonly iceUfrag?: string;

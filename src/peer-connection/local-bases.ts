@@ -1,6 +1,8 @@
 import { formatAddress, type InterfaceAddress, type Platform, type TransportAddress } from '../core/index.ts';
+import type { IceTcpType } from '../ice/index.ts';
 import type { PurertcOptions } from './configuration.ts';
 import type { GathererOptions } from './gathering-types.ts';
+import { ACTIVE_PORT, IceTcp } from './ice-tcp.ts';
 
 /** Ports tried before a port range counts as used up. */
 const MAX_PORT_TRIES = 64;
@@ -13,7 +15,9 @@ const MAX_PORT_TRIES = 64;
 export class LocalBases {
   readonly #given: GathererOptions;
   readonly #onAppeared: () => void;
+  /** UDP ones: what servers are asked from. */
   #bases: TransportAddress[] = [];
+  #tcpBases: TransportAddress[] = [];
   #opened: Promise<void> | undefined;
   #unwatch: () => void = () => undefined;
 
@@ -21,6 +25,13 @@ export class LocalBases {
   constructor(options: GathererOptions, onAppeared: () => void) {
     this.#given = options;
     this.#onAppeared = onAppeared;
+    const { host, transport, platform } = options;
+    if (options.options.iceTcp !== true) return;
+    host.iceTcp = new IceTcp(platform, {
+      onDatagram: (bytes, path) => host.input(bytes, path),
+      onClosed: (path) => host.driver.mutate((now) => transport.ice.notePathClosed(path, now)),
+      isProven: (path) => transport.ice.acceptsData(path),
+    });
   }
 
   get all(): readonly TransportAddress[] {
@@ -47,23 +58,36 @@ export class LocalBases {
 
   async #bindAll(addresses: readonly InterfaceAddress[]): Promise<void> {
     const { host, transport, options, names } = this.#given;
-    const bound = await Promise.all(addresses.map(({ ip }) => this.#bind(ip)));
+    const { iceTcp } = host;
+    const [bound, listening] = await Promise.all([
+      Promise.all(addresses.map(({ ip }) => this.#bind(ip, (address) => host.bind(address)))),
+      Promise.all(addresses.map(({ ip }) => iceTcp && this.#bind(ip, (address) => iceTcp.listen(address)))),
+    ]);
     for (const [i, address] of addresses.entries()) {
-      const base = bound[i];
-      if (base === undefined || transport.isClosed) continue;
-      this.#bases.push(base);
+      if (transport.isClosed) return;
       const hostname = options.mdns === true ? names.hide(address) : undefined;
-      host.driver.mutate((now) => transport.ice.addHostCandidate(base, now, { hostname }));
+      const add = (bases: TransportAddress[], base: TransportAddress | undefined, tcpType?: IceTcpType): void => {
+        if (base === undefined) return;
+        bases.push(base);
+        host.driver.mutate((now) => transport.ice.addHostCandidate(base, now, { hostname, tcpType }));
+      };
+      add(this.#bases, bound[i]);
+      if (iceTcp === undefined) continue;
+      add(this.#tcpBases, listening[i], 'passive');
+      add(this.#tcpBases, { ip: address.ip, port: ACTIVE_PORT }, 'active');
     }
   }
 
   /** One socket on an address; undefined where it cannot be bound (an interface that is just going away). */
-  async #bind(ip: string): Promise<TransportAddress | undefined> {
-    const { host, platform, options } = this.#given;
+  async #bind(
+    ip: string,
+    bind: (address: TransportAddress) => Promise<TransportAddress | undefined>,
+  ): Promise<TransportAddress | undefined> {
+    const { platform, options } = this.#given;
     const ports = portsToTry(options.portRange, platform);
     for (const port of ports) {
       try {
-        return await host.bind({ ip, port });
+        return await bind({ ip, port });
       } catch (error) {
         platform.env.trace.note('gatherer', `cannot bind ${formatAddress({ ip, port })}: ${String(error)}`);
       }
@@ -80,7 +104,9 @@ export class LocalBases {
     const usable = usableAddresses(platform.interfaces(), options.interfaceFilter).filter(
       ({ ip, internal }) => !internal || options.interfaceFilter !== undefined || known(ip),
     );
-    for (const base of this.#bases) if (!usable.some(({ ip }) => ip === base.ip)) this.#remove(base);
+    for (const base of [...this.#bases, ...this.#tcpBases]) {
+      if (!usable.some(({ ip }) => ip === base.ip)) this.#remove(base);
+    }
     const fresh = usable.filter(({ ip }) => !known(ip));
     await this.#bindAll(fresh);
     if (fresh.length > 0 && !transport.isClosed) this.#onAppeared();
@@ -89,6 +115,7 @@ export class LocalBases {
   #remove(base: TransportAddress): void {
     const { host, transport, names } = this.#given;
     this.#bases = this.#bases.filter((other) => other !== base);
+    this.#tcpBases = this.#tcpBases.filter((other) => other !== base);
     names.forget(base.ip);
     host.unbind(base);
     host.driver.mutate((now) => transport.ice.removeLocalBase(base, now));

@@ -12,6 +12,7 @@ import {
   type TransportAddress,
   type UdpSocket,
 } from '../core/index.ts';
+import type { IceTcp } from './ice-tcp.ts';
 import { StreamPaths } from './stream-paths.ts';
 
 /** Called with every datagram, as it is on the wire. Bytes are borrowed. */
@@ -42,6 +43,8 @@ export class SocketHost<E> implements Host<FiveTuple> {
   readonly driver: Driver<E, FiveTuple>;
   /** Connections to TURN servers; datagrams are sent over them by path. */
   readonly streams: StreamPaths;
+  /** Connections of TCP candidates, where there are any. */
+  iceTcp: IceTcp | undefined;
   /** A connection has ended, by the other side's doing. */
   onStreamClosed: (path: FiveTuple, reason: string) => void = () => undefined;
   readonly #platform: Platform;
@@ -63,10 +66,7 @@ export class SocketHost<E> implements Host<FiveTuple> {
     this.#observer = observer;
     this.driver = new Driver(core, this, onEvent, sharedSlot());
     this.streams = new StreamPaths(platform, {
-      onMessage: (bytes, path) => {
-        this.#observer?.('in', bytes, formatAddress(path.local), formatAddress(path.remote), this.now());
-        this.driver.input(bytes, path);
-      },
+      onMessage: (bytes, path) => this.input(bytes, path),
       onClosed: (path, reason) => this.onStreamClosed(path, reason),
     });
   }
@@ -84,7 +84,7 @@ export class SocketHost<E> implements Host<FiveTuple> {
     }
     // A socket that is gone (its interface went away) loses what it is given, as the network would.
     if (path.protocol === 'udp') this.#socketFor(path)?.send(slot.buffer, slot.offset, slot.length, path.remote);
-    else this.streams.send(slot);
+    else if (!this.streams.send(slot)) this.iceTcp?.send(slot);
   }
 
   #socketFor(path: FiveTuple): UdpSocket | undefined {
@@ -139,6 +139,7 @@ export class SocketHost<E> implements Host<FiveTuple> {
     const key = formatAddress(local);
     this.#sockets.get(key)?.close();
     this.#sockets.delete(key);
+    this.iceTcp?.remove(local);
   }
 
   #input(
@@ -152,7 +153,12 @@ export class SocketHost<E> implements Host<FiveTuple> {
       path = { protocol: 'udp', local, remote };
       paths.set(remote, path);
     }
-    this.#observer?.('in', bytes, formatAddress(local), formatAddress(remote), this.now());
+    this.input(bytes, path);
+  }
+
+  /** A datagram that came over `path`. Borrowed. */
+  input(bytes: Uint8Array, path: FiveTuple): void {
+    this.#observer?.('in', bytes, formatAddress(path.local), formatAddress(path.remote), this.now());
     this.driver.input(bytes, path);
   }
 
@@ -163,6 +169,7 @@ export class SocketHost<E> implements Host<FiveTuple> {
     this.driver.close();
     this.wakeAt(NEVER);
     this.streams.close();
+    this.iceTcp?.close();
     for (const socket of this.#sockets.values()) socket.close();
     this.#sockets.clear();
   }

@@ -81,9 +81,14 @@ export class StreamPaths {
     return path;
   }
 
-  /** Writes the slot's message. What does not fit any more is lost, as a datagram would be. */
-  send(slot: TransmitSlot<FiveTuple>): void {
-    if (slot.path !== undefined) this.#streams.get(slot.path)?.write(slot.buffer, slot.offset, slot.length);
+  /**
+   * Writes the slot's message. What does not fit any more is lost, as a datagram would be.
+   * @returns false for a path that is none of ours.
+   */
+  send(slot: TransmitSlot<FiveTuple>): boolean {
+    const stream = slot.path && this.#streams.get(slot.path);
+    stream?.write(slot.buffer, slot.offset, slot.length);
+    return stream !== undefined;
   }
 
   /** Idempotent. */

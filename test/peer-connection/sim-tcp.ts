@@ -1,0 +1,93 @@
+import {
+  type ByteStream,
+  formatAddress,
+  type StreamHandlers,
+  type StreamListener,
+  type StreamOptions,
+  type TransportAddress,
+} from '../../src/core/index.ts';
+import type { SimNetwork } from '../sim/index.ts';
+import { SimPlatform } from './sim-platform.ts';
+
+const LATENCY_MS = 15;
+
+type Accept = (stream: ByteStream) => StreamHandlers;
+
+/** TCP between virtual machines: in order, nothing lost, cut where it likes. */
+export class SimTcp {
+  readonly listeners: Map<string, Accept> = new Map();
+  /** Ends that are open. */
+  open = 0;
+}
+
+interface End {
+  handlers: StreamHandlers | undefined;
+  closed: boolean;
+}
+
+/** A machine with TCP beside UDP. */
+export class TcpPlatform extends SimPlatform {
+  readonly #tcp: SimTcp;
+  readonly #network: SimNetwork;
+  #port = 50_000;
+
+  constructor(network: SimNetwork, tcp: SimTcp, ips: readonly string[]) {
+    super(network, ips);
+    this.#tcp = tcp;
+    this.#network = network;
+  }
+
+  async listenTcp(wanted: TransportAddress, accept: Accept): Promise<StreamListener> {
+    const local = { ip: wanted.ip, port: wanted.port === 0 ? this.#port++ : wanted.port };
+    this.#tcp.listeners.set(formatAddress(local), accept);
+    return { local, close: () => void this.#tcp.listeners.delete(formatAddress(local)) };
+  }
+
+  async connectTcp(remote: TransportAddress, handlers: StreamHandlers, options: StreamOptions): Promise<ByteStream> {
+    await this.#pause();
+    const accept = this.#tcp.listeners.get(formatAddress(remote));
+    if (accept === undefined) throw new Error('ECONNREFUSED');
+    const local = { ip: options.localIp ?? '0.0.0.0', port: this.#port++ };
+    const near: End = { handlers, closed: false };
+    const far: End = { handlers: undefined, closed: false };
+    far.handlers = accept(this.#stream(remote, local, far, near));
+    return this.#stream(local, remote, near, far);
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.#network.world.schedule(this.now() + LATENCY_MS, resolve));
+  }
+
+  #stream(local: TransportAddress, remote: TransportAddress, own: End, other: End): ByteStream {
+    const { world } = this.#network;
+    this.#tcp.open++;
+    const end = (side: End): void => {
+      if (!side.closed) this.#tcp.open--;
+      side.closed = true;
+    };
+    return {
+      local,
+      remote,
+      write: (buffer, offset, length) => {
+        if (own.closed) return false;
+        const bytes = buffer.slice(offset, offset + length);
+        world.schedule(this.now() + LATENCY_MS, () => {
+          // In two pieces: a stream keeps no boundaries.
+          for (const piece of [bytes.subarray(0, 1), bytes.subarray(1)]) {
+            if (!other.closed && piece.length > 0) other.handlers?.onData(piece);
+          }
+        });
+        return true;
+      },
+      close: () => {
+        if (own.closed) return;
+        end(own);
+        world.schedule(this.now() + LATENCY_MS, () => {
+          if (other.closed) return;
+          end(other);
+          other.handlers?.onClose(undefined);
+        });
+      },
+    };
+  }
+}
