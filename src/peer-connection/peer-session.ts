@@ -98,6 +98,7 @@ export class PeerSession {
       },
       ...(options.dtls !== undefined && { dtls: options.dtls }),
       ...(options.sctp !== undefined && { sctp: options.sctp }),
+      pathMtuBytes: ({ local }) => platform.interfaces().find(({ ip }) => ip === local.ip)?.mtuBytes,
       channels: { onUnknownStream: 'drop', ...options.channels },
       ...(options.maxMessageSize !== undefined && { maxMessageSize: options.maxMessageSize }),
     });

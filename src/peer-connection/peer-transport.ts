@@ -10,24 +10,18 @@ import {
   UsageError,
 } from '../core/index.ts';
 import { DataChannels } from '../datachannel/index.ts';
-import { DtlsClient, type DtlsEndpoint, type DtlsEvent, DtlsServer } from '../dtls/index.ts';
+import { DtlsClient, type DtlsEndpoint, type DtlsEvent } from '../dtls/index.ts';
 import { IceAgent, type IceCandidate, type IceEvent } from '../ice/index.ts';
-import { SctpAssociation, type SctpEvent } from '../sctp/index.ts';
+import type { SctpAssociation, SctpEvent } from '../sctp/index.ts';
 import { classifyPacket } from './demux.ts';
 import { EarlyDatagrams } from './early-datagrams.ts';
+import { createAssociation, createEndpoint } from './layers.ts';
 import { PeerIdentity } from './peer-identity.ts';
 import { Relays } from './relays.ts';
-import {
-  DEFAULT_MAX_MESSAGE_SIZE,
-  DEFAULT_SCTP_PORT,
-  DTLS_MAX_RETRANSMISSIONS,
-  DTLS_RTO_CEILING_MS,
-  MAX_DTLS_RTO_MS,
-  MIN_DTLS_RTO_MS,
-  type PeerTransportEvent,
-  type PeerTransportOptions,
-  type RemoteTransport,
-} from './transport-types.ts';
+import type { PeerTransportEvent, PeerTransportOptions, RemoteTransport } from './transport-types.ts';
+
+/** IPv6 and UDP headers (48), and the header, nonce and tag of the largest record without a connection ID (37). */
+const PACKET_OVERHEAD_BYTES = 85;
 
 /** RFC 8841 §6.1: what a peer that does not say accepts, bytes. */
 const UNSTATED_MAX_MESSAGE_SIZE = 65_536;
@@ -128,28 +122,24 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
       this.#channels?.setMaxSendMessageBytes(maxSendMessageBytes);
       return;
     }
-    const { env } = this.#options;
-    this.#sctp = new SctpAssociation({
-      zeroChecksum: true, // RFC 9653 §3: DTLS authenticates every packet already
-      // Whether the peer is alive is for ICE to say (RFC 7675). An INIT may also be early: the last flight of DTLS can
-      // take long to arrive, and until then the peer can read nothing. libwebrtc's dcSCTP never gives up either.
-      maxInitRetransmissions: Number.POSITIVE_INFINITY,
-      maxRetransmissions: Number.POSITIVE_INFINITY,
-      ...this.#options.sctp,
-      env,
-      localPort: this.#options.sctpPort ?? DEFAULT_SCTP_PORT,
-      remotePort: remote.sctpPort ?? DEFAULT_SCTP_PORT,
-      maxMessageSize: this.#options.maxMessageSize ?? DEFAULT_MAX_MESSAGE_SIZE,
-    });
+    this.#sctp = createAssociation(this.#options, remote);
     this.#channels = new DataChannels({
       ...this.#options.channels,
       association: this.#sctp,
       role: remote.dtlsRole,
       maxSendMessageBytes,
-      trace: env.trace,
+      trace: this.#options.env.trace,
     });
     this.#events.push({ type: 'sctp-state', state: 'connecting' });
+    this.#limitPackets();
     if (this.ice.selectedPath !== undefined) this.#startDtls(now);
+  }
+
+  /** Tells SCTP how large the packets of the selected path may at most be. */
+  #limitPackets(): void {
+    const path = this.ice.selectedPath;
+    if (path === undefined || this.#options.sctp?.maxMtuBytes !== undefined) return;
+    this.#sctp?.changePath((this.#options.pathMtuBytes?.(path) ?? 0) - PACKET_OVERHEAD_BYTES);
   }
 
   /** A candidate of the peer, for ICE and for the relays that are to let its address in. */
@@ -327,6 +317,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
       case 'selected-pair':
         this.#events.push(event);
         if (event.path !== undefined) this.relays.select(event.path, now);
+        this.#limitPackets();
         if (event.path !== undefined && this.#remote !== undefined && this.#dtls === undefined) this.#startDtls(now);
         break;
       case 'data':
@@ -339,33 +330,11 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   #startDtls(now: Instant): void {
     const remote = this.#remote;
     if (remote === undefined || this.#phase !== 'open') return;
-    const options = {
-      initialRtoMs: this.#initialDtlsRtoMs(),
-      maxRtoMs: DTLS_RTO_CEILING_MS,
-      maxRetransmissions: DTLS_MAX_RETRANSMISSIONS,
-      ...this.#options.dtls,
-      env: this.#options.env,
-      certificate: this.#options.certificate,
-      verifyPeer: (chain: readonly Uint8Array[]) => this.#identity.verify(chain, this.#remote),
-    };
-    if (remote.dtlsRole === 'client') {
-      const client = new DtlsClient(options);
-      this.#dtls = client;
-      client.start(now);
-    } else {
-      // RFC 8827 §6.5: both sides authenticate. No cookie: ICE has shown that the peer is where it says (RFC 8842 §4).
-      this.#dtls = new DtlsServer({ ...options, requestClientCertificate: true, cookieExchange: false });
-    }
+    const endpoint = createEndpoint(this.#options, this.ice, this.#identity, remote, () => this.#remote);
+    this.#dtls = endpoint;
+    if (endpoint instanceof DtlsClient) endpoint.start(now);
     this.#events.push({ type: 'dtls-state', state: 'connecting' });
     for (const { bytes, path } of this.#early.take()) this.#handleDtls(bytes, path, now);
-  }
-
-  /** Three of ICE's round trips: one for the flight and some for a peer that has signatures to make. */
-  #initialDtlsRtoMs(): number {
-    const stats = this.ice.stats();
-    const pair = stats.candidatePairs.find((p) => p.id === stats.selectedCandidatePairId);
-    const rttMs = (pair?.currentRoundTripTime ?? MAX_DTLS_RTO_MS / 1000) * 1000;
-    return Math.min(MAX_DTLS_RTO_MS, Math.max(MIN_DTLS_RTO_MS, 3 * rttMs));
   }
 
   #onDtls(event: DtlsEvent, now: Instant): void {

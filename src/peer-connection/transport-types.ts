@@ -1,4 +1,4 @@
-import type { Env, TransportAddress } from '../core/index.ts';
+import type { Env, FiveTuple, TransportAddress } from '../core/index.ts';
 import type { Certificate } from '../crypto/index.ts';
 import type { DataChannelEvent, DataChannelsOptions, DtlsRole } from '../datachannel/index.ts';
 import type { DtlsOptions } from '../dtls/index.ts';
@@ -44,6 +44,11 @@ export interface PeerTransportOptions {
   readonly dtls?: Omit<DtlsOptions, 'env' | 'certificate' | 'verifyPeer'>;
   /** Anything else of the association: buffers, path MTU. */
   readonly sctp?: Omit<SctpOptions, 'env' | 'localPort' | 'remotePort' | 'maxMessageSize'>;
+  /**
+   * The largest IP packet that the first hop of a path takes, bytes; undefined where nobody knows. Then SCTP searches for
+   * larger packets up to it (RFC 8899); otherwise, and when `sctp.maxMtuBytes` is given, it does not.
+   */
+  readonly pathMtuBytes?: (path: FiveTuple) => number | undefined;
   readonly channels?: Omit<DataChannelsOptions, 'association' | 'role' | 'maxSendMessageBytes' | 'trace'>;
   /** Our SCTP port, as in our description. Default 5000. */
   readonly sctpPort?: number;

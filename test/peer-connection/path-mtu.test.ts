@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import { SimPair } from './support.ts';
+
+/** The largest IP packet that fits into a link of the simulator, whose MTU counts UDP payload: IPv6 and UDP headers more. */
+const HEADER_BYTES = 48;
+
+/** Sends 2 MB from a to b over a link of `mtuBytes`; returns the largest datagram after which data still arrived. */
+function largestDatagram(mtuBytes: number, interfaceMtu: number | undefined, maxMtuBytes?: number): number {
+  const pair = new SimPair(1, {
+    link: { latencyMs: 5, mtuBytes: mtuBytes - HEADER_BYTES },
+    a: { pathMtuBytes: () => interfaceMtu, ...(maxMtuBytes !== undefined && { sctp: { maxMtuBytes } }) },
+  });
+  let largest = 0;
+  let received = 0;
+  pair.tap = (bytes, to) => {
+    if (to === pair.b) largest = Math.max(largest, bytes.length);
+  };
+  pair.b.onEvent = (event) => {
+    if (event.type === 'message') received += event.data.length;
+  };
+  pair.world.run({ until: 0 });
+  const handle = pair.a.driver.mutate((now) => pair.a.transport.channels.open({ label: 'bulk' }, now));
+  expect(pair.open()).toBe(true);
+  for (let i = 0; i < 40; i++) {
+    pair.a.driver.mutate((now) => pair.a.transport.channels.send(handle, new Uint8Array(50_000), now));
+    pair.world.run({ until: pair.world.now + 200 });
+  }
+  pair.world.run({ until: pair.world.now + 10_000, done: () => received === 2_000_000 });
+  expect(received).toBe(2_000_000);
+  return largest;
+}
+
+describe('path MTU of a whole transport', () => {
+  it('grows to the MTU of the interface where the path carries it', () => {
+    const largest = largestDatagram(9000, 9000);
+    expect(largest).toBeGreaterThan(9000 - HEADER_BYTES - 60);
+    expect(largest).toBeLessThanOrEqual(9000 - HEADER_BYTES);
+  });
+
+  it('stays within a narrower path, such as a tunnel', () => {
+    const largest = largestDatagram(1280, 9000);
+    expect(largest).toBeLessThanOrEqual(1280 - HEADER_BYTES);
+  });
+
+  it('one DTLS record is the most, whatever the interface takes', () => {
+    const largest = largestDatagram(65_536, 65_536);
+    expect(largest).toBeGreaterThan(16_384);
+    expect(largest).toBeLessThanOrEqual(16_384 + 37);
+  });
+
+  it('does not search where nobody knows the interface, or where the application has chosen', () => {
+    expect(largestDatagram(9000, undefined)).toBeLessThan(1300);
+    expect(largestDatagram(9000, 9000, 1400)).toBeLessThan(1500);
+  });
+});
