@@ -1,0 +1,64 @@
+import { DtlsClient, type DtlsEndpoint, DtlsServer } from '../dtls/index.ts';
+import type { IceAgent } from '../ice/index.ts';
+import { SctpAssociation } from '../sctp/index.ts';
+import type { PeerIdentity } from './peer-identity.ts';
+import {
+  DEFAULT_MAX_MESSAGE_SIZE,
+  DEFAULT_SCTP_PORT,
+  DTLS_MAX_RETRANSMISSIONS,
+  DTLS_RTO_CEILING_MS,
+  MAX_DTLS_RTO_MS,
+  MIN_DTLS_RTO_MS,
+  type PeerTransportOptions,
+  type RemoteTransport,
+} from './transport-types.ts';
+
+/** The association, as WebRTC sets it up. */
+export function createAssociation(options: PeerTransportOptions, remote: RemoteTransport): SctpAssociation {
+  return new SctpAssociation({
+    zeroChecksum: true, // RFC 9653 §3: DTLS authenticates every packet already
+    // Whether the peer is alive is for ICE to say (RFC 7675). An INIT may also be early: the last flight of DTLS can
+    // take long to arrive, and until then the peer can read nothing. libwebrtc's dcSCTP never gives up either.
+    maxInitRetransmissions: Number.POSITIVE_INFINITY,
+    maxRetransmissions: Number.POSITIVE_INFINITY,
+    ...options.sctp,
+    env: options.env,
+    localPort: options.sctpPort ?? DEFAULT_SCTP_PORT,
+    remotePort: remote.sctpPort ?? DEFAULT_SCTP_PORT,
+    maxMessageSize: options.maxMessageSize ?? DEFAULT_MAX_MESSAGE_SIZE,
+  });
+}
+
+/**
+ * Our end of DTLS, not yet started.
+ * @param remoteNow - what is known of the peer when its certificate arrives, which a later description may have changed.
+ */
+export function createEndpoint(
+  options: PeerTransportOptions,
+  ice: IceAgent,
+  identity: PeerIdentity,
+  remote: RemoteTransport,
+  remoteNow: () => RemoteTransport | undefined,
+): DtlsEndpoint {
+  const given = {
+    initialRtoMs: initialDtlsRtoMs(ice),
+    maxRtoMs: DTLS_RTO_CEILING_MS,
+    maxRetransmissions: DTLS_MAX_RETRANSMISSIONS,
+    ...options.dtls,
+    env: options.env,
+    certificate: options.certificate,
+    verifyPeer: (chain: readonly Uint8Array[]) => identity.verify(chain, remoteNow()),
+  };
+  // RFC 8827 §6.5: both sides authenticate. No cookie: ICE has shown that the peer is where it says (RFC 8842 §4).
+  return remote.dtlsRole === 'client'
+    ? new DtlsClient(given)
+    : new DtlsServer({ ...given, requestClientCertificate: true, cookieExchange: false });
+}
+
+/** Three of ICE's round trips: one for the flight and some for a peer that has signatures to make. */
+function initialDtlsRtoMs(ice: IceAgent): number {
+  const stats = ice.stats();
+  const pair = stats.candidatePairs.find((p) => p.id === stats.selectedCandidatePairId);
+  const rttMs = (pair?.currentRoundTripTime ?? MAX_DTLS_RTO_MS / 1000) * 1000;
+  return Math.min(MAX_DTLS_RTO_MS, Math.max(MIN_DTLS_RTO_MS, 3 * rttMs));
+}
