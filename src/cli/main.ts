@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { demoCommand } from './commands/demo.ts';
+import { dtlsCommand } from './commands/dtls.ts';
 import { signalingServerCommand } from './commands/signaling-server.ts';
 import { stunCommand } from './commands/stun.ts';
 import { stunServerCommand } from './commands/stun-server.ts';
@@ -23,8 +24,10 @@ for (const command of [
   stunServerCommand(),
   stunCommand(),
   turnServerCommand(),
+  dtlsCommand(),
 ]) {
   program.addCommand(command.copyInheritedSettings(program));
+  for (const part of command.commands) part.copyInheritedSettings(program);
 }
 
 try {

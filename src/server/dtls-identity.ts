@@ -1,9 +1,18 @@
-import { type CryptoBackend, canonicalIp, type Env, type HashName, type Platform, UsageError } from '../core/index.ts';
+import {
+  type CryptoBackend,
+  canonicalIp,
+  DecodeError,
+  type Env,
+  type HashName,
+  type Platform,
+  UsageError,
+} from '../core/index.ts';
 import {
   certificateFingerprint,
-  certificateFromPem,
+  certificateFromDer,
   certificatesFromPem,
   parseCertificate,
+  privateKeyFromPem,
   verifyChain,
 } from '../crypto/index.ts';
 import type { AlertDescription, DtlsCertificate } from '../dtls/index.ts';
@@ -40,7 +49,12 @@ const FINGERPRINT_BYTES = { 'sha-256': 32, 'sha-384': 48, 'sha-512': 64 } as con
 
 /** @throws {DecodeError} or {CryptoError} for PEM texts that are no certificate with its key. */
 export function ownCertificate(crypto: CryptoBackend, certificate: OwnCertificate): DtlsCertificate {
-  return 'der' in certificate ? certificate : certificateFromPem(crypto, `${certificate.cert}\n${certificate.key}`);
+  if ('der' in certificate) return certificate;
+  // Not as one text: where one file is both, its certificates would come twice, once as their own chain.
+  const [leaf, ...chain] = certificatesFromPem(certificate.cert);
+  if (leaf === undefined) throw new DecodeError('missing', 'certificate', 0);
+  const own = certificateFromDer(crypto, leaf, privateKeyFromPem(crypto, certificate.key));
+  return chain.length === 0 ? own : { ...own, chain };
 }
 
 /**

@@ -230,13 +230,14 @@ export class DtlsSocket {
   }
 
   #clientOptions(): DtlsClientOptions {
-    const { host, certificate, psk, ca, fingerprint, verifyPeer: own, ...rest } = this.#options;
+    const { host, serverName: asked, certificate, psk, verifyPeer: _, ...rest } = this.#options;
     const env = this.#options.env ?? this.#platform.env;
-    const serverName = rest.serverName ?? serverNameOf(host);
-    let judge = judgeOf(env, this.#options, 'serverAuth', rest.serverName ?? host);
+    const meant = asked ?? host;
+    const serverName = serverNameOf(meant);
+    let judge = judgeOf(env, this.#options, 'serverAuth', meant);
     // With a key of both sides there is nothing to judge: then certificate suites are not offered.
     if (judge === undefined && psk === undefined) {
-      judge = judgeOf(env, { ca: systemAuthorities(this.#platform) }, 'serverAuth', rest.serverName ?? host);
+      judge = judgeOf(env, { ca: systemAuthorities(this.#platform) }, 'serverAuth', meant);
     }
     const verifyPeer = (chain: readonly Uint8Array[]) => {
       const refusal = judge?.(chain);

@@ -1,4 +1,12 @@
-export type { OwnCertificate, PeerTrust } from './dtls-identity.ts';
+export {
+  type Judge,
+  judgeOf,
+  type OwnCertificate,
+  type PeerTrust,
+  type Refusal,
+  serverNameOf,
+  systemAuthorities,
+} from './dtls-identity.ts';
 export * from './dtls-server.ts';
 export * from './dtls-socket.ts';
 export * from './log.ts';
