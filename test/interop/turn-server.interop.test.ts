@@ -146,7 +146,7 @@ describe.concurrent('turnutils_uclient', () => {
     expect(server.stats.traffic.toPeerPackets).toBe(0);
   });
 
-  it('negative protocol tests leave the server standing', async () => {
+  it('negative protocol tests leave the server standing', { timeout: 180_000 }, async () => {
     const { port } = await serve();
     const common = [...USER, '-p', String(port), '-r', String(peerPort), '-n', '5', ...TO_PEER4];
     await run(uclient, [...common, '-N', '127.0.0.1']);
