@@ -97,7 +97,9 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       pacTimeoutMs: options.pacTimeoutMs ?? PAC_TIMEOUT_MS,
       disconnectedMs: options.disconnectedMs ?? DISCONNECTED_MS,
       useValidPairs: options.useValidPairs ?? true,
-      relayOnly: options.policy === 'relay',
+      get relayOnly() {
+        return agent.policy === 'relay';
+      },
       get role() {
         return agent.#role.role;
       },
@@ -113,18 +115,20 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       switchRole: (role, newTieBreaker) => this.#switchRole(role, newTieBreaker),
     };
     this.#generations = new Generations(this.#host, makeLocalParameters(env, options));
-    this.#gathering = new LocalGathering({
-      env,
-      taMs,
-      policy: options.policy ?? 'all',
-      get session() {
-        return agent.#session;
+    this.#gathering = new LocalGathering(
+      {
+        env,
+        taMs,
+        get session() {
+          return agent.#session;
+        },
+        nextId: () => this.#nextId++,
+        send: (bytes, path) => this.#send(bytes, path),
+        drop: (reason, detail) => this.#drop(reason, detail),
+        emit: (event) => this.#events.push(event),
       },
-      nextId: () => this.#nextId++,
-      send: (bytes, path) => this.#send(bytes, path),
-      drop: (reason, detail) => this.#drop(reason, detail),
-      emit: (event) => this.#events.push(event),
-    });
+      options.policy ?? 'all',
+    );
     this.#input = {
       gatherer: this.#gathering.gatherer,
       get sessions() {
@@ -305,6 +309,16 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     this.#names.clear();
     this.#gathering.begin();
     this.#refresh(now);
+  }
+
+  /** Of the current generation (W3C iceTransportPolicy). */
+  get policy(): 'all' | 'relay' {
+    return this.#gathering.policy;
+  }
+
+  /** Applies to the first generation if nothing has been gathered, else from the next restart on (RFC 9429 §4.1.18). */
+  setPolicy(policy: 'all' | 'relay'): void {
+    this.#gathering.setPolicy(policy);
   }
 
   /**

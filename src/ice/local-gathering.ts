@@ -34,7 +34,6 @@ type Base =
 export interface GatheringHost {
   readonly env: Env;
   readonly taMs: number;
-  readonly policy: 'all' | 'relay';
   /** The current generation. */
   readonly session: IceSession;
   nextId(): number;
@@ -54,9 +53,14 @@ export class LocalGathering {
   readonly gatherer: Gatherer;
   #ended = false;
   #state: IceGatheringState = 'new';
+  #policy: 'all' | 'relay';
+  /** From the next generation on. */
+  #nextPolicy: 'all' | 'relay';
 
-  constructor(host: GatheringHost) {
+  constructor(host: GatheringHost, policy: 'all' | 'relay') {
     this.#host = host;
+    this.#policy = policy;
+    this.#nextPolicy = policy;
     this.#factory = new LocalCandidateFactory(() => host.nextId());
     this.gatherer = new Gatherer(host.taMs, () => host.drop('limit', 'requests to STUN servers'));
   }
@@ -65,8 +69,20 @@ export class LocalGathering {
     return this.#state;
   }
 
+  /** Of the current generation. */
+  get policy(): 'all' | 'relay' {
+    return this.#policy;
+  }
+
+  /** RFC 9429 §4.1.18: "no action will be taken until the next gathering phase". */
+  setPolicy(policy: 'all' | 'relay'): void {
+    this.#nextPolicy = policy;
+    if (this.#state === 'new') this.#policy = policy;
+  }
+
   /** A new generation. */
   begin(): void {
+    this.#policy = this.#nextPolicy;
     this.gatherer.reset();
     this.#ended = false;
     for (const base of this.#bases) this.#announce(base);
@@ -147,12 +163,11 @@ export class LocalGathering {
 
   /** False: nothing comes of it, now or later. */
   #announce(base: Base): boolean {
-    const { session, policy } = this.#host;
-    const { ufrag } = session.local;
+    const { ufrag } = this.#host.session.local;
     if (base.kind === 'relay') {
       return this.#publish(this.#factory.relayed(base.address, base.related, base.options, ufrag));
     }
-    if (policy === 'relay') return false;
+    if (this.#policy === 'relay') return true; // kept for a generation under another policy
     const host = this.#factory.host(base.address, base.options, ufrag);
     if (!this.#publish(host)) return false;
     this.gatherer.addHost(host);

@@ -127,6 +127,7 @@ export class Connection {
   /** W3C §4.4.1.6 "set a configuration", steps 6 to 9, once the members are checked. */
   configure(configuration: ParsedConfiguration): void {
     this.configuration = configuration;
+    this.#session?.transport.ice.setPolicy(configuration.iceTransportPolicy); // step 6
     if (configuration.iceCandidatePoolSize > 0) this.#ice.prefetch(this.#ensureSession(), configuration);
   }
 

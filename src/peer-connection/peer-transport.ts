@@ -77,7 +77,6 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     this.relays = new Relays({
       env: options.env,
       ice: this.ice,
-      hideAddresses: options.ice?.policy === 'relay',
       onData: (bytes, path, now) => this.#demultiplex(bytes, path, now),
       onEvent: (event) => this.#events.push(event),
     });

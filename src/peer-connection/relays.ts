@@ -27,8 +27,6 @@ const PRIVATE_PORT = 9;
 export interface RelaysHost {
   readonly env: Env;
   readonly ice: IceAgent;
-  /** Relayed candidates only: our own addresses are nobody's business then (RFC 8828 §5.2, mode 4). */
-  readonly hideAddresses: boolean;
   /** What a peer sent through a relay. `bytes` is borrowed until it returns. */
   onData(bytes: Uint8Array, path: FiveTuple, now: Instant): void;
   onEvent(event: PeerTransportEvent): void;
@@ -52,9 +50,12 @@ export class Relays {
     this.#host = host;
   }
 
-  /** Our own addresses are kept private: relayed candidates and errors do not name them. */
+  /**
+   * Relayed candidates only: our own addresses are nobody's business then (RFC 8828 §5.2, mode 4), and neither these nor
+   * errors name them.
+   */
   get hideAddresses(): boolean {
-    return this.#host.hideAddresses;
+    return this.#host.ice.policy === 'relay';
   }
 
   /**
@@ -153,7 +154,7 @@ export class Relays {
         for (const ip of this.#peers) relay.permit({ ip, port: 0 }, now);
         for (const relayed of event.relayed) {
           const { url, path } = server;
-          const related = this.#host.hideAddresses ? hidden(event.mapped) : event.mapped;
+          const related = this.hideAddresses ? hidden(event.mapped) : event.mapped;
           ice.addRelayedCandidate(relayed, related, { relayProtocol: path.protocol, url }, now);
         }
         onEvent({ type: 'relay-allocated', server, relayed: event.relayed });

@@ -6,6 +6,9 @@ import { negotiate, once, Pair, trickle, untilState } from './support.ts';
 
 const loopback = { interfaceFilter: ({ ip }: { readonly ip: string }) => ip === '127.0.0.1' };
 
+const untilGathered = (pc: RTCPeerConnection) =>
+  expect.poll(() => pc.localDescription?.sdp).toContain('a=end-of-candidates');
+
 describe('what the purertc member of the configuration adds', () => {
   it('as libp2p’s webrtc-direct: the server answers an offer it has made up, and proves identities later', async () => {
     const credentials = { iceUfrag: 'libp2pwebrtcv1abcdefghi', icePwd: 'libp2pwebrtcv1abcdefghijklmnop' };
@@ -63,6 +66,30 @@ describe('what the purertc member of the configuration adds', () => {
     const [a] = await pair.connect();
     expect(pair.b.localDescription!.sdp).toContain('a=setup:passive');
     expect(a.id).toBe(0); // RFC 8832 §6: the DTLS client opens even streams
+    pair.close();
+  });
+});
+
+describe('setConfiguration', () => {
+  it('a changed iceTransportPolicy applies with the next ICE restart (RFC 9429 §4.1.18)', async () => {
+    const pair = new Pair();
+    await pair.connect();
+    const candidates = () => pair.a.localDescription!.sdp.match(/^a=candidate:.* typ host/gm)?.length ?? 0;
+    await untilGathered(pair.a);
+    expect(candidates()).toBe(1);
+    pair.a.setConfiguration({ iceTransportPolicy: 'relay' });
+    expect(pair.a.getConfiguration().iceTransportPolicy).toBe('relay');
+    expect(candidates()).toBe(1); // "no action will be taken"
+    pair.a.restartIce();
+    await negotiate(pair.a, pair.b);
+    await untilGathered(pair.a);
+    expect(candidates()).toBe(0); // and there is no TURN server
+    pair.a.setConfiguration({ iceTransportPolicy: 'all' });
+    pair.a.restartIce();
+    await negotiate(pair.a, pair.b);
+    await untilGathered(pair.a);
+    expect(candidates()).toBe(1);
+    await expect.poll(() => pair.a.connectionState).toBe('connected');
     pair.close();
   });
 });

@@ -174,6 +174,22 @@ describe('gathering', () => {
     expect(lone.requests().length).toBe(1);
   });
 
+  it('takes another policy at once where nothing was gathered, else with the next generation (RFC 9429 §4.1.18)', () => {
+    const lone = new LoneAgent();
+    const gatheredTypes = () => ofType(lone, 'candidate').map(({ candidate }) => candidate.type);
+    lone.agent.setPolicy('relay');
+    lone.do((agent, now) => agent.addHostCandidate(base, now));
+    expect([lone.agent.policy, gatheredTypes()]).toEqual(['relay', []]);
+    lone.agent.setPolicy('all');
+    lone.do((agent, now) => agent.endOfLocalCandidates(now));
+    expect([lone.agent.policy, gatheredTypes()]).toEqual(['relay', []]);
+    lone.do((agent, now) => agent.restart(now));
+    expect([lone.agent.policy, gatheredTypes()]).toEqual(['all', ['host']]);
+    lone.agent.setPolicy('relay');
+    lone.do((agent, now) => agent.restart(now));
+    expect([lone.agent.policy, gatheredTypes()]).toEqual(['relay', ['host']]);
+  });
+
   it('with relayed candidates only does not wait for direct ones before it nominates', () => {
     const lone = new LoneAgent({ policy: 'relay' });
     const relayed = address('198.51.100.9', 50_000);
