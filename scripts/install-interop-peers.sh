@@ -2,7 +2,7 @@
 # Installs the real peers that `npm run test:interop` talks to, from Debian's packages. Needs root (or sudo).
 set -euo pipefail
 
-packages=(chromium coturn stun-client openssl gnutls-bin iproute2 nftables)
+packages=(chromium coturn stun-client openssl gnutls-bin iproute2 nftables gcc libc6-dev libmbedtls-dev)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
