@@ -1,4 +1,4 @@
-import type { Platform } from '../core/index.ts';
+import type { Env, Platform } from '../core/index.ts';
 import type { Certificate } from '../crypto/index.ts';
 import type { IceCandidate, IceConnectionState, IceGatheringState, SelectedPair } from '../ice/index.ts';
 import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
@@ -36,6 +36,8 @@ export interface SessionHooks {
 
 interface SessionOptions {
   readonly platform: Platform;
+  /** The platform's, but for the cryptography. */
+  readonly env: Env;
   readonly options: PurertcOptions;
   readonly configuration: ParsedConfiguration;
   readonly certificate: Certificate;
@@ -50,6 +52,7 @@ interface SessionOptions {
  */
 export class PeerSession {
   readonly platform: Platform;
+  readonly env: Env;
   readonly transport: PeerTransport;
   readonly host: SocketHost<PeerTransportEvent>;
   readonly certificate: Certificate;
@@ -83,11 +86,12 @@ export class PeerSession {
   constructor(given: SessionOptions) {
     const { platform, options, configuration } = given;
     this.platform = platform;
+    this.env = given.env;
     this.certificate = given.certificate;
     this.#tasks = given.tasks;
     this.#hooks = given.hooks;
     this.transport = new PeerTransport({
-      env: platform.env,
+      env: given.env,
       certificate: given.certificate,
       iceRole: 'controlling', // until the first description says otherwise
       ice: {
@@ -98,7 +102,9 @@ export class PeerSession {
       },
       ...(options.dtls !== undefined && { dtls: options.dtls }),
       ...(options.sctp !== undefined && { sctp: options.sctp }),
-      pathMtuBytes: ({ local }) => platform.interfaces().find(({ ip }) => ip === local.ip)?.mtuBytes,
+      // Over TCP every size arrives, also one that the peer has no room for: Chromium's DTLS stops at its first 16 KiB record.
+      pathMtuBytes: ({ protocol, local }) =>
+        protocol === 'udp' ? platform.interfaces().find(({ ip }) => ip === local.ip)?.mtuBytes : undefined,
       channels: { onUnknownStream: 'drop', ...options.channels },
       ...(options.maxMessageSize !== undefined && { maxMessageSize: options.maxMessageSize }),
     });
