@@ -3,7 +3,7 @@ import type { ByteStream, StreamHandlers, StreamListener, TransportAddress } fro
 import { NodeStream } from './tcp-connection.ts';
 
 /** Connections that one listener holds at a time; more are closed by the system as they arrive. */
-export const MAX_ACCEPTED_CONNECTIONS = 4096;
+export const MAX_ACCEPTED_CONNECTIONS = 256;
 
 /**
  * Listens on an address.
