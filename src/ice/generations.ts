@@ -61,7 +61,10 @@ export class Generations {
   /** Chooses pairs anew, and lets the previous generation go when it has served. */
   select(now: Instant): void {
     for (const session of this.all) session.selection.select(now);
-    if (this.#previous === undefined || this.#current.selection.selected === undefined) return;
+    if (this.#previous === undefined || this.#current.selection.selected === undefined) {
+      this.#retireAt = NEVER; // also when the new pair is lost again: then the old one is needed as before
+      return;
+    }
     this.#retireAt = Math.min(this.#retireAt, now + RETIRE_MS);
     if (now >= this.#retireAt) this.retirePrevious();
   }
@@ -82,7 +85,10 @@ export class Generations {
     const cached = this.#pairOfPath.get(path);
     if (cached !== undefined && !cached.removed) return cached;
     const key = formatFiveTuple(path);
-    const pair = this.#current.checklist.get(key) ?? this.#previous?.checklist.get(key);
+    const current = this.#current.checklist.get(key);
+    const previous = this.#previous?.checklist.get(key);
+    // A restart mostly checks the same paths again: until the new pair has proved itself the old one speaks for them.
+    const pair = current?.authenticated === true || previous === undefined ? current : previous;
     if (pair !== undefined) this.#pairOfPath.set(path, pair);
     return pair;
   }

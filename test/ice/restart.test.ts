@@ -55,6 +55,47 @@ describe('ICE restart (RFC 8445 §9)', () => {
     expect(lone.requests().filter(({ path }) => path.remote.port === 3478).length).toBe(2);
   });
 
+  it('goes back to the old pair, and rests, when the new one is lost at once', () => {
+    const lone = new LoneAgent();
+    const [base, peer, other] = [address('10.0.0.1', 5000), address('10.0.0.2', 6000), address('10.0.0.3', 6000)];
+    lone.start([peer]);
+    const answer = () => {
+      const { message, path } = lone.lastRequest();
+      const { transactionId } = message;
+      lone.input(responseBytes({ transactionId, mapped: base, pwd: lone.peer.pwd }), path);
+    };
+    answer();
+    answer(); // the nomination
+    lone.do((agent, now) => {
+      agent.restart(now);
+      agent.endOfLocalCandidates(now);
+      agent.setRemoteParameters({ ...lone.peer, ufrag: 'next' }, now);
+      agent.addRemoteCandidate(hostCandidate(other), now);
+    });
+    lone.runTo(lone.now + 100);
+    answer();
+    expect(lone.agent.selectedPath?.remote).toEqual(other);
+    lone.do((agent, now) => agent.notePathClosed(udp(base, other), now));
+    expect(lone.agent.selectedPath?.remote).toEqual(peer);
+    lone.runTo(lone.now + 10_000); // throws when a timer fires again and again
+    expect(lone.agent.selectedPath?.remote).toEqual(peer);
+  });
+
+  it('takes data over the old path also from a shell that makes its paths anew, while the path is checked again', () => {
+    const lone = new LoneAgent();
+    const [base, peer] = [address('10.0.0.1', 5000), address('10.0.0.2', 6000)];
+    lone.start([peer]);
+    const { transactionId } = lone.lastRequest().message;
+    lone.input(responseBytes({ transactionId, mapped: base, pwd: lone.peer.pwd }), udp(base, peer));
+    expect(lone.agent.acceptsData(udp(base, peer))).toBe(true);
+    lone.do((agent, now) => {
+      agent.restart(now);
+      agent.setRemoteParameters({ ...lone.peer, ufrag: 'next' }, now);
+      agent.addRemoteCandidate(hostCandidate(peer), now);
+    });
+    expect(lone.agent.acceptsData(udp(base, peer))).toBe(true);
+  });
+
   it('keeps answering and asking for consent on the old pair, with the old credentials', () => {
     const lone = new LoneAgent();
     const peer = address('10.0.0.2', 6000);
