@@ -8,6 +8,7 @@ import { Gatherer } from './gatherer.ts';
 import type { GatheringError } from './gathering-types.ts';
 import { IceNames } from './ice-names.ts';
 import { usableAddresses } from './local-bases.ts';
+import { firstHopMtu } from './path-mtu.ts';
 import { PeerTransport } from './peer-transport.ts';
 import type { RTCDataChannel } from './rtc-data-channel.ts';
 import { createRtcDtlsTransport, type DtlsTransportSlots, type RTCDtlsTransport } from './rtc-dtls-transport.ts';
@@ -102,9 +103,7 @@ export class PeerSession {
       },
       ...(options.dtls !== undefined && { dtls: options.dtls }),
       ...(options.sctp !== undefined && { sctp: options.sctp }),
-      // Over TCP every size arrives, also one that the peer has no room for: Chromium's DTLS stops at its first 16 KiB record.
-      pathMtuBytes: ({ protocol, local }) =>
-        protocol === 'udp' ? platform.interfaces().find(({ ip }) => ip === local.ip)?.mtuBytes : undefined,
+      pathMtuBytes: (path) => firstHopMtu(path, platform.interfaces()),
       channels: { onUnknownStream: 'drop', ...options.channels },
       ...(options.maxMessageSize !== undefined && { maxMessageSize: options.maxMessageSize }),
     });

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { FiveTuple, InterfaceAddress } from '../../src/core/index.ts';
+import { firstHopMtu } from '../../src/peer-connection/path-mtu.ts';
 import { SimPair } from './support.ts';
 
 /** The largest IP packet that fits into a link of the simulator, whose MTU counts UDP payload: IPv6 and UDP headers more. */
@@ -51,5 +53,32 @@ describe('path MTU of a whole transport', () => {
   it('does not search where nobody knows the interface, or where the application has chosen', () => {
     expect(largestDatagram(9000, undefined)).toBeLessThan(1300);
     expect(largestDatagram(9000, 9000, 1400)).toBeLessThan(1500);
+  });
+});
+
+describe('firstHopMtu', () => {
+  const interfaces: readonly InterfaceAddress[] = [
+    { name: 'lo', ip: '127.0.0.1', internal: true, mtuBytes: 65_536 },
+    { name: 'eth0', ip: '192.0.2.2', internal: false, mtuBytes: 1400 },
+    { name: 'tun0', ip: '198.51.100.2', internal: false },
+  ];
+  const path = (local: string, remote: string): FiveTuple => ({
+    protocol: 'udp',
+    local: { ip: local, port: 1 },
+    remote: { ip: remote, port: 2 },
+  });
+
+  it.each([
+    ['192.0.2.2', '203.0.113.1', 1400],
+    ['192.0.2.2', '192.0.2.2', 65_536], // to ourselves: over loopback
+    ['127.0.0.1', '127.0.0.1', 65_536],
+    ['198.51.100.2', '203.0.113.1', undefined],
+    ['203.0.113.7', '203.0.113.1', undefined], // a relayed address
+  ])('from %s to %s: %s', (local, remote, mtu) => {
+    expect(firstHopMtu(path(local, remote), interfaces)).toBe(mtu);
+  });
+
+  it('TCP has none', () => {
+    expect(firstHopMtu({ ...path('192.0.2.2', '203.0.113.1'), protocol: 'tcp' }, interfaces)).toBeUndefined();
   });
 });
