@@ -1,6 +1,7 @@
 export * from './interface-monitor.ts';
 export * from './mdns.ts';
 export * from './node-crypto.ts';
+export { openPcap, type PcapWriter, pcapHeader, pcapRecord, udpPacket } from './pcap.ts';
 export { plainBytes } from './plain-bytes.ts';
 export * from './platform.ts';
 export {

@@ -1,4 +1,4 @@
-import type { Instant, InterfaceAddress, Platform } from '../core/index.ts';
+import type { CryptoBackend, Instant, InterfaceAddress, Platform } from '../core/index.ts';
 import { utf8 } from '../core/index.ts';
 import { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
 import type { TurnServer } from './relay.ts';
@@ -28,6 +28,8 @@ export interface RTCIceServer {
 export interface PurertcOptions {
   /** Sockets, clock, names, randomness and cryptography instead of the runtime's own. */
   readonly platform?: Platform;
+  /** Cryptography instead of the platform's: `nobleCrypto` of `purertc/crypto`, or the application's own. */
+  readonly crypto?: CryptoBackend;
   /**
    * Which interface addresses get a socket and a candidate; given, it alone decides. Default: all that are not loopback
    * and not IPv6 link-local, or loopback where there is nothing else.
@@ -69,7 +71,10 @@ export interface PurertcOptions {
     /** PEM certificates to trust instead of the authorities that the runtime trusts. */
     readonly ca?: readonly string[];
   };
-  /** Called with every datagram sent and received, before and after protection: for captures. Borrowed bytes. */
+  /**
+   * Called with every datagram sent and received, as it is on the wire. `at` is the platform's clock, `bytes` is borrowed.
+   * For captures: `openPcap` of `purertc/io` makes a file for Wireshark of them, and `dtls.keyLog` the keys.
+   */
   readonly onDatagram?: (
     direction: 'in' | 'out',
     bytes: Uint8Array,

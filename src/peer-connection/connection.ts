@@ -1,4 +1,4 @@
-import type { Platform } from '../core/index.ts';
+import type { CryptoBackend, Env, Platform } from '../core/index.ts';
 import { certificateFingerprint, generateCertificate } from '../crypto/index.ts';
 import {
   type DataSection,
@@ -46,6 +46,8 @@ type Described = { readonly type: RTCSdpType; readonly sdp: string };
  */
 export class Connection {
   readonly platform: Platform;
+  /** The platform's, with the application's own cryptography where it has given some. */
+  readonly env: Env;
   readonly negotiation: Negotiation;
   configuration: ParsedConfiguration;
   isClosed = false;
@@ -70,10 +72,11 @@ export class Connection {
     fire: (event: Event) => void,
   ) {
     this.platform = platform;
+    this.env = options.crypto === undefined ? platform.env : withCrypto(platform.env, options.crypto);
     this.configuration = configuration;
     this.#options = options;
     this.#fire = fire;
-    this.negotiation = new Negotiation(platform.env);
+    this.negotiation = new Negotiation(this.env);
     this.#tasks = new TaskQueue(platform);
     this.#ice = new IceNegotiation(this.negotiation, this.#tasks, fire);
     this.#operations = new OperationsChain(() => this.#onEmptyChain());
@@ -104,9 +107,10 @@ export class Connection {
   #ensureSession(): PeerSession {
     if (this.#session !== undefined) return this.#session;
     const own = this.configuration.certificates[0];
-    const certificate = own === undefined ? generateCertificate(this.platform.env) : fromRtcCertificate(own);
+    const certificate = own === undefined ? generateCertificate(this.env) : fromRtcCertificate(own);
     const session = new PeerSession({
       platform: this.platform,
+      env: this.env,
       options: this.#options,
       configuration: this.configuration,
       certificate,
@@ -155,7 +159,7 @@ export class Connection {
     const { ufrag, pwd } = session.transport.ice.localParameters;
     const replace = iceRestart || this.#credentialsToReplace.has(`${ufrag} ${pwd}`);
     const negotiated = this.negotiation.session.currentLocal !== undefined;
-    return replace && negotiated ? randomIceCredentials(this.platform.env) : { ufrag, pwd };
+    return replace && negotiated ? randomIceCredentials(this.env) : { ufrag, pwd };
   }
 
   /** W3C "create an answer". */
@@ -168,7 +172,7 @@ export class Connection {
     const session = this.#ensureSession();
     // RFC 8445 §9: an offer with new credentials is answered with new ones.
     const restart = offerRestartsIce(this.negotiation.session);
-    const credentials = restart ? randomIceCredentials(this.platform.env) : session.transport.ice.localParameters;
+    const credentials = restart ? randomIceCredentials(this.env) : session.transport.ice.localParameters;
     const local = this.#localTransport(session, credentials);
     try {
       const wishes = { setup: this.#options.answerSetup, bundlePolicy: this.configuration.bundlePolicy };
@@ -179,11 +183,10 @@ export class Connection {
   }
 
   #localTransport(session: PeerSession, { ufrag, pwd }: IceCredentials): LocalTransport {
-    const { env } = this.platform;
     const sameGeneration = ufrag === session.transport.ice.localParameters.ufrag;
     const candidates = sameGeneration ? this.#ice.localCandidates : [];
     const complete = sameGeneration && session.ice.gatheringState === 'complete';
-    const value = certificateFingerprint(env.crypto, 'sha-256', session.certificate.der);
+    const value = certificateFingerprint(this.env.crypto, 'sha-256', session.certificate.der);
     return {
       ufrag,
       pwd,
@@ -384,6 +387,15 @@ export class Connection {
     this.#tasks.close();
     this.#session?.close();
   }
+}
+
+function withCrypto(env: Env, crypto: CryptoBackend): Env {
+  return {
+    crypto,
+    trace: env.trace,
+    random: (out) => env.random(out),
+    wallClockMs: () => env.wallClockMs(),
+  };
 }
 
 /** RFC 9429 §5.3.1: a section without ICE credentials or fingerprint is answered as rejected. */

@@ -117,7 +117,7 @@ function connectionStats(session: PeerSession, timestamp: number): RTCStats[] {
 
 /** RTCCertificateStats: ours first, then what the peer has shown. */
 function certificateStats(session: PeerSession, timestamp: number): RTCStats[] {
-  const { crypto } = session.platform.env;
+  const { crypto } = session.env;
   return [session.certificate.der, ...(session.transport.dtls?.peerCertificates ?? [])].map((der) => {
     const fingerprint = certificateFingerprint(crypto, 'sha-256', der);
     const encoded = { fingerprintAlgorithm: 'sha-256', base64Certificate: bytesToBase64(der) };

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { generateCertificate } from '../../src/crypto/index.ts';
+import type { CryptoBackend } from '../../src/core/index.ts';
+import { generateCertificate, nobleCrypto } from '../../src/crypto/index.ts';
 import { RTCPeerConnection, toRtcCertificate } from '../../src/index.ts';
 import { platform } from '../../src/io/platform.ts';
 import { negotiate, once, Pair, trickle, untilState } from './support.ts';
@@ -58,6 +59,24 @@ describe('what the purertc member of the configuration adds', () => {
     const received = once<MessageEvent>(a, 'message');
     b.send(new Uint8Array(1000));
     expect((await received).data.byteLength).toBe(1000);
+    pair.close();
+  });
+
+  it('cryptography of the application’s own, on one side only', async () => {
+    let keyShares = 0;
+    const crypto: CryptoBackend = {
+      ...nobleCrypto,
+      generateKeyShare(group) {
+        keyShares++;
+        return nobleCrypto.generateKeyShare(group);
+      },
+    };
+    const pair = new Pair({ purertc: { ...loopback, crypto } }, { purertc: loopback });
+    const [a, b] = await pair.connect();
+    const received = once<MessageEvent>(b, 'message');
+    a.send('sealed by noble');
+    expect((await received).data).toBe('sealed by noble');
+    expect(keyShares).toBeGreaterThan(0); // the handshake's
     pair.close();
   });
 
