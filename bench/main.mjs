@@ -2,7 +2,7 @@
 /**
  * `npm run bench [-- SUITE … --subjects a,b --rounds 3 --seconds 2 --json FILE]`
  *
- * Suites: `channels` (default), `distance`, `codecs`, `relay`, `dtls`. All subjects are interleaved round by round and measured by the same
+ * Suites: `channels` (default), `distance`, `codecs`, `relay`, `dtls`, `ice`. All subjects are interleaved round by round and measured by the same
  * code; figures are only comparable within one run.
  */
 import { writeFileSync } from 'node:fs';
@@ -14,9 +14,10 @@ import { channels } from './suites/channels.mjs';
 import { codecs } from './suites/codecs.mjs';
 import { distance } from './suites/distance.mjs';
 import { dtls } from './suites/dtls.mjs';
+import { ice } from './suites/ice.mjs';
 import { RELAY_SUBJECTS, relay } from './suites/relay.mjs';
 
-const SUITES = { channels, distance, codecs, relay, dtls };
+const SUITES = { channels, distance, codecs, relay, dtls, ice };
 /** Suites with subjects of their own: our own operations only, or servers. */
 const OWN_SUBJECTS = { codecs: ['purertc'], dtls: ['purertc'], relay: RELAY_SUBJECTS };
 
