@@ -293,7 +293,12 @@ export abstract class Connection implements DtlsEndpoint {
     try {
       const r = new ByteReader(bytes, start, end);
       if (r.remaining === 0) throw new DecodeError('too-short', 'handshake record', start);
-      while (r.remaining > 0) this.#handleFragment(readHandshakeFragment(r), epoch, sequence, now);
+      while (r.remaining > 0) {
+        const fragment = readHandshakeFragment(r);
+        // One answer a record: what comes after the handshake has no need of more, and 1,000 fragments fit into one.
+        if (this.#state === 'connected') return this.#handleLateFragment(fragment, now);
+        this.#handleFragment(fragment, epoch, sequence, now);
+      }
     } catch (error) {
       // A fragment that is no fragment tells nothing about the peer's state: dropped, as bad records are.
       if (!(error instanceof DecodeError)) throw error;
@@ -302,7 +307,6 @@ export abstract class Connection implements DtlsEndpoint {
   }
 
   #handleFragment(fragment: HandshakeFragment, epoch: number, recordSequence: number, now: Instant) {
-    if (this.#state === 'connected') return this.#handleLateFragment(fragment, now);
     if (this.#state === 'closed' || this.#state === 'failed') return this.#drop('closed', 'handshake fragment');
     // Finished is the one message under the new keys; anything else there, or a Finished in the clear, is out of place.
     if ((fragment.type === FINISHED) !== (epoch === 1))

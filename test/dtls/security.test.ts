@@ -342,6 +342,14 @@ describe('security of the handshake', () => {
     },
   );
 
+  it('a record full of requests to renegotiate gets one answer', () => {
+    const { pair, secrets } = openPair();
+    const request = encodeWholeMessage(0, 4, new Uint8Array(0));
+    const body = concatBytes(...new Array<Uint8Array>(90).fill(request));
+    pair.a.driver.input(authenticRecord(secrets, 'server', 22, body, 100), undefined);
+    expect(eventsOf(pair.a, 'alert').length).toBe(1);
+  });
+
   /** The numbers behind the forged record are used up for one side: data the other way, and then alerts, still flow. */
   function expectUnharmed2(pair: Pair, from: 'client' | 'server'): void {
     expect([pair.client.state, pair.server.state]).toEqual(['connected', 'connected']);
