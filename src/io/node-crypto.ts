@@ -30,6 +30,7 @@ import {
   type VerifyingKey,
 } from '../core/index.ts';
 import { createNodeAead } from './node-aead.ts';
+import { generateEcKey, importEcSpki } from './node-ec.ts';
 import { plainBytes } from './plain-bytes.ts';
 
 /**
@@ -248,11 +249,11 @@ class NodeSigningKey implements SigningKey {
   readonly publicKeySpki: Uint8Array;
   readonly #key: KeyObject;
 
-  /** @param type - saves asking OpenSSL when the key was made here. */
-  constructor(key: KeyObject, type: KeyType = keyTypeOf(key)) {
+  /** @param type, spki - save asking OpenSSL when the key was made here. */
+  constructor(key: KeyObject, type: KeyType = keyTypeOf(key), spki?: Uint8Array) {
     this.type = type;
     this.#key = key;
-    this.publicKeySpki = plainBytes(createPublicKey(key).export({ format: 'der', type: 'spki' }));
+    this.publicKeySpki = spki ?? plainBytes(createPublicKey(key).export({ format: 'der', type: 'spki' }));
   }
 
   sign(scheme: SignatureScheme, data: Uint8Array): Uint8Array {
@@ -272,8 +273,9 @@ class NodeVerifyingKey implements VerifyingKey {
   readonly type: KeyType;
   readonly #key: KeyObject;
 
-  constructor(key: KeyObject) {
-    this.type = keyTypeOf(key);
+  /** @param type - saves asking OpenSSL when it is known. */
+  constructor(key: KeyObject, type: KeyType = keyTypeOf(key)) {
+    this.type = type;
     this.#key = key;
   }
 
@@ -318,17 +320,25 @@ const ENCODINGS: ED25519KeyPairOptions<'der', 'der'> = {
   privateKeyEncoding: { format: 'der', type: 'pkcs8' },
 };
 
-function generatePkcs8(type: KeyType): Uint8Array {
+function generateNodeSigningKey(type: KeyType): SigningKey {
   switch (type) {
     case 'ecdsa-p256':
-      return generateKeyPairSync('ec', { namedCurve: 'P-256', ...ENCODINGS }).privateKey;
-    case 'ecdsa-p384':
-      return generateKeyPairSync('ec', { namedCurve: 'P-384', ...ENCODINGS }).privateKey;
+    case 'ecdsa-p384': {
+      const { key, spki } = generateEcKey(type);
+      return new NodeSigningKey(key, type, spki);
+    }
     case 'ed25519':
-      return generateKeyPairSync('ed25519', ENCODINGS).privateKey;
-    case 'rsa':
-      return generateKeyPairSync('rsa', { modulusLength: RSA_MIN_BITS, ...ENCODINGS }).privateKey;
+      return new NodeSigningKey(importKey(generateKeyPairSync('ed25519', ENCODINGS).privateKey, 'pkcs8'), type);
+    case 'rsa': {
+      const { privateKey } = generateKeyPairSync('rsa', { modulusLength: RSA_MIN_BITS, ...ENCODINGS });
+      return new NodeSigningKey(importKey(privateKey, 'pkcs8'), type);
+    }
   }
+}
+
+function importNodeSpki(der: Uint8Array): VerifyingKey {
+  const ec = importEcSpki(der);
+  return ec === undefined ? new NodeVerifyingKey(importKey(der, 'spki')) : new NodeVerifyingKey(ec.key, ec.type);
 }
 
 /**
@@ -350,7 +360,7 @@ export const nodeCrypto: CryptoBackend = {
   createMac: (hash, key) => new NodeMac(hash, key),
   createAead: createNodeAead,
   generateKeyShare: generateNodeKeyShare,
-  generateSigningKey: (type) => new NodeSigningKey(importKey(generatePkcs8(type), 'pkcs8'), type),
+  generateSigningKey: generateNodeSigningKey,
   importPkcs8: (der) => new NodeSigningKey(importKey(der, 'pkcs8')),
-  importSpki: (der) => new NodeVerifyingKey(importKey(der, 'spki')),
+  importSpki: importNodeSpki,
 };

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type CryptoBackend, CryptoError, type KeyType } from '../../src/core/index.ts';
+import { type CryptoBackend, CryptoError, type KeyType, type SignatureScheme } from '../../src/core/index.ts';
+import { nobleCrypto } from '../../src/crypto/index.ts';
 import { importNodeKeyShare, nodeCrypto } from '../../src/io/node-crypto.ts';
 
 /** What is particular to this backend; the vectors and the comparison with noble are in test/crypto. */
@@ -93,5 +94,34 @@ describe('nodeCrypto', () => {
     const spki = nodeCrypto.generateSigningKey(type).publicKeySpki;
     const pointBytes = type === 'ecdsa-p256' ? 65 : 97;
     expect(spki[spki.length - pointBytes]).toBe(4);
+  });
+
+  // 300 keys of each: some have a scalar or a coordinate with leading zeros.
+  it.each<['ecdsa-p256' | 'ecdsa-p384', SignatureScheme]>([
+    ['ecdsa-p256', 'ecdsa_secp256r1_sha256'],
+    ['ecdsa-p384', 'ecdsa_secp384r1_sha384'],
+  ])("%s keys made without OpenSSL's DER coders are the same as with them", (type, scheme) => {
+    const message = new Uint8Array(100).fill(1);
+    for (let n = 0; n < 300; n++) {
+      const key = nodeCrypto.generateSigningKey(type);
+      const again = nodeCrypto.importPkcs8(key.exportPkcs8());
+      expect(again.publicKeySpki).toEqual(key.publicKeySpki);
+      if (n % 20 !== 0) continue;
+      const verifier = nodeCrypto.importSpki(key.publicKeySpki);
+      expect([verifier.type, verifier.verify(scheme, again.sign(scheme, message), message)]).toEqual([type, true]);
+      expect(nobleCrypto.importSpki(key.publicKeySpki).verify(scheme, key.sign(scheme, message), message)).toBe(true);
+    }
+  });
+
+  it.each([
+    ['off the curve', (point: Uint8Array) => point.fill(7)],
+    ['at the origin', (point: Uint8Array) => point.fill(0)],
+    ['with a coordinate beyond the field', (point: Uint8Array) => point.fill(255, 0, 32)],
+  ] as const)('a point %s is refused', (_, spoil) => {
+    for (const type of ['ecdsa-p256', 'ecdsa-p384'] as const) {
+      const spki = nodeCrypto.generateSigningKey(type).publicKeySpki.slice();
+      spoil(spki.subarray(type === 'ecdsa-p256' ? -64 : -96));
+      expect(() => nodeCrypto.importSpki(spki)).toThrow(expect.objectContaining({ code: 'invalid-key' }));
+    }
   });
 });
