@@ -296,7 +296,10 @@ export abstract class Connection implements DtlsEndpoint {
       while (r.remaining > 0) {
         const fragment = readHandshakeFragment(r);
         // One answer a record: what comes after the handshake has no need of more, and 1,000 fragments fit into one.
-        if (this.#state === 'connected') return this.#handleLateFragment(fragment, now);
+        if (this.#state === 'connected') {
+          this.#handleLateFragment(fragment, now);
+          return;
+        }
         this.#handleFragment(fragment, epoch, sequence, now);
       }
     } catch (error) {
