@@ -148,7 +148,9 @@ export class Gatherer {
   #dueKeepalive(now: Instant): GatheringTask | undefined {
     const due = this.#found.find(({ keepaliveAt }) => keepaliveAt <= now);
     if (due === undefined) return undefined;
+    // After a driver has slept, one for each binding and not one for each interval that was missed.
     due.keepaliveAt += KEEPALIVE_MS;
+    if (due.keepaliveAt <= now) due.keepaliveAt = now + KEEPALIVE_MS;
     return due.task;
   }
 }

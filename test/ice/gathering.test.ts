@@ -151,6 +151,20 @@ describe('gathering', () => {
     expect(lone.requests().map(({ at }) => at)).toEqual([0, KEEPALIVE_MS, 2 * KEEPALIVE_MS, 3 * KEEPALIVE_MS]);
   });
 
+  it('sends one keepalive, and not all that were missed, after the driver has slept', () => {
+    const lone = new LoneAgent();
+    lone.do((agent, now) => {
+      agent.addHostCandidate(base, now);
+      agent.addStunServer(server, now);
+    });
+    lone.input(responseBytes({ transactionId: lone.lastRequest().message.transactionId, mapped }), udp(base, server));
+    const before = lone.requests().length;
+    lone.now = 40 * KEEPALIVE_MS;
+    lone.do((agent, now) => agent.handleTimeout(now));
+    lone.runTo(lone.now + 1000);
+    expect(lone.requests().length - before).toBe(1);
+  });
+
   it('announces a relayed candidate whose base is itself', () => {
     const lone = new LoneAgent({ policy: 'relay' });
     const relayed = address('198.51.100.9', 50_000);
