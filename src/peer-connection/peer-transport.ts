@@ -15,13 +15,10 @@ import { IceAgent, type IceCandidate, type IceEvent } from '../ice/index.ts';
 import type { SctpAssociation, SctpEvent } from '../sctp/index.ts';
 import { classifyPacket } from './demux.ts';
 import { EarlyDatagrams } from './early-datagrams.ts';
-import { createAssociation, createEndpoint } from './layers.ts';
+import { createAssociation, createEndpoint, largestPacket } from './layers.ts';
 import { PeerIdentity } from './peer-identity.ts';
 import { Relays } from './relays.ts';
 import type { PeerTransportEvent, PeerTransportOptions, RemoteTransport } from './transport-types.ts';
-
-/** IPv6 and UDP headers (48), and the header, nonce and tag of the largest record without a connection ID (37). */
-const PACKET_OVERHEAD_BYTES = 85;
 
 /** RFC 8841 §6.1: what a peer that does not say accepts, bytes. */
 const UNSTATED_MAX_MESSAGE_SIZE = 65_536;
@@ -137,8 +134,12 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   /** Tells SCTP how large the packets of the selected path may at most be. */
   #limitPackets(): void {
     const path = this.ice.selectedPath;
-    if (path === undefined || this.#options.sctp?.maxMtuBytes !== undefined) return;
-    this.#sctp?.changePath((this.#options.pathMtuBytes?.(path) ?? 0) - PACKET_OVERHEAD_BYTES);
+    if (path === undefined) return;
+    // The first hop of a relayed path is the one to the server, and behind that nobody knows: no search.
+    const firstHop = this.relays.carries(path) ? undefined : this.#options.pathMtuBytes?.(path);
+    const negotiated = this.#dtls?.negotiated;
+    const bytes = largestPacket(this.#options, firstHop, negotiated);
+    this.#sctp?.changePath(Math.min(bytes, negotiated?.maxSendRecordBytes ?? bytes));
   }
 
   /** A candidate of the peer, for ICE and for the relays that are to let its address in. */
@@ -348,6 +349,11 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
           cipherSuite: event.cipherSuite,
           remoteFingerprint: this.#identity.fingerprint,
         });
+        if (event.maxSendRecordBytes < (this.#options.sctp?.mtuBytes ?? DEFAULT_MTU_BYTES)) {
+          this.#refuse(`the peer takes records of ${event.maxSendRecordBytes} bytes only`, now);
+          break;
+        }
+        this.#limitPackets();
         // RFC 8841 §9.3: both sides initiate; RFC 9260 §5.2 makes one association of it.
         this.#sctp?.connect(now);
         break;
@@ -370,6 +376,13 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
       case 'session': // peers of a WebRTC session do not resume one
         break;
     }
+  }
+
+  /** The handshake is good, and the peer cannot be talked to all the same. */
+  #refuse(why: string, now: Instant): void {
+    this.#events.push({ type: 'dtls-state', state: 'failed', failure: this.#identity.failure(why) });
+    this.#endSctp(`DTLS failed: ${why}`, now);
+    this.#dtls?.close(now);
   }
 
   #onSctp(event: SctpEvent, now: Instant): void {

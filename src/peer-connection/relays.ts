@@ -181,6 +181,11 @@ export class Relays {
     return relay === null || relay.wrap(slot, path.remote, now);
   }
 
+  /** Whether what is sent on this path goes through a relay of ours. */
+  carries(path: FiveTuple): boolean {
+    return this.#relays.length > 0 && this.#relayFor(path) !== null;
+  }
+
   /** The selected pair: its data is worth a channel (RFC 8656 §12). */
   select(path: FiveTuple, now: Instant): void {
     this.#relayFor(path)?.bindChannel(path.remote, now);

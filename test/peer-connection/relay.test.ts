@@ -40,13 +40,14 @@ function makeTransport(
   network: SimNetwork,
   index: 0 | 1,
   onCandidate: (candidate: IceCandidate) => void,
-  ice: PeerTransportOptions['ice'] = { policy: 'relay' },
+  options: Partial<PeerTransportOptions> = {},
 ): RelayedTransport {
   const transport = new PeerTransport({
     env: simEnv(network.world, nodeCrypto),
     certificate: CERTIFICATES[index],
     iceRole: index === 0 ? 'controlling' : 'controlled',
-    ice,
+    ice: { policy: 'relay' },
+    ...options,
   });
   const base = { ip: IPS[index], port: 4000 };
   const events: PeerTransportEvent[] = [];
@@ -75,7 +76,12 @@ function overDtls({ base }: RelayedTransport) {
 }
 
 /** Two transports that may be relayed only, through one server; candidates are signalled without loss. */
-function meet(seed: number, link: LinkOptions, protocol: 'udp' | 'dtls' = 'udp') {
+function meet(
+  seed: number,
+  link: LinkOptions,
+  protocol: 'udp' | 'dtls' = 'udp',
+  options: Partial<PeerTransportOptions> = {},
+) {
   const { network, core, server } = makeRelayWorld(seed, link);
   const dtls = new SimDtlsListener(network, server, TURN_CERTIFICATE);
   const { world } = network;
@@ -85,7 +91,7 @@ function meet(seed: number, link: LinkOptions, protocol: 'udp' | 'dtls' = 'udp')
       driver.mutate((now) => transport.addRemoteCandidate(candidate, now));
     });
   };
-  const sides = [makeTransport(network, 0, signal(1)), makeTransport(network, 1, signal(0))] as const;
+  const sides = [makeTransport(network, 0, signal(1), options), makeTransport(network, 1, signal(0), options)] as const;
   for (const [i, side] of sides.entries()) {
     const other = sides[(1 - i) as 0 | 1];
     addRelay(side, protocol === 'dtls' ? overDtls(side) : {});
@@ -136,6 +142,19 @@ describe('two transports with relayed candidates only', () => {
     for (let i = 0; i < 20; i++) a.driver.mutate((now) => a.transport.channels.send(channel, `message ${i}`, now));
     expect(until(() => b.received.length === 20)).toBe(true);
     expect(b.received).toEqual(Array.from({ length: 20 }, (_, i) => `message ${i}`));
+  });
+
+  it('are not searched for larger packets: the first hop of a relayed path is another one', () => {
+    const asked: FiveTuple[] = [];
+    const pathMtuBytes = (path: FiveTuple): number => {
+      asked.push(path);
+      return 65_536;
+    };
+    const { a, b, world, opened } = meet(1, PERFECT, 'udp', { pathMtuBytes });
+    expect(opened).toBe(true);
+    world.run({ until: world.now + 30_000 });
+    for (const { transport } of [a, b]) expect(transport.sctp?.stats().mtuBytes).toBe(1191);
+    expect(asked).toEqual([]);
   });
 
   it('reach the server over DTLS, and say goodbye to it', () => {
