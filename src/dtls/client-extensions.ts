@@ -110,8 +110,10 @@ export function applyServerExtensions(
   const srtp = findExtension(extensions, EXT_USE_SRTP);
   if (srtp !== undefined) context.srtpProfile = chosenSrtpProfile(srtp, options.srtpProfiles);
   const limit = findExtension(extensions, EXT_RECORD_SIZE_LIMIT);
-  if (limit !== undefined)
-    context.maxSendRecordBytes = Math.min(decodeRecordSizeLimit(limit), context.maxSendRecordBytes);
+  if (limit !== undefined) {
+    context.recordSizeLimitBytes = decodeRecordSizeLimit(limit);
+    context.maxSendRecordBytes = Math.min(context.recordSizeLimitBytes, context.maxSendRecordBytes);
+  }
   const cid = findExtension(extensions, EXT_CONNECTION_ID);
   if (cid !== undefined) {
     context.sendConnectionId = decodeConnectionId(cid);

@@ -83,6 +83,8 @@ export class HandshakeContext {
   connectionIdNegotiated = false;
   /** RFC 8449 §4; what the peer takes. */
   maxSendRecordBytes: number = MAX_PLAINTEXT_BYTES;
+  /** The peer's record_size_limit (RFC 8449 §4), where it sent one. */
+  recordSizeLimitBytes: number | undefined;
   alpn: string | undefined;
   srtpProfile: number | undefined;
   peerSignatureScheme: SignatureScheme | undefined;
@@ -235,6 +237,7 @@ export class HandshakeContext {
         cipherSuite: this.suite.name,
         extendedMasterSecret: this.extendedMasterSecret,
         maxSendRecordBytes: this.maxSendRecordBytes,
+        ...(this.recordSizeLimitBytes === undefined ? {} : { recordSizeLimitBytes: this.recordSizeLimitBytes }),
         ...(this.alpn === undefined ? {} : { alpn: this.alpn }),
         ...(this.srtpProfile === undefined ? {} : { srtpProfile: this.srtpProfile }),
         ...(this.peerSignatureScheme === undefined ? {} : { peerSignatureScheme: this.peerSignatureScheme }),

@@ -131,6 +131,7 @@ export function settleExtensions(
   }
   if (promiseTicket) add(EXT_SESSION_TICKET, EMPTY);
   if (wishes.recordSizeLimitBytes !== undefined) {
+    context.recordSizeLimitBytes = wishes.recordSizeLimitBytes;
     context.maxSendRecordBytes = Math.min(wishes.recordSizeLimitBytes, MAX_PLAINTEXT_BYTES);
     add(EXT_RECORD_SIZE_LIMIT, encodeRecordSizeLimit(options.recordSizeLimitBytes ?? MAX_PLAINTEXT_BYTES));
   }

@@ -66,7 +66,7 @@ export interface DtlsOptions {
   /** Ask the peer to put this connection ID into its records (RFC 9146); empty: only take the peer's. At most 20 bytes. */
   readonly connectionId?: Uint8Array;
   /** Largest plaintext record to receive, announced to the peer (RFC 8449 §4), 64 to 16,384; not announced by default. */
-  readonly recordSizeLimitBytes?: number;
+  readonly recordSizeLimitBytes?: number | undefined;
   /** Bounds of key usage, for tests; the defaults follow RFC 8446 §5.5 and RFC 9147 §4.5.3. */
   readonly keyLimits?: { readonly maxSealedBlocks?: number; readonly maxFailedRecords?: number };
 }
@@ -125,6 +125,8 @@ export interface Negotiated {
   readonly pskIdentity?: Uint8Array;
   /** Largest plaintext the peer takes in one record (RFC 8449 §4); 16,384 unless it said less. */
   readonly maxSendRecordBytes: number;
+  /** What the peer said of that; absent when it said nothing, and may have room for less than the protocol allows. */
+  readonly recordSizeLimitBytes?: number;
   /** The connection ID in our records to the peer, and in the peer's records to us; absent unless negotiated (RFC 9146 §3). */
   readonly sendConnectionId?: Uint8Array;
   readonly receiveConnectionId?: Uint8Array;

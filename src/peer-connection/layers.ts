@@ -1,4 +1,4 @@
-import { DtlsClient, type DtlsEndpoint, DtlsServer } from '../dtls/index.ts';
+import { DtlsClient, type DtlsEndpoint, DtlsServer, type Negotiated } from '../dtls/index.ts';
 import type { IceAgent } from '../ice/index.ts';
 import { SctpAssociation } from '../sctp/index.ts';
 import type { PeerIdentity } from './peer-identity.ts';
@@ -12,6 +12,31 @@ import {
   type PeerTransportOptions,
   type RemoteTransport,
 } from './transport-types.ts';
+
+/** One record of DTLS 1.2 (RFC 6347 §4.1). We say so (RFC 8449), so that a peer like us may fill its packets to it. */
+const MAX_RECORD_BYTES = 16_384;
+
+/** IPv6 and UDP headers (48), and the header, nonce and tag of the largest record without a connection ID (37). */
+const PACKET_OVERHEAD_BYTES = 85;
+
+/**
+ * SCTP packets for which every peer has room. A peer that does not say what it takes may take less than a path carries:
+ * libwebrtc reads 2,048 bytes of a record, and its DTLS never recovers from a longer one.
+ */
+const SAFE_PACKET_BYTES: number = 1500 - PACKET_OVERHEAD_BYTES;
+
+/**
+ * How large SCTP packets may at most be on a path.
+ * @param hopMtuBytes - the largest IP packet of its first hop, where known.
+ */
+export function largestPacket(
+  options: PeerTransportOptions,
+  hopMtuBytes: number | undefined,
+  negotiated: Negotiated | undefined,
+): number {
+  const peerBytes = negotiated?.recordSizeLimitBytes ?? SAFE_PACKET_BYTES;
+  return options.sctp?.maxMtuBytes ?? Math.min((hopMtuBytes ?? 0) - PACKET_OVERHEAD_BYTES, peerBytes);
+}
 
 /** The association, as WebRTC sets it up. */
 export function createAssociation(options: PeerTransportOptions, remote: RemoteTransport): SctpAssociation {
@@ -44,6 +69,7 @@ export function createEndpoint(
     initialRtoMs: initialDtlsRtoMs(ice),
     maxRtoMs: DTLS_RTO_CEILING_MS,
     maxRetransmissions: DTLS_MAX_RETRANSMISSIONS,
+    recordSizeLimitBytes: MAX_RECORD_BYTES,
     ...options.dtls,
     env: options.env,
     certificate: options.certificate,

@@ -12,7 +12,7 @@ import {
 import { DataChannels } from '../datachannel/index.ts';
 import { DtlsClient, type DtlsEndpoint, type DtlsEvent } from '../dtls/index.ts';
 import { IceAgent, type IceCandidate, type IceEvent } from '../ice/index.ts';
-import type { SctpAssociation, SctpEvent } from '../sctp/index.ts';
+import { DEFAULT_MTU_BYTES, type SctpAssociation, type SctpEvent } from '../sctp/index.ts';
 import { classifyPacket } from './demux.ts';
 import { EarlyDatagrams } from './early-datagrams.ts';
 import { createAssociation, createEndpoint, largestPacket } from './layers.ts';

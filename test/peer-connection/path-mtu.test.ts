@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { FiveTuple, InterfaceAddress } from '../../src/core/index.ts';
+import type { PeerTransportOptions } from '../../src/peer-connection/index.ts';
 import { firstHopMtu } from '../../src/peer-connection/path-mtu.ts';
 import { SimPair } from './support.ts';
 
@@ -7,10 +8,15 @@ import { SimPair } from './support.ts';
 const HEADER_BYTES = 48;
 
 /** Sends 2 MB from a to b over a link of `mtuBytes`; returns the largest datagram after which data still arrived. */
-function largestDatagram(mtuBytes: number, interfaceMtu: number | undefined, maxMtuBytes?: number): number {
+function largestDatagram(
+  mtuBytes: number,
+  interfaceMtu: number | undefined,
+  both: Partial<PeerTransportOptions> = {},
+): number {
   const pair = new SimPair(1, {
     link: { latencyMs: 5, mtuBytes: mtuBytes - HEADER_BYTES },
-    a: { pathMtuBytes: () => interfaceMtu, ...(maxMtuBytes !== undefined && { sctp: { maxMtuBytes } }) },
+    a: { pathMtuBytes: () => interfaceMtu, ...both },
+    b: both,
   });
   let largest = 0;
   let received = 0;
@@ -52,7 +58,21 @@ describe('path MTU of a whole transport', () => {
 
   it('does not search where nobody knows the interface, or where the application has chosen', () => {
     expect(largestDatagram(9000, undefined)).toBeLessThan(1300);
-    expect(largestDatagram(9000, 9000, 1400)).toBeLessThan(1500);
+    expect(largestDatagram(9000, 9000, { sctp: { maxMtuBytes: 1400 } })).toBeLessThan(1500);
+  });
+
+  it('stays at what every peer takes while the peer does not say what it takes: Chromium ends at 2,048 bytes', () => {
+    const largest = largestDatagram(9000, 9000, { dtls: { recordSizeLimitBytes: undefined } });
+    expect(largest).toBeGreaterThan(1400);
+    expect(largest).toBeLessThanOrEqual(1500 - HEADER_BYTES);
+  });
+
+  it('a peer whose records cannot hold a packet is refused, and nothing throws', () => {
+    const pair = new SimPair(1, { dtlsRole: 'server', b: { dtls: { recordSizeLimitBytes: 600 } } });
+    pair.world.run({ until: 5000 });
+    const failed = pair.a.events.find((event) => event.type === 'dtls-state' && event.state === 'failed');
+    expect(failed).toMatchObject({ failure: { message: 'the peer takes records of 600 bytes only' } });
+    expect(pair.a.events.some((event) => event.type === 'sctp-state' && event.state === 'connected')).toBe(false);
   });
 });
 
