@@ -197,8 +197,9 @@ export class DataChannels {
     const channel = this.#lookUp(handle);
     if (channel === undefined) return;
     channel.lowThreshold = bytes;
-    if (channel.id === undefined || channel.state === 'connecting') return;
-    this.#carrier.setBufferedAmountLowThreshold(channel.id, bytes);
+    const { id } = channel;
+    if (id === undefined || channel.state === 'connecting') return;
+    this.#life.tune(() => this.#carrier.setBufferedAmountLowThreshold(id, bytes));
     channel.aboveThreshold = this.bufferedAmount(handle) > bytes;
   }
 

@@ -102,9 +102,23 @@ export class ChannelLifecycle {
     this.#move(channel, 'open', why);
     this.opened++;
     // A weight of 0 would never be served: the peer may name any 16 bits.
-    this.#carrier.setStreamPriority(id, Math.max(1, channel.parameters.priority));
-    this.#carrier.setBufferedAmountLowThreshold(id, channel.lowThreshold);
-    if (channel.held) this.#carrier.holdReceived(id, true, now);
+    this.tune(() => {
+      this.#carrier.setStreamPriority(id, Math.max(1, channel.parameters.priority));
+      this.#carrier.setBufferedAmountLowThreshold(id, channel.lowThreshold);
+      if (channel.held) this.#carrier.holdReceived(id, true, now);
+    });
+  }
+
+  /**
+   * Sets something at the carrier. An association that is ending refuses that, while events of before are still on their
+   * way here (the peer may put an OPEN and an ABORT into one packet): then there is nothing left to set.
+   */
+  tune(set: () => void): void {
+    try {
+      set();
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+    }
   }
 
   /** RFC 8832 §6: DCEP messages are ordered and reliable, on the stream of the channel. */
