@@ -212,3 +212,26 @@ describe('offers with media', () => {
     await untilState(channel, 'open');
   });
 });
+
+describe('a second DTLS association on one connection (RFC 8842 §4)', () => {
+  it.each([
+    [
+      'new fingerprints',
+      (sdp: string) => sdp.replace(/(a=fingerprint:sha-256 )(..)/, (_, a, b) => a + (b === '00' ? '01' : '00')),
+    ],
+    ['another SCTP port', (sdp: string) => sdp.replace(/a=sctp-port:\d+/, 'a=sctp-port:5001')],
+  ])('%s: refused, and after a rollback the connection lives on', async (_, change) => {
+    pair = new Pair();
+    const { a, b } = pair;
+    const [channel, other] = await pair.connect();
+    await a.setLocalDescription(await a.createOffer({ iceRestart: true }));
+    await b.setRemoteDescription({ type: 'offer', sdp: change(a.localDescription!.sdp) });
+    await expect(b.setLocalDescription()).rejects.toMatchObject({ name: 'OperationError' });
+    await b.setRemoteDescription({ type: 'rollback', sdp: '' });
+    await a.setLocalDescription({ type: 'rollback', sdp: '' });
+    expect([a.signalingState, b.signalingState]).toEqual(['stable', 'stable']);
+    const received = once<MessageEvent>(other, 'message');
+    channel.send('still here');
+    expect((await received).data).toBe('still here');
+  });
+});
