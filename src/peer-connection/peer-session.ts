@@ -1,4 +1,4 @@
-import type { Env, Platform } from '../core/index.ts';
+import type { Env, InterfaceAddress, Platform } from '../core/index.ts';
 import type { Certificate } from '../crypto/index.ts';
 import type { IceCandidate, IceConnectionState, IceGatheringState, SelectedPair } from '../ice/index.ts';
 import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
@@ -82,6 +82,8 @@ export class PeerSession {
   #gatheringTold: IceGatheringState = 'new';
   /** Of the candidate pool, until there is a local description. */
   #held: PeerTransportEvent[] | undefined;
+  /** Listed once: it costs the system more than all else that a selected pair leads to. */
+  #interfaces: readonly InterfaceAddress[] | undefined;
   #closed = false;
 
   constructor(given: SessionOptions) {
@@ -103,7 +105,7 @@ export class PeerSession {
       },
       ...(options.dtls !== undefined && { dtls: options.dtls }),
       ...(options.sctp !== undefined && { sctp: options.sctp }),
-      pathMtuBytes: (path) => firstHopMtu(path, platform.interfaces()),
+      pathMtuBytes: (path) => firstHopMtu(path, (this.#interfaces ??= platform.interfaces())),
       channels: { onUnknownStream: 'drop', ...options.channels },
       ...(options.maxMessageSize !== undefined && { maxMessageSize: options.maxMessageSize }),
     });

@@ -127,17 +127,16 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
       trace: this.#options.env.trace,
     });
     this.#events.push({ type: 'sctp-state', state: 'connecting' });
-    this.#limitPackets();
     if (this.ice.selectedPath !== undefined) this.#startDtls(now);
   }
 
   /** Tells SCTP how large the packets of the selected path may at most be. */
   #limitPackets(): void {
     const path = this.ice.selectedPath;
-    if (path === undefined) return;
+    if (path === undefined || this.#dtls?.state !== 'connected') return; // asked again when both are there
     // The first hop of a relayed path is the one to the server, and behind that nobody knows: no search.
     const firstHop = this.relays.carries(path) ? undefined : this.#options.pathMtuBytes?.(path);
-    const negotiated = this.#dtls?.negotiated;
+    const { negotiated } = this.#dtls;
     const bytes = largestPacket(this.#options, firstHop, negotiated);
     this.#sctp?.changePath(Math.min(bytes, negotiated?.maxSendRecordBytes ?? bytes));
   }
