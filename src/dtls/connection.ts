@@ -146,6 +146,17 @@ export abstract class Connection implements DtlsEndpoint {
     const length = this.#records.writer.write(CONTENT_APPLICATION_DATA, slot.buffer, slot.offset, slot.length);
     slot.offset -= this.#records.writer.headroom;
     slot.length = length;
+    this.#endAtKeyBound();
+  }
+
+  /**
+   * RFC 8446 §5.5: the record just written was the last that the key may seal. Noticed here and not at the next one, so
+   * that whoever looks at `state` before sealing, as a driver's loop does, is never thrown at.
+   */
+  #endAtKeyBound(): void {
+    if (this.#records.writer.exhausted) {
+      this.#fail('internal_error', 'local', 'limit', 'the key has reached its bound of use');
+    }
   }
 
   exportKeyingMaterial(label: string, context: Uint8Array | undefined, lengthBytes: number): Uint8Array {

@@ -192,12 +192,15 @@ export class Negotiation {
   }
 }
 
-/** RFC 8839 §5.4: what an agent accepts of its peer. A section without credentials is answered as rejected instead. */
+/**
+ * RFC 8839 §5.4: what an agent accepts of its peer. Some servers write base64url, with `-`, `_` and `=`, which are no
+ * ice-chars; browsers take them, and so do we. A section without credentials is answered as rejected instead.
+ */
 function checkCredentials(model: SessionDescription): void {
   for (const media of model.media.filter(isDataSection)) {
     const { ufrag = 'none', pwd = 'none'.repeat(6) } = readTransportDescription(media, model);
-    if (!/^[A-Za-z0-9+/]{4,256}$/.test(ufrag)) throw new SdpError('ice-ufrag is not 4 to 256 ice-chars');
-    if (!/^[A-Za-z0-9+/]{22,256}$/.test(pwd)) throw new SdpError('ice-pwd is not 22 to 256 ice-chars');
+    if (!/^[!-~]{4,256}$/.test(ufrag)) throw new SdpError('ice-ufrag is not 4 to 256 characters');
+    if (!/^[!-~]{22,256}$/.test(pwd)) throw new SdpError('ice-pwd is not 22 to 256 characters');
   }
 }
 

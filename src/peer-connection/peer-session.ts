@@ -105,7 +105,10 @@ export class PeerSession {
       },
       ...(options.dtls !== undefined && { dtls: options.dtls }),
       ...(options.sctp !== undefined && { sctp: options.sctp }),
-      pathMtuBytes: (path) => firstHopMtu(path, (this.#interfaces ??= platform.interfaces())),
+      pathMtuBytes: (path) => {
+        this.#interfaces ??= platform.interfaces();
+        return firstHopMtu(path, this.#interfaces);
+      },
       channels: { onUnknownStream: 'drop', ...options.channels },
       ...(options.maxMessageSize !== undefined && { maxMessageSize: options.maxMessageSize }),
     });

@@ -98,6 +98,20 @@ describe('PeerTransport: the peer must be who its description says', () => {
   });
 });
 
+describe('PeerTransport: keys wear out', () => {
+  it('the bound on a key ends the connection with an alert, and nothing throws out of the loop', () => {
+    const pair = new SimPair(7, { a: { dtls: { keyLimits: { maxSealedBlocks: 2000 } } } });
+    const { a, b } = pair;
+    const handle = openChannel(pair, a);
+    expect(pair.open()).toBe(true);
+    a.driver.mutate((now) => a.transport.channels.send(handle, new Uint8Array(200_000), now));
+    pair.world.run({ until: pair.world.now + 10_000 });
+    expect(statesOf(a, 'dtls-state').at(-1)).toBe('failed');
+    expect(a.events).toContainEqual({ type: 'closed', handle, info: expect.anything() });
+    expect(b.events.some((event) => event.type === 'dtls-state' && event.state === 'failed')).toBe(true);
+  });
+});
+
 describe('PeerTransport: datagrams before their time', () => {
   it('keeps the first flight of a fast peer until the remote description is there', () => {
     // b knows everything at once and begins DTLS; a learns of b a second later.
