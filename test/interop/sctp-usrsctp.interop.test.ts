@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Driver, type Host, NEVER, SILENT, type TransmitSlot } from '../../src/core/index.ts';
 import { nodeCrypto } from '../../src/io/index.ts';
 import { SctpAssociation, type SctpEvent } from '../../src/sctp/index.ts';
@@ -116,6 +116,9 @@ async function connect(role: 'client' | 'server', loss: number): Promise<Ours> {
   await us.until(() => us.core.state === 'established');
   return us;
 }
+
+// At 10 % loss both sides back off now and then; a run takes seconds, and rarely half a minute.
+vi.setConfig({ testTimeout: 150_000 });
 
 describe.each([0, 0.02, 0.1])('usrsctp over plain UDP with %f loss', (loss) => {
   it.each(['client', 'server'] as const)(

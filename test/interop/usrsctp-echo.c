@@ -18,8 +18,15 @@
 #define MAX_MESSAGE (1 << 20)
 
 static int udp;
-static uint8_t message[MAX_MESSAGE];
-static size_t message_length;
+
+/*
+ * What has come of a message: usrsctp gives a long one out in pieces, and pieces of other streams, and unordered messages of
+ * the same stream, come in between (RFC 6458 §8.1.20, its default of level 1).
+ */
+static struct partial {
+  uint8_t *bytes;
+  size_t length;
+} partial[1 << 16][2];
 
 static void fail(const char *what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
@@ -60,9 +67,12 @@ static int receive(struct socket *sock, union sctp_sockstore addr, void *data, s
     free(data);
     return 1;
   }
-  if (message_length + length > MAX_MESSAGE) fail("message too long");
-  memcpy(message + message_length, data, length);
-  message_length += length;
+  struct partial *message = &partial[info.rcv_sid][info.rcv_flags & SCTP_UNORDERED ? 1 : 0];
+  if (message->length + length > MAX_MESSAGE) fail("message too long");
+  message->bytes = realloc(message->bytes, message->length + length);
+  if (message->bytes == NULL) fail("realloc");
+  memcpy(message->bytes + message->length, data, length);
+  message->length += length;
   free(data);
   if (!(flags & MSG_EOR)) return 1;
   struct sctp_sendv_spa spa = {0};
@@ -70,8 +80,11 @@ static int receive(struct socket *sock, union sctp_sockstore addr, void *data, s
   spa.sendv_sndinfo.snd_sid = info.rcv_sid;
   spa.sendv_sndinfo.snd_ppid = info.rcv_ppid;
   spa.sendv_sndinfo.snd_flags = SCTP_EOR | (info.rcv_flags & SCTP_UNORDERED ? SCTP_UNORDERED : 0);
-  if (usrsctp_sendv(sock, message, message_length, NULL, 0, &spa, sizeof(spa), SCTP_SENDV_SPA, 0) < 0) perror("sendv");
-  message_length = 0;
+  if (usrsctp_sendv(sock, message->bytes, message->length, NULL, 0, &spa, sizeof(spa), SCTP_SENDV_SPA, 0) < 0) {
+    perror("sendv");
+  }
+  free(message->bytes);
+  *message = (struct partial){NULL, 0};
   return 1;
 }
 
@@ -86,6 +99,9 @@ static void configure(struct socket *sock) {
   usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_RECVRCVINFO, &on, sizeof(on));
   usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_NODELAY, &on, sizeof(on));
   usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_EXPLICIT_EOR, &on, sizeof(on));
+  /* Its default of 60 s would let a few unlucky losses in a row take minutes. */
+  struct sctp_rtoinfo rto = {.srto_initial = 500, .srto_max = 2000, .srto_min = 200};
+  usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_RTOINFO, &rto, sizeof(rto));
   usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init));
   usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof(event));
   value.assoc_value = SCTP_ENABLE_RESET_STREAM_REQ | SCTP_ENABLE_CHANGE_ASSOC_REQ;
