@@ -94,9 +94,9 @@ describe('a process of its own', () => {
       };
       // Sockets that were closed a moment ago, and what finalizers wait for.
       const settled = async () => {
-        for (let i = 0; i < 5; i++) {
-          await new Promise((resolve) => setTimeout(resolve, 20));
-          gc();
+        for (let i = 0; i < 20; i++) {
+          await new Promise(setImmediate);
+          if (i % 4 === 3) gc();
         }
         return process.memoryUsage();
       };
