@@ -14,7 +14,6 @@ import {
   type KeyObject,
   sign as nodeSign,
   verify as nodeVerify,
-  randomFillSync,
 } from 'node:crypto';
 import {
   type CryptoBackend,
@@ -31,6 +30,7 @@ import {
 } from '../core/index.ts';
 import { createNodeAead } from './node-aead.ts';
 import { generateEcKey, importEcSpki } from './node-ec.ts';
+import { nodeRandom } from './node-random.ts';
 import { plainBytes } from './plain-bytes.ts';
 
 /**
@@ -157,8 +157,14 @@ function createEcdh(group: 'secp256r1' | 'secp384r1'): ECDH {
   return createECDH(group === 'secp256r1' ? 'prime256v1' : 'secp384r1');
 }
 
+function randomPrivateKey(): Uint8Array {
+  const d = new Uint8Array(X25519_BYTES);
+  nodeRandom(d);
+  return d;
+}
+
 function generateNodeKeyShare(group: GroupName): KeyShare {
-  if (group === 'x25519') return new NodeX25519Share(randomFillSync(new Uint8Array(X25519_BYTES)));
+  if (group === 'x25519') return new NodeX25519Share(randomPrivateKey());
   const ecdh = createEcdh(group);
   ecdh.generateKeys();
   return new NodeEcShare(group, ecdh);
@@ -350,7 +356,7 @@ function importNodeSpki(der: Uint8Array): VerifyingKey {
  */
 export const nodeCrypto: CryptoBackend = {
   name: 'node',
-  random: (out) => void randomFillSync(out),
+  random: nodeRandom,
   hash: (name, ...parts) => {
     const hash = createHash(HASHES[name]);
     for (const part of parts) hash.update(part);

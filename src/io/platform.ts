@@ -48,13 +48,36 @@ const timers = new TimerQueue({
 const NO_RECORDS: ReadonlySet<unknown> = new Set(['ENOTFOUND', 'ENODATA']);
 
 const monitor = new InterfaceMonitor({
-  interfaces: () => platform.interfaces(),
+  interfaces: () => lookAtInterfaces(),
   repeat: (look) => {
     const timer = setInterval(look, INTERFACE_POLL_MS);
     timer.unref();
     return () => clearInterval(timer);
   },
 });
+
+/**
+ * Milliseconds for which a list of interfaces is used again: asking the system takes longer than the key exchange of a
+ * connection, and a server opens hundreds a second. Whoever watches the interfaces hears of a change within
+ * {@link INTERFACE_POLL_MS} all the same, and what it is told to look at is fresh.
+ */
+const INTERFACES_KEPT_MS = 500;
+let known: readonly InterfaceAddress[] = [];
+let knownAt = Number.NEGATIVE_INFINITY;
+
+function lookAtInterfaces(): readonly InterfaceAddress[] {
+  const found: InterfaceAddress[] = [];
+  for (const [name, addresses] of Object.entries(networkInterfaces())) {
+    const mtuBytes = interfaceMtu(name);
+    for (const { address, internal } of addresses ?? []) {
+      const ip = canonicalIp(address);
+      if (ip !== undefined) found.push({ name, ip, internal, ...(mtuBytes !== undefined && { mtuBytes }) });
+    }
+  }
+  known = found;
+  knownAt = performance.now();
+  return found;
+}
 
 /** {@link Platform} on Node: `node:dgram`, `performance.now()`, one `setTimeout`, the system's resolver. */
 export const platform: Platform = {
@@ -73,15 +96,7 @@ export const platform: Platform = {
   },
 
   interfaces(): readonly InterfaceAddress[] {
-    const found: InterfaceAddress[] = [];
-    for (const [name, addresses] of Object.entries(networkInterfaces())) {
-      const mtuBytes = interfaceMtu(name);
-      for (const { address, internal } of addresses ?? []) {
-        const ip = canonicalIp(address);
-        if (ip !== undefined) found.push({ name, ip, internal, ...(mtuBytes !== undefined && { mtuBytes }) });
-      }
-    }
-    return found;
+    return performance.now() - knownAt < INTERFACES_KEPT_MS ? known : lookAtInterfaces();
   },
 
   watchInterfaces(onChange: () => void): () => void {

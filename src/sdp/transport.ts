@@ -81,11 +81,25 @@ export function isRejected(media: MediaDescription): boolean {
   return media.port === 0 && !hasAttribute(media, 'bundle-only');
 }
 
+/** What has been read of each section: a model never changes, and one negotiation asks a dozen times. */
+const read: WeakMap<
+  MediaDescription,
+  { readonly session: SessionDescription; readonly transport: TransportDescription }
+> = new WeakMap();
+
 /**
  * Reads the transport of one section. What the section does not say is taken from the BUNDLE-tagged section of its group
  * (RFC 9143 §7.1.3: attributes of categories IDENTICAL and TRANSPORT stand only there) and then from the session level.
  */
 export function readTransportDescription(media: MediaDescription, session: SessionDescription): TransportDescription {
+  const known = read.get(media);
+  if (known?.session === session) return known.transport;
+  const transport = readAnew(media, session);
+  read.set(media, { session, transport });
+  return transport;
+}
+
+function readAnew(media: MediaDescription, session: SessionDescription): TransportDescription {
   const scopes = transportScopes(media, session);
   const first = (name: string): string | undefined => {
     for (const scope of scopes) {
