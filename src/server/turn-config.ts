@@ -50,6 +50,13 @@ export const TURN_OPTIONS: readonly TurnOption[] = [
   value('text', 'realm', 'name', 'realm of the users, usually a domain (default: the host name)', 'r'),
   value(
     'list',
+    'origin-realm',
+    'origin=realm',
+    "realm for clients of that web origin, as https://example.org=name (coturn's are in its database); may stand several times",
+  ),
+  flag('check-origin-consistency', 'refuse what comes with another ORIGIN than its allocation began with'),
+  value(
+    'list',
     'user',
     'name:password',
     'long-term user, or name:0xKEY with the MD5 key; may stand several times',
@@ -198,6 +205,8 @@ export function planTurnServer(settings: TurnSettings, host: TurnHost): TurnPlan
   const quota = (name: string) => number(settings, name, 0, 1_000_000) || undefined; // 0: none, as in coturn
   const options: TurnServerOptions = {
     realm: text('realm') ?? host.hostName,
+    realmsByOrigin: originRealms(list('origin-realm')),
+    checkOriginConsistency: has('check-origin-consistency'),
     findUser: userStore(list('user')),
     authSecrets: secrets,
     relayAddresses: relayAddresses(settings, listening),
@@ -306,6 +315,17 @@ function userStore(entries: readonly string[]): NonNullable<TurnServerOptions['f
     if (key === undefined) return { username, password };
     return { username, md5Key: Uint8Array.from(key.match(/../g) ?? [], (digits) => Number.parseInt(digits, 16)) };
   };
+}
+
+function originRealms(entries: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    entries.map((entry) => {
+      const equals = entry.lastIndexOf('=');
+      if (equals < 1 || equals === entry.length - 1)
+        throw new UsageError(`origin-realm must be origin=realm, not '${entry}'`);
+      return [entry.slice(0, equals), entry.slice(equals + 1)];
+    }),
+  );
 }
 
 /** One second's worth at once. */

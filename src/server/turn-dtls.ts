@@ -1,5 +1,6 @@
 import {
   createTransmitSlot,
+  DecodeError,
   Driver,
   type Env,
   type FiveTuple,
@@ -9,7 +10,7 @@ import {
   type TransportAddress,
   utf8,
 } from '../core/index.ts';
-import { certificateFromPem } from '../crypto/index.ts';
+import { certificateFromDer, certificatesFromPem, privateKeyFromPem } from '../crypto/index.ts';
 import { CookieJar, type DtlsCertificate, type DtlsEvent, DtlsServer } from '../dtls/index.ts';
 import { WakeTimer } from '../io/index.ts';
 import type { Connection, ConnectionHandlers, PemCertificate } from './turn-connections.ts';
@@ -21,7 +22,11 @@ export function isDtls(firstByte: number | undefined): boolean {
 
 /** Reads a PEM certificate for DTLS. @throws {DecodeError} or {CryptoError} for one that is none. */
 export function dtlsCertificate(env: Env, pem: PemCertificate): DtlsCertificate {
-  return certificateFromPem(env.crypto, `${pem.cert}\n${pem.key}`);
+  const [der, ...chain] = certificatesFromPem(pem.cert);
+  if (der === undefined) throw new DecodeError('missing', 'certificate', 0);
+  // The key alone is taken of `key`: where both are the same file its certificates would stand in the chain twice.
+  const certificate = certificateFromDer(env.crypto, der, privateKeyFromPem(env.crypto, pem.key));
+  return chain.length === 0 ? certificate : { ...certificate, chain };
 }
 
 type SendDatagram = (buffer: Uint8Array, offset: number, length: number, remote: TransportAddress) => void;

@@ -37,7 +37,7 @@ export const TURNS_PORT = 5349;
 
 export interface TurnServerOptions
   extends Omit<TurnServerCoreOptions, 'env' | 'relayAddresses' | 'findUser' | 'findUserByHash' | 'tcpRelay'> {
-  /** Long-term users: passwords by name. */
+  /** Long-term users: passwords by name, the same in all realms. */
   readonly users?: Readonly<Record<string, string>>;
   /** Instead of `users`; synchronous. */
   readonly findUser?: NonNullable<TurnServerCoreOptions['findUser']>;
@@ -296,8 +296,9 @@ export class TurnServer {
         this.#closeRelay(event.relay);
         break;
       case 'allocated': {
-        const { username, path, relayed, lifetimeS } = event;
-        this.#log({ level: 'info', event: 'allocated', username, ...describe(path, relayed), lifetimeS });
+        const { username, realm, origin, path, relayed, lifetimeS } = event;
+        const who = { username, realm, ...(origin !== undefined && { origin }) };
+        this.#log({ level: 'info', event: 'allocated', ...who, ...describe(path, relayed), lifetimeS });
         break;
       }
       case 'released': {
@@ -411,7 +412,10 @@ function userStore(env: Env, options: TurnServerOptions): Pick<TurnServerCoreOpt
   if (options.findUser !== undefined) return { findUser: options.findUser };
   if (options.users === undefined) return {};
   const users = new Map(Object.entries(options.users));
-  const byHash = new Map([...users.keys()].map((name) => [userHash(env.crypto, name, options.realm).join(), name]));
+  const byHash = new Map<string, string>();
+  for (const realm of new Set([options.realm, ...Object.values(options.realmsByOrigin ?? {})])) {
+    for (const name of users.keys()) byHash.set(userHash(env.crypto, name, realm).join(), name);
+  }
   const findUser = (username: string) => {
     const password = users.get(username);
     return password === undefined ? undefined : { username, password };

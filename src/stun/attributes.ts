@@ -92,6 +92,8 @@ export interface AttributeValues {
   readonly 'OTHER-ADDRESS': ReturnType<typeof addressValue.read>;
   readonly 'ECN-CHECK': number;
   readonly 'THIRD-PARTY-AUTHORIZATION': string;
+  /** Of the web page (RFC 6454 §6.2); the only one here that IANA does not list. */
+  readonly ORIGIN: string;
   /** Borrowed; empty in an Allocate request (RFC 8016 §3.1). */
   readonly 'MOBILITY-TICKET': Uint8Array;
   readonly 'GOOG-NETWORK-INFO': number;
@@ -109,7 +111,7 @@ export type AttributeName = keyof AttributeValues;
 export type StunAttribute = { readonly [N in AttributeName]: readonly [N, AttributeValues[N]] }[AttributeName];
 
 /**
- * The IANA registry "STUN Attributes": every attribute that has a meaning today, with its codec. Reserved numbers are in
+ * The IANA registry "STUN Attributes": every attribute that has a meaning today, with its codec, and ORIGIN beside. Reserved numbers are in
  * {@link RESERVED_ATTRIBUTES}.
  */
 export const STUN_ATTRIBUTES: { readonly [N in AttributeName]: AttributeDefinition<AttributeValues[N]> } = {
@@ -161,6 +163,7 @@ export const STUN_ATTRIBUTES: { readonly [N in AttributeName]: AttributeDefiniti
   'OTHER-ADDRESS': define(0x802c, addressValue), // RFC 5780 §7.4
   'ECN-CHECK': define(0x802d, u32Value), // RFC 6679 §7.2.2
   'THIRD-PARTY-AUTHORIZATION': define(0x802e, textValue), // RFC 7635 §6.1
+  ORIGIN: define(0x802f, textValue), // draft-johnston-tram-stun-origin: expired, but coturn and its clients speak it
   'MOBILITY-TICKET': define(0x8030, bytesValue), // RFC 8016 §3.4
   'GOOG-NETWORK-INFO': define(0xc057, u32Value), // Chrome: network id and cost in connectivity checks
   'GOOG-LAST-ICE-CHECK-RECEIVED': define(0xc058, bytesValue),

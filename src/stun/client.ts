@@ -41,6 +41,8 @@ export interface StunClientOptions {
   readonly path: FiveTuple;
   /** SOFTWARE; left out by default, because it tells everybody on the path what runs here (RFC 8489 §16.1.2). */
   readonly software?: string;
+  /** ORIGIN: the web page's, for servers that tell their customers apart by it (coturn). Left out by default. */
+  readonly origin?: string;
   /** Asks a behaviour discovery server to answer from another address (RFC 5780 §7.2). */
   readonly changeRequest?: ChangeRequest;
   /** Default: as RFC 8489 §6.2 says for the path's transport. */
@@ -64,6 +66,7 @@ export class StunClient implements SansIo<StunClientEvent, FiveTuple> {
     const reliable = options.path.protocol === 'tcp' || options.path.protocol === 'tls';
     const attributes: StunAttribute[] = [];
     if (options.software !== undefined) attributes.push(['SOFTWARE', options.software]);
+    if (options.origin !== undefined) attributes.push(['ORIGIN', options.origin]);
     if (options.changeRequest !== undefined) attributes.push(['CHANGE-REQUEST', options.changeRequest]);
     const request = encodeStun({
       messageClass: 'request',

@@ -42,12 +42,15 @@ export interface LongTermSession {
   readonly username: string;
   readonly keyAlgorithm: LongTermAlgorithm;
   readonly key: IntegrityKey;
+  /** Where a server has several. */
+  readonly realm?: string;
 }
 
 /** A user who proved the password. */
 export interface Authenticated {
   readonly type: 'authenticated';
   readonly username: string;
+  readonly realm: string;
   /** How `key` was made of the password. */
   readonly keyAlgorithm: LongTermAlgorithm;
   /** Signs the response, with `algorithm`. */
@@ -112,7 +115,7 @@ export class LongTermServer {
     const { username, key } = known;
     if (!verifyIntegrity(message, key)) return this.challenge(401, client);
     if (!this.#nonces.isValid(nonce, client)) return this.challenge(438, client);
-    return { type: 'authenticated', username, keyAlgorithm, key, algorithm };
+    return { type: 'authenticated', username, realm: this.realm, keyAlgorithm, key, algorithm };
   }
 
   /** 401 or 438 with a fresh nonce. Needs no state, and is as small as the RFC lets it be. */

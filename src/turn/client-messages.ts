@@ -54,6 +54,7 @@ export function writeRequest(w: StunWriter, purpose: Purpose, options: TurnClien
       w.add('MOBILITY-TICKET', purpose.ticket);
       break;
   }
+  if (options.origin !== undefined) w.add('ORIGIN', options.origin);
   const named = purpose.name === 'allocate' || purpose.name === 'refresh' || purpose.name === 'move';
   if (named && options.software !== undefined) w.add('SOFTWARE', options.software); // RFC 8656 §5
 }

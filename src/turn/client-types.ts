@@ -26,6 +26,8 @@ export interface TurnClientOptions {
   readonly reservationToken?: Uint8Array;
   /** Sets the DF bit on datagrams to peers where the server can; a server that cannot is asked again without. */
   readonly dontFragment?: boolean;
+  /** ORIGIN in all requests: the web page's, for servers that choose the realm by it (coturn). Left out by default. */
+  readonly origin?: string;
   /** SOFTWARE in Allocate and Refresh requests; left out by default. */
   readonly software?: string;
   /**

@@ -126,6 +126,18 @@ describe.concurrent('turnutils_uclient', () => {
     expect(sent).toBeGreaterThanOrEqual(MESSAGES);
   });
 
+  it('the realm by its ORIGIN, the one of several that has a realm', async () => {
+    const realms: string[] = [];
+    const log: TurnServerOptions['log'] = ({ event, ...fields }) => {
+      if (event === 'allocated') realms.push(`${fields['realm']} for ${fields['origin']}`);
+    };
+    const realmsByOrigin = { 'https://shop.example': 'shop.example' };
+    const { port } = await serve({ realmsByOrigin, checkOriginConsistency: true, log });
+    const { received, lost } = await relay(port, ['-o', 'https://shop.example', ...TO_PEER4]);
+    expect({ received: received > 0, lost }).toEqual({ received: true, lost: 0 });
+    expect(new Set(realms)).toEqual(new Set(['shop.example for https://shop.example:443']));
+  });
+
   it('REST credentials', async () => {
     const { port } = await serve({ users: {}, authSecrets: ['s3cret'] });
     const { received, lost } = await relay(port, TO_PEER4, '127.0.0.1', ['-u', 'grace', '-W', 's3cret']);

@@ -63,8 +63,8 @@ describe('the plan', () => {
 
   it('knows users by password and by key', () => {
     const find = plan('user=bob:0x0123456789abcdef0123456789abcdef\nuser=eve:a:b').options.findUser!;
-    expect(find('ada')).toEqual({ username: 'ada', password: 'lovelace' });
-    expect(find('bob')).toEqual({
+    expect(find('ada', 'r')).toEqual({ username: 'ada', password: 'lovelace' });
+    expect(find('bob', 'r')).toEqual({
       username: 'bob',
       md5Key: Uint8Array.of(
         0x01,
@@ -85,8 +85,17 @@ describe('the plan', () => {
         0xef,
       ),
     });
-    expect(find('eve')).toEqual({ username: 'eve', password: 'a:b' });
-    expect(find('nobody')).toBeUndefined();
+    expect(find('eve', 'r')).toEqual({ username: 'eve', password: 'a:b' });
+    expect(find('nobody', 'r')).toBeUndefined();
+  });
+
+  it('knows realms by origin', () => {
+    const { options } = plan('origin-realm=https://b.example=b.example\ncheck-origin-consistency\nrealm=a.example');
+    expect(options.realmsByOrigin).toEqual({ 'https://b.example': 'b.example' });
+    expect(options.checkOriginConsistency).toBe(true);
+    expect(plan('').options.checkOriginConsistency).toBe(false);
+    expect(() => plan('origin-realm=b')).toThrow("origin-realm must be origin=realm, not 'b'");
+    expect(() => plan('origin-realm=b=')).toThrow('origin-realm');
   });
 
   it('translates limits; 0 means none, as in coturn', () => {

@@ -165,8 +165,10 @@ export class AllocationTable {
       this.total++;
       for (const relay of relays) relay.allocation = allocation;
       this.setLifetime(allocation, relays, allocation.lifetimeS, now);
-      const { username, path, lifetimeS } = allocation;
-      this.#emit({ type: 'allocated', username, path, relayed: relays.map((relay) => relay.external), lifetimeS });
+      const { username, realm, path, lifetimeS } = allocation;
+      const relayed = relays.map((relay) => relay.external);
+      const origin = allocation.origin === '' ? undefined : allocation.origin;
+      this.#emit({ type: 'allocated', username, realm, origin, path, relayed, lifetimeS });
     }
     this.#onSettled(allocation, now);
   }

@@ -109,9 +109,11 @@ export interface PendingAnswer {
 /** What an allocation is made of. */
 export interface AllocationParameters {
   readonly path: FiveTuple;
-  readonly session: LongTermSession;
+  readonly session: LongTermSession & { readonly realm: string };
   /** Towards peers. */
   readonly transport: 'udp' | 'tcp';
+  /** Of the Allocate request: as canonical text, empty where there was none. */
+  readonly origin: string;
   /** Whom the quota counts. */
   readonly quotaKey: string;
   /** Of the Allocate request, as `transactionKey` writes it. */
@@ -135,6 +137,8 @@ export class Allocation implements LongTermSession {
   ticket: Uint8Array | undefined;
   readonly transport: 'udp' | 'tcp';
   readonly username: string;
+  readonly realm: string;
+  readonly origin: string;
   keyAlgorithm: LongTermAlgorithm;
   /** Verifies what the client sends; a Refresh with another token brings another one (RFC 7635 §9). */
   key: IntegrityKey;
@@ -165,6 +169,8 @@ export class Allocation implements LongTermSession {
     this.path = parameters.path;
     this.transport = parameters.transport;
     this.username = parameters.session.username;
+    this.realm = parameters.session.realm;
+    this.origin = parameters.origin;
     this.keyAlgorithm = parameters.session.keyAlgorithm;
     this.key = parameters.session.key;
     this.quotaKey = parameters.quotaKey;

@@ -8,6 +8,7 @@ export {
 export { DEFAULT_UNAUTHENTICATED_RATE } from './authenticator.ts';
 export { TurnServerCore } from './core.ts';
 export { makeAccessToken, type OauthKey, type OauthOptions } from './oauth.ts';
+export { canonicalOrigin } from './origins.ts';
 export { DEFAULT_MAX_PORT, DEFAULT_MIN_PORT } from './ports.ts';
 export { makeRestCredentials, type RestCredentials } from './rest-credentials.ts';
 export * from './types.ts';

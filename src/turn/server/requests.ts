@@ -27,6 +27,7 @@ import { type Allocation, isStream, type Relay } from './allocation.ts';
 import type { AllocationTable, RelayWish } from './allocation-table.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { TicketTable } from './mobility.ts';
+import { originsOf } from './origins.ts';
 import type { Outbox } from './outbox.ts';
 import type { PeerConnection, PeerConnections } from './peer-connections.ts';
 import { TokenBucket } from './rate-limits.ts';
@@ -113,6 +114,7 @@ export class TurnRequests {
     try {
       const unknown = message.unknownRequired((type) => this.#understands(type));
       if (unknown.length > 0) this.#responder.reject(context, 420, [['UNKNOWN-ATTRIBUTES', unknown]]);
+      else if (!this.#isSameOrigin(message, allocation)) this.#responder.reject(context, 441);
       else this.#dispatch(context, allocation);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
@@ -134,6 +136,18 @@ export class TurnRequests {
       if (!(error instanceof DecodeError)) throw error;
       return { type: 'rejected', code: 400, attributes: [['ERROR-CODE', stunError(400)]] };
     }
+  }
+
+  /** Coturn's `check-origin-consistency`: a session keeps to the origin that it began with. */
+  #isSameOrigin(message: StunMessage, allocation: Allocation | undefined): boolean {
+    if (this.#options.checkOriginConsistency !== true || allocation === undefined) return true;
+    const origins = originsOf(message);
+    return allocation.origin === '' ? origins.length === 0 : origins.includes(allocation.origin);
+  }
+
+  /** Users of one name in two realms are two users. */
+  #quotaKeyOf({ realm, username }: Authenticated): string {
+    return realm === this.#rooms.authenticator.realm ? quotaKeyOf(username) : `${realm}\u0000${quotaKeyOf(username)}`;
   }
 
   #understands(type: number): boolean {
@@ -182,7 +196,7 @@ export class TurnRequests {
       return;
     }
     const { relays, allocations } = this.#rooms;
-    const quotaKey = quotaKeyOf(context.user.username);
+    const quotaKey = this.#quotaKeyOf(context.user);
     const token = request.reservationToken;
     const refusal = this.#refusal(context, quotaKey);
     if (refusal === 300 && this.#options.alternateServer !== undefined) {
@@ -226,6 +240,7 @@ export class TurnRequests {
     const parameters = {
       path,
       session: user,
+      origin: this.#rooms.authenticator.originOf(message),
       quotaKey,
       transactionId: transactionKey(message.transactionId),
       lifetimeS: this.#grant(request.lifetimeS, user),

@@ -22,10 +22,17 @@ export interface TurnServerCoreOptions {
   readonly env: Env;
   /** RFC 8489 §9.2.4 recommends the provider's domain name. */
   readonly realm: string;
+  /**
+   * Realms of other web origins (coturn's meaning): a client whose ORIGIN is a key here is asked for credentials of that realm,
+   * every other one for those of `realm`. Origins are written as browsers do, such as `https://example.org`.
+   */
+  readonly realmsByOrigin?: Readonly<Record<string, string>>;
+  /** Coturn's option: what comes with another ORIGIN than the Allocate request had is refused with 441. Default false. */
+  readonly checkOriginConsistency?: boolean;
   /** Long-term users; synchronous, undefined for an unknown one. The name is prepared with OpaqueString. */
-  readonly findUser?: (username: string) => StoredUser | undefined;
+  readonly findUser?: (username: string, realm: string) => StoredUser | undefined;
   /** Finds a user by USERHASH. Given, and without `authSecrets`, the server announces username anonymity. */
-  readonly findUserByHash?: (hash: Uint8Array) => StoredUser | undefined;
+  readonly findUserByHash?: (hash: Uint8Array, realm: string) => StoredUser | undefined;
   /** Secrets of ephemeral REST credentials, coturn's `static-auth-secret`. Several, so that one can be replaced. */
   readonly authSecrets?: readonly string[];
   /** Tokens of an authorization server (RFC 7635), beside the users above. Default: none are asked for. */
@@ -138,6 +145,9 @@ export type TurnServerEvent =
   | {
       readonly type: 'allocated';
       readonly username: string;
+      readonly realm: string;
+      /** Of the web page, as far as the client is believed; canonical. */
+      readonly origin: string | undefined;
       readonly path: FiveTuple;
       /** As the client is told. */
       readonly relayed: readonly TransportAddress[];
