@@ -1,8 +1,15 @@
 /*
- * An SCTP peer on usrsctp over plain UDP for test/interop/sctp-usrsctp.interop.test.ts: echoes every message on its
- * stream with its PPID and ordering, and answers a stream reset with one of its own. Ends with its standard input.
+ * An SCTP peer on usrsctp over plain UDP for test/interop/sctp-usrsctp*.interop.test.ts and record-sctp-vectors.mjs:
+ * echoes every message on its stream with its PPID and ordering, and answers a stream reset with one of its own. Ends
+ * with its standard input.
  *
- * usage: usrsctp-echo client|server <peer's UDP port>     prints its own UDP port
+ * usage: usrsctp-echo client|server <peer's UDP port> [i-data]     prints its own UDP port; "i-data" offers RFC 8260
+ *
+ * What it reads, a line each, after the first, which lets it begin:
+ *   send <stream> <ppid> <bytes> <ordered: 0 or 1> <none|rtx|ttl> <limit>      RFC 3758, RFC 7496
+ *   reset <stream>        both halves, RFC 6525
+ *   add <outgoing> <incoming>     streams, RFC 6525
+ *   shutdown | abort
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,6 +23,9 @@
 
 #define SCTP_PORT 5000
 #define MAX_MESSAGE (1 << 20)
+/* Not in the header of Debian's version, but in its library: usrsctplib/netinet/sctp.h. */
+#define SCTP_INTERLEAVING_SUPPORTED 0x00001206
+#define SCTP_FRAG_LEVEL_2 2
 
 static int udp;
 
@@ -88,6 +98,56 @@ static int receive(struct socket *sock, union sctp_sockstore addr, void *data, s
   return 1;
 }
 
+/* Pieces of messages of several streams are given out in any mixture, which offering I-DATA requires (RFC 8260 §4.3.1). */
+static void offer_interleaving(struct socket *sock) {
+  int level = SCTP_FRAG_LEVEL_2;
+  struct sctp_assoc_value value = {SCTP_FUTURE_ASSOC, 1};
+  if (usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_FRAGMENT_INTERLEAVE, &level, sizeof(level)) < 0) fail("level 2");
+  if (usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_INTERLEAVING_SUPPORTED, &value, sizeof(value)) < 0) fail("I-DATA");
+}
+
+static void send_pattern(struct socket *sock, const char *line) {
+  unsigned stream, ppid, length, ordered, limit;
+  char policy[8];
+  if (sscanf(line, "send %u %u %u %u %7s %u", &stream, &ppid, &length, &ordered, policy, &limit) != 6) fail(line);
+  uint8_t *bytes = malloc(length);
+  for (unsigned i = 0; i < length; i++) bytes[i] = (uint8_t)(i * 31 + ppid);
+  struct sctp_sendv_spa spa = {0};
+  spa.sendv_flags = SCTP_SEND_SNDINFO_VALID | SCTP_SEND_PRINFO_VALID;
+  spa.sendv_sndinfo.snd_sid = stream;
+  spa.sendv_sndinfo.snd_ppid = htonl(ppid);
+  spa.sendv_sndinfo.snd_flags = SCTP_EOR | (ordered ? 0 : SCTP_UNORDERED);
+  spa.sendv_prinfo.pr_policy = *policy == 'r' ? SCTP_PR_SCTP_RTX : *policy == 't' ? SCTP_PR_SCTP_TTL : SCTP_PR_SCTP_NONE;
+  spa.sendv_prinfo.pr_value = limit;
+  if (usrsctp_sendv(sock, bytes, length, NULL, 0, &spa, sizeof(spa), SCTP_SENDV_SPA, 0) < 0) perror("send");
+  free(bytes);
+}
+
+static void obey(struct socket *sock, const char *line) {
+  if (strncmp(line, "send ", 5) == 0) {
+    send_pattern(sock, line);
+  } else if (strncmp(line, "reset ", 6) == 0) {
+    uint8_t buffer[sizeof(struct sctp_reset_streams) + sizeof(uint16_t)] __attribute__((aligned(8))) = {0};
+    struct sctp_reset_streams *request = (struct sctp_reset_streams *)buffer;
+    request->srs_flags = SCTP_STREAM_RESET_OUTGOING | SCTP_STREAM_RESET_INCOMING;
+    request->srs_number_streams = 1;
+    request->srs_stream_list[0] = atoi(line + 6);
+    if (usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_RESET_STREAMS, request, sizeof(buffer)) < 0) perror("reset");
+  } else if (strncmp(line, "add ", 4) == 0) {
+    unsigned outgoing, incoming;
+    if (sscanf(line, "add %u %u", &outgoing, &incoming) != 2) fail(line);
+    struct sctp_add_streams request = {.sas_instrms = incoming, .sas_outstrms = outgoing};
+    if (usrsctp_setsockopt(sock, IPPROTO_SCTP, SCTP_ADD_STREAMS, &request, sizeof(request)) < 0) perror("add");
+  } else if (strncmp(line, "shutdown", 8) == 0) {
+    if (usrsctp_shutdown(sock, SHUT_WR) < 0) perror("shutdown");
+  } else if (strncmp(line, "abort", 5) == 0) {
+    struct sctp_sndinfo info = {.snd_flags = SCTP_ABORT};
+    usrsctp_sendv(sock, "bye", 3, NULL, 0, &info, sizeof(info), SCTP_SENDV_SNDINFO, 0);
+  } else {
+    fail(line);
+  }
+}
+
 static void configure(struct socket *sock) {
   int on = 1, buffer = 64 * 1024 * 1024;
   struct sctp_assoc_value value = {SCTP_ALL_ASSOC, 1};
@@ -118,14 +178,17 @@ static void *reader(void *unused) {
   return NULL;
 }
 
+/* Where there is an association: the socket itself, or what the listener accepted last. */
+static struct socket *volatile connected;
+
 static void *acceptor(void *listener) {
-  while (usrsctp_accept(listener, NULL, NULL) != NULL) {
-  }
+  struct socket *sock;
+  while ((sock = usrsctp_accept(listener, NULL, NULL)) != NULL) connected = sock;
   return NULL;
 }
 
 int main(int argc, char **argv) {
-  if (argc != 3) fail("usage");
+  if (argc != 3 && argc != 4) fail("usage");
   int client = strcmp(argv[1], "client") == 0;
   struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   struct sockaddr_in peer = local;
@@ -148,6 +211,7 @@ int main(int argc, char **argv) {
   struct socket *sock = usrsctp_socket(AF_CONN, SOCK_STREAM, IPPROTO_SCTP, receive, NULL, 0, NULL);
   if (sock == NULL) fail("socket");
   configure(sock);
+  if (argc == 4) offer_interleaving(sock);
   if (usrsctp_bind(sock, (struct sockaddr *)&address, sizeof(address)) < 0) fail("bind");
   pthread_t thread;
   pthread_create(&thread, NULL, reader, NULL);
@@ -159,8 +223,13 @@ int main(int argc, char **argv) {
   fflush(stdout);
   char line[64];
   if (fgets(line, sizeof(line), stdin) == NULL) return 0; /* a line: go */
-  if (client && usrsctp_connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0) fail("connect");
+  if (client) {
+    if (usrsctp_connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0) fail("connect");
+    connected = sock;
+  }
   while (fgets(line, sizeof(line), stdin) != NULL) {
+    while (connected == NULL) usleep(1000);
+    obey(connected, line);
   }
   return 0;
 }
