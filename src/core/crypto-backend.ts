@@ -110,6 +110,11 @@ export interface VerifyingKey {
 export interface CryptoBackend {
   /** `noble` or `node`; for logs and benchmarks only. */
   readonly name: string;
+  /**
+   * The AEADs from the cheapest to the dearest here, by measurement. Where the choice is ours, a protocol makes it in this
+   * order; what is left out comes last.
+   */
+  readonly aeadPreference: readonly AeadName[];
   /** Secure random bytes into `out`. */
   random(out: Uint8Array): void;
   hash(name: HashName, ...parts: readonly Uint8Array[]): Uint8Array;

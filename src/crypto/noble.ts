@@ -73,6 +73,8 @@ function secureRandom(out: Uint8Array): void {
 export function createNobleCrypto(random: (out: Uint8Array) => void): CryptoBackend {
   return {
     name: 'noble',
+    // Without native code AES is the dear one, and it looks up tables by secret bytes, which a cache can betray.
+    aeadPreference: ['chacha20-poly1305', 'aes-128-gcm', 'aes-256-gcm'],
     random,
     hash,
     createHash: (name) => new NobleHasher(name),

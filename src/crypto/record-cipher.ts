@@ -15,6 +15,7 @@ export function withRecordCipher(
 ): CryptoBackend {
   return {
     ...backend,
+    aeadPreference: ['chacha20-poly1305', ...backend.aeadPreference.filter((name) => name !== 'chacha20-poly1305')],
     createAead: (name, key) => {
       if (name !== 'chacha20-poly1305') return backend.createAead(name, key);
       const own = new ChaCha20Poly1305(key);
