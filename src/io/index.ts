@@ -1,3 +1,4 @@
+export { systemSetsDontFragment } from './dont-fragment.ts';
 export * from './interface-monitor.ts';
 export * from './mdns.ts';
 export * from './node-crypto.ts';

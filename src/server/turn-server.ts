@@ -10,7 +10,7 @@ import {
   type TransportAddress,
   type UdpSocket,
 } from '../core/index.ts';
-import { platform as nodePlatform, WakeTimer } from '../io/index.ts';
+import { platform as nodePlatform, systemSetsDontFragment, WakeTimer } from '../io/index.ts';
 import { userHash } from '../stun/index.ts';
 import {
   type RelayAddress,
@@ -100,14 +100,20 @@ export class TurnServer {
     this.#noDtls = options.noDtls === true;
     this.#maxConnections = options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
     const interfaces = platform.interfaces();
+    const relayAddresses = (options.relayAddresses ?? defaultRelayAddresses(platform)).map((address) => {
+      const given: RelayAddress = typeof address === 'string' ? { ip: address } : address;
+      const mtuBytes = interfaces.find(({ ip }) => ip === given.ip)?.mtuBytes;
+      return mtuBytes === undefined ? given : { mtuBytes, ...given };
+    });
+    // Fragments cannot be kept from leaving an interface whose MTU is not known.
+    const mtusKnown = relayAddresses.every(({ mtuBytes }) => mtuBytes !== undefined);
     this.#core = new TurnServerCore({
+      dontFragment: mtusKnown && systemSetsDontFragment(),
       ...options,
       ...userStore(this.#env, options),
       env: this.#env,
       tcpRelay: options.noTcpRelay !== true,
-      relayAddresses: (options.relayAddresses ?? defaultRelayAddresses(platform)).map((address) =>
-        typeof address === 'string' ? { ip: address } : address,
-      ),
+      relayAddresses,
       ownAddresses: [...interfaces.map(({ ip }) => ip), ...(options.ownAddresses ?? [])],
     });
     const timer = new WakeTimer(platform, () => this.#driver.wake());

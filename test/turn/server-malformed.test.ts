@@ -106,6 +106,15 @@ describe('Allocate (RFC 8656 §7.2)', () => {
     expect(client.server.sockets.size).toBe(code === 0 ? 1 : 0);
   });
 
+  it('DONT-FRAGMENT with a value is malformed where it is understood', () => {
+    const ask = (value: string) => {
+      const client = new TestClient(new TestServer({ dontFragment: true }));
+      client.request('Refresh');
+      return outcome(client, build(client, 'Allocate', [TRANSPORT, ['DONT-FRAGMENT', value]]));
+    };
+    expect([ask(''), ask('00')]).toEqual([0, 400]);
+  });
+
   it('what stands behind the integrity is not there (RFC 8489 §9)', () => {
     const client = challenged();
     expect(outcome(client, build(client, 'Allocate', [], [TRANSPORT]))).toBe(400);

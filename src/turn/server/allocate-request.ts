@@ -46,7 +46,7 @@ export function readAllocateRequest(message: StunMessage, allowed: AllowedFeatur
   const additional = message.get('ADDITIONAL-ADDRESS-FAMILY');
   // RFC 6062 §5.1: over TCP or TLS only, and without what a port for RTP would need.
   if (isTcp && (!allowed.isStream || evenPort !== undefined || reservationToken !== undefined)) return 400;
-  if (isTcp && message.has('DONT-FRAGMENT')) return 400;
+  if (message.get('DONT-FRAGMENT') === true && isTcp) return 400;
   const constrained = evenPort !== undefined || requested !== undefined || additional !== undefined;
   if (reservationToken !== undefined && constrained) return 400;
   if (requested !== undefined && additional !== undefined) return 400;

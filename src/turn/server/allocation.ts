@@ -12,6 +12,10 @@ import { createExpiry, type Expiry } from './expiry.ts';
 import type { TokenBucket } from './rate-limits.ts';
 import { newTraffic, type RelayId, type TrafficCounters } from './types.ts';
 
+/** IP and UDP headers. */
+const IPV4_UDP_BYTES = 20 + 8;
+const IPV6_UDP_BYTES = 40 + 8;
+
 /** RFC 8656 §9: for one IP address of peers. */
 export interface Permission {
   expiresAt: Instant;
@@ -40,6 +44,8 @@ export class Relay {
   readonly external: TransportAddress;
   readonly externalKey: string;
   readonly family: 4 | 6;
+  /** The longest data that leaves unfragmented; without bound where that is not known. */
+  readonly maxUnfragmentedBytes: number;
   /** Undefined while it is reserved for whoever brings the token. */
   allocation: Allocation | undefined;
   expiresAt: Instant = 0;
@@ -47,12 +53,15 @@ export class Relay {
   readonly #permissions = new Map<string, Permission>();
   readonly #channels = new Map<string, Channel>();
 
-  constructor(id: RelayId, local: TransportAddress, external: TransportAddress) {
+  /** @param mtuBytes - of the interface. */
+  constructor(id: RelayId, local: TransportAddress, external: TransportAddress, mtuBytes: number | undefined) {
     this.id = id;
     this.local = local;
     this.external = external;
     this.externalKey = formatAddress(external);
     this.family = ipFamily(local.ip);
+    this.maxUnfragmentedBytes =
+      (mtuBytes ?? Number.POSITIVE_INFINITY) - (this.family === 4 ? IPV4_UDP_BYTES : IPV6_UDP_BYTES);
   }
 
   /** The live permission of an IP address (RFC 8656 §9: "only addresses are compared"). */

@@ -111,6 +111,7 @@ export class Forwarder {
     }
     const peer = message.require('XOR-PEER-ADDRESS');
     const data = message.require('DATA');
+    const dontFragment = message.get('DONT-FRAGMENT') === true;
     const relay = allocation.relayOf(ipFamily(peer.ip));
     if (relay === undefined || peer.port === 0 || allocation.transport === 'tcp') {
       this.#drop('bad-value', 'peer of a Send indication');
@@ -118,6 +119,8 @@ export class Forwarder {
       this.#drop('unknown-peer', 'Send without a permission');
     } else if (this.#policy.verdict(peer.ip) === 'own') {
       this.toOwn(allocation, relay.local, peer, data, 0, data.length, now);
+    } else if (dontFragment && data.length > relay.maxUnfragmentedBytes) {
+      this.#drop('limit', 'data that may not be fragmented, and does not fit'); // RFC 8656 §14: DF, and then no way on
     } else {
       this.toPeer(allocation, { protocol: 'udp', local: relay.local, remote: peer }, data, 0, data.length, now);
     }

@@ -24,6 +24,7 @@ export type OnSettled = (relays: readonly Relay[], now: Instant) => void;
 interface Site {
   readonly ip: string;
   readonly externalIp: string;
+  readonly mtuBytes: number | undefined;
   readonly ports: PortPool;
 }
 
@@ -74,12 +75,12 @@ export class RelayTable {
     this.#env = env;
     this.#deadlines = deadlines;
     this.#emit = emit;
-    for (const { ip, externalIp = ip } of addresses) {
+    for (const { ip, externalIp = ip, mtuBytes } of addresses) {
       const sites = this.#sites[ipFamily(ip)];
       if (ipFamily(externalIp) !== ipFamily(ip)) throw new UsageError(`${externalIp} cannot stand for ${ip}`);
       if (sites.some((site) => site.ip === ip)) throw new UsageError(`the relay address ${ip} is given twice`);
       const pool = new PortPool(env, ports.min ?? DEFAULT_MIN_PORT, ports.max ?? DEFAULT_MAX_PORT);
-      sites.push({ ip, externalIp, ports: pool });
+      sites.push({ ip, externalIp, mtuBytes, ports: pool });
     }
   }
 
@@ -117,7 +118,8 @@ export class RelayTable {
   /** The shell has bound the socket. @throws {UsageError} when it was not asked for. */
   opened(id: RelayId, local: TransportAddress, now: Instant): void {
     const { opening } = this.#takeOpening(id);
-    const relay = new Relay(id, local, { ip: opening.site.externalIp, port: local.port });
+    const { externalIp, mtuBytes } = opening.site;
+    const relay = new Relay(id, local, { ip: externalIp, port: local.port }, mtuBytes);
     this.#byLocal.set(formatAddress(local), relay);
     this.#byExternal.set(relay.externalKey, relay);
     opening.opened.push(relay);

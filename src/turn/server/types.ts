@@ -10,6 +10,8 @@ export interface RelayAddress {
   readonly ip: string;
   /** What clients and peers are told instead, where a one-to-one NAT stands in front; the ports are the same. */
   readonly externalIp?: string;
+  /** MTU of the interface that it belongs to: what is larger cannot be sent unfragmented. Default: unknown. */
+  readonly mtuBytes?: number;
 }
 
 /** How much per second on average, and how much at once. */
@@ -66,7 +68,10 @@ export interface TurnServerCoreOptions {
   readonly unauthenticatedRate?: Rate;
   /** Which peers may be reached. Default: global addresses only. */
   readonly peers?: Omit<PeerPolicyOptions, 'ownAddresses'>;
-  /** The shell sets the DF bit. Default false: DONT-FRAGMENT is an unknown attribute (RFC 8656 §7.2). */
+  /**
+   * The shell sets the DF bit, at least where a datagram fits into the interface's MTU; a Send indication that asks for it
+   * with more than that is dropped. Default false: DONT-FRAGMENT is an unknown attribute (RFC 8656 §7.2).
+   */
   readonly dontFragment?: boolean;
   /** The shell can open TCP relays (RFC 6062). Default false: 442. */
   readonly tcpRelay?: boolean;

@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { decodeStun } from '../../../src/stun/index.ts';
 import { MAX_CHANNELS, MAX_PERMISSIONS, MAX_SERVER_QUEUE } from '../../../src/turn/limits.ts';
-import { allocated, codeOf, PEER, PEER6, TestClient, TestServer } from './harness.ts';
+import {
+  type Attribute,
+  allocated,
+  codeOf,
+  PEER,
+  PEER6,
+  RELAY_IP,
+  RELAY_IP6,
+  TestClient,
+  TestServer,
+} from './harness.ts';
 
 const DATA = Uint8Array.from({ length: 100 }, (_, i) => i);
 
@@ -108,6 +118,28 @@ describe('Send (RFC 8656 §11.2)', () => {
     client.permit(PEER);
     expect(client.indicate(attributes)).toEqual([]);
     expect(server.drops(reason)).toBe(1);
+  });
+
+  it.each([
+    ['IPv4', PEER, 1500 - 28],
+    ['IPv6', PEER6, 1400 - 48],
+  ] as const)('with DONT-FRAGMENT is dropped where it would leave in fragments: %s', (_, peer, fits) => {
+    const server = new TestServer({
+      dontFragment: true,
+      relayAddresses: [
+        { ip: RELAY_IP, mtuBytes: 1500 },
+        { ip: RELAY_IP6, mtuBytes: 1400 },
+      ],
+    });
+    const client = new TestClient(server);
+    client.allocate([['ADDITIONAL-ADDRESS-FAMILY', 6]]);
+    client.permit(peer);
+    const send = (length: number, ...more: readonly Attribute[]) =>
+      client.indicate([['XOR-PEER-ADDRESS', peer], ...more, ['DATA', new Uint8Array(length)]]).length;
+    expect(send(fits, ['DONT-FRAGMENT', true])).toBe(1);
+    expect(send(fits + 1, ['DONT-FRAGMENT', true])).toBe(0);
+    expect(server.drops('limit')).toBe(1);
+    expect(send(fits + 1)).toBe(1);
   });
 
   it('is dropped without an allocation', () => {
