@@ -7,6 +7,7 @@ import {
   type FiveTuple,
   formatFiveTuple,
   type Instant,
+  ipFamily,
   Ring,
   type SansIo,
   type TransmitSlot,
@@ -14,7 +15,14 @@ import {
   UsageError,
   utf8,
 } from '../../core/index.ts';
-import { decodeStun, MAX_TEXT_BYTES, STUN_METHODS, type StunMessage, StunServer } from '../../stun/index.ts';
+import {
+  decodeStun,
+  type IcmpError,
+  MAX_TEXT_BYTES,
+  STUN_METHODS,
+  type StunMessage,
+  StunServer,
+} from '../../stun/index.ts';
 import { CHANNEL_DATA_HEADER_BYTES, channelDataLength, channelNumber, isChannelData } from '../channel-data.ts';
 import { PeerPolicy } from './address-policy.ts';
 import type { Allocation, Relay } from './allocation.ts';
@@ -35,6 +43,9 @@ import {
   type TurnServerEvent,
   type TurnServerStats,
 } from './types.ts';
+
+/** RFC 8656 §11.5: destination unreachable, packet too big, time exceeded. */
+const ICMP_TYPES: Readonly<Record<4 | 6, readonly number[]>> = { 4: [3, 11], 6: [1, 2, 3] };
 
 /** What is at the other end of a path: a client with an allocation, or a peer of a relay. */
 type Source = Allocation | PeerSource;
@@ -217,6 +228,27 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   peerClosed(connection: ConnectionId): void {
     const closed = this.#connections.forget(connection);
     if (closed?.state === 'connecting') this.#requests.answerConnect(closed, false);
+  }
+
+  /**
+   * A datagram from a relayed address has met an ICMP error (RFC 8656 §11.5): the client learns of it, where the peer has a
+   * permission.
+   * @param local - as `relayOpened` was told: where the datagram came from.
+   * @param peer - where it was going to; port 0 where the shell does not know.
+   * @param icmp - as it came; types other than those that the RFC names are dropped.
+   */
+  handleIcmp(local: TransportAddress, peer: TransportAddress, icmp: IcmpError, now: Instant): void {
+    const relay = this.#relays.atLocal(local);
+    const allocation = relay?.allocation;
+    if (!ICMP_TYPES[ipFamily(local.ip)].includes(icmp.type)) {
+      this.#drop('unsupported', 'ICMP type');
+    } else if (relay === undefined || allocation?.state !== 'open' || allocation.transport === 'tcp') {
+      this.#drop('unknown-path', 'ICMP for no relay');
+    } else if (relay.permission(peer.ip, now) === undefined) {
+      this.#drop('unknown-peer', 'ICMP about a peer without a permission');
+    } else {
+      this.#forwarder.icmpIndication(allocation, peer, icmp);
+    }
   }
 
   /** No new allocations from now on; `drained` comes when the last one has ended. Idempotent. */

@@ -8,7 +8,14 @@ import {
   ipFamily,
   type TransportAddress,
 } from '../../core/index.ts';
-import { isKnownAttribute, STUN_ATTRIBUTES, STUN_METHODS, type StunMessage, StunWriter } from '../../stun/index.ts';
+import {
+  type IcmpError,
+  isKnownAttribute,
+  STUN_ATTRIBUTES,
+  STUN_METHODS,
+  type StunMessage,
+  StunWriter,
+} from '../../stun/index.ts';
 import { CHANNEL_DATA_HEADER_BYTES } from '../channel-data.ts';
 import type { PeerPolicy } from './address-policy.ts';
 import type { Allocation, Channel, Permission, Relay } from './allocation.ts';
@@ -19,6 +26,8 @@ import { type ConnectionId, newTraffic, type TrafficCounters, type TurnServerCor
 
 /** Header, XOR-PEER-ADDRESS of IPv6 and the DATA header: what a Data indication costs at most, and 3 of padding. */
 const DATA_INDICATION_BYTES = 20 + 24 + 4 + 3;
+/** ICMP (RFC 8656 §18.13). */
+const ICMP_BYTES = 8;
 const TRANSACTION_ID_BYTES = 12;
 
 /** A peer of a relay, as far as its datagrams need it; what it points to may have expired and is then looked up again. */
@@ -239,6 +248,18 @@ export class Forwarder {
     }
     const w = new StunWriter(new ByteWriter(buffer), 'indication', STUN_METHODS.Data, this.#transactionId());
     w.add('XOR-PEER-ADDRESS', peer).add('DATA', bytes.subarray(start, start + length));
+    this.#outbox.commit(w.length, allocation.path);
+  }
+
+  /** RFC 8656 §11.5. */
+  icmpIndication(allocation: Allocation, peer: TransportAddress, icmp: IcmpError): void {
+    const buffer = this.#outbox.begin(DATA_INDICATION_BYTES + ICMP_BYTES);
+    if (buffer === undefined) {
+      this.#drop('limit', 'datagrams waiting');
+      return;
+    }
+    const w = new StunWriter(new ByteWriter(buffer), 'indication', STUN_METHODS.Data, this.#transactionId());
+    w.add('XOR-PEER-ADDRESS', peer).add('ICMP', icmp);
     this.#outbox.commit(w.length, allocation.path);
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { decodeStun } from '../../../src/stun/index.ts';
+import type { TransportAddress } from '../../../src/core/index.ts';
+import { decodeStun, STUN_METHODS } from '../../../src/stun/index.ts';
 import { MAX_CHANNELS, MAX_PERMISSIONS, MAX_SERVER_QUEUE } from '../../../src/turn/limits.ts';
 import {
   type Attribute,
@@ -150,6 +151,61 @@ describe('Send (RFC 8656 §11.2)', () => {
         ['DATA', DATA],
       ]),
     ).toEqual([]);
+    expect(server.drops('unknown-path')).toBe(1);
+  });
+});
+
+describe('ICMP (RFC 8656 §11.5)', () => {
+  function report(type: number, options: { readonly peer?: TransportAddress; readonly local?: TransportAddress } = {}) {
+    const server = new TestServer();
+    const client = new TestClient(server);
+    const answer = client.allocate([['ADDITIONAL-ADDRESS-FAMILY', 6]]);
+    client.permit({ ...PEER, port: 0 }, { ...PEER6, port: 0 });
+    const [relay4, relay6] = answer.getAll('XOR-RELAYED-ADDRESS');
+    const peer = options.peer ?? PEER;
+    const local = options.local ?? (peer.ip.includes(':') ? relay6! : relay4!);
+    const from = server.sent.length;
+    server.core.handleIcmp(local, peer, { type, code: 4, data: 1280 }, server.now);
+    server.drain();
+    return { server, client, sent: server.sent.slice(from) };
+  }
+
+  it.each([
+    [3, PEER],
+    [11, PEER],
+    [1, PEER6],
+    [2, PEER6],
+    [3, PEER6],
+    [3, { ...PEER, port: 0 }],
+    [3, { ...PEER, port: 1 }],
+  ])('type %i about %o is told in a Data indication', (type, peer) => {
+    const { client, sent } = report(type, { peer });
+    expect(sent).toHaveLength(1);
+    const message = decodeStun(sent[0]!.bytes);
+    expect([message.messageClass, message.method]).toEqual(['indication', STUN_METHODS.Data]);
+    expect(message.get('XOR-PEER-ADDRESS')).toEqual(peer);
+    expect(message.get('ICMP')).toEqual({ type, code: 4, data: 1280 });
+    expect(message.has('DATA')).toBe(false);
+    expect(sent[0]!.path).toBe(client.path);
+  });
+
+  it.each([
+    ['of another type', 8, {}, 'unsupported'],
+    ['of a type that IPv4 does not have', 2, {}, 'unsupported'],
+    ['of a type that IPv6 does not have', 11, { peer: PEER6 }, 'unsupported'],
+    ['about a peer without a permission', 3, { peer: { ...PEER, ip: '203.0.113.6' } }, 'unknown-peer'],
+    ['for an address that is no relay', 3, { local: { ip: RELAY_IP, port: 9 } }, 'unknown-path'],
+  ] as const)('is dropped %s', (_, type, options, reason) => {
+    const { server, sent } = report(type, options);
+    expect(sent).toEqual([]);
+    expect(server.drops(reason)).toBe(1);
+  });
+
+  it('is dropped when the allocation is gone', () => {
+    const { server, client, relayed } = allocated();
+    client.permit(PEER);
+    client.request('Refresh', [['LIFETIME', 0]]);
+    server.core.handleIcmp(relayed, PEER, { type: 3, code: 3, data: 0 }, server.now);
     expect(server.drops('unknown-path')).toBe(1);
   });
 });
