@@ -21,6 +21,12 @@ export interface UdpSocket {
    * reused at once. Errors of single sends (no route, message too long) are reported to `onError`, never thrown.
    */
   send(buffer: Uint8Array, offset: number, length: number, remote: TransportAddress): void;
+  /**
+   * Only of a socket that several connections share: whose connectivity checks are for this share, by the ufrag in front
+   * of the colon (RFC 8445 §7.2.2). In the place of what was said before.
+   * @throws {UsageError} when another share of the socket has one of them.
+   */
+  answerTo?(ufrags: readonly string[]): void;
   /** Idempotent. No callback comes after it. */
   close(): void;
 }
@@ -29,6 +35,8 @@ export interface UdpHandlers {
   /** `bytes` is borrowed for the call. `remote` is the same object for each datagram of the same sender while it is cached. */
   onDatagram(bytes: Uint8Array, remote: TransportAddress): void;
   onError(error: Error, remote: TransportAddress | undefined): void;
+  /** Whether the peer has proved itself to be at `remote`: a socket that is shared asks, and keeps the address for this share. */
+  isProven?(remote: TransportAddress): boolean;
 }
 
 /** A TCP connection, or TLS over one, to a TURN server. */
@@ -79,8 +87,15 @@ export interface SrvRecord {
 /** A place where TCP connections arrive. */
 export interface StreamListener {
   readonly local: TransportAddress;
+  /** Only of a port that several connections share: as {@link UdpSocket.answerTo}. */
+  answerTo?(ufrags: readonly string[]): void;
   /** No connection arrives any more; those that have stay. Idempotent. */
   close(): void;
+}
+
+export interface ListenOptions {
+  /** Connections at a time; more are closed as they arrive. Default: what one connection's candidates need. */
+  readonly maxConnections?: number;
 }
 
 /** Multicast DNS (RFC 6762) on the links of this machine. */
@@ -116,7 +131,11 @@ export interface Platform {
   /** A platform without streams (a simulator, a mux of UDP ports) reaches TURN servers over UDP only. Rejects with the system's reason. */
   connectTcp?(remote: TransportAddress, handlers: StreamHandlers, options: StreamOptions): Promise<ByteStream>;
   /** `accept` takes each connection that arrives. Rejects with the system's reason. Without it ICE-TCP only connects itself. */
-  listenTcp?(local: TransportAddress, accept: (stream: ByteStream) => StreamHandlers): Promise<StreamListener>;
+  listenTcp?(
+    local: TransportAddress,
+    accept: (stream: ByteStream) => StreamHandlers,
+    options?: ListenOptions,
+  ): Promise<StreamListener>;
   /** TLS 1.2 or later. Rejects also for a certificate that does not verify. */
   connectTls?(remote: TransportAddress, handlers: StreamHandlers, options: TlsOptions): Promise<ByteStream>;
   /** Without it `.local` names go to `resolve` like all others, and own addresses cannot be hidden behind them. */

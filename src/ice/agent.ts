@@ -147,6 +147,11 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     return this.#session.local;
   }
 
+  /** The ufrags that checks may name: ours, and during a restart the one before. For who shares a socket among agents. */
+  get localUfrags(): readonly string[] {
+    return this.#generations.all.map(({ local }) => local.ufrag);
+  }
+
   get remoteParameters(): IceParameters | undefined {
     return this.#session.remote;
   }

@@ -12,8 +12,6 @@ const VISIBLE_CHAR = /^[!-~]*$/;
 const UFRAG_LENGTH = 8;
 /** 144 bits: RFC 8445 §5.3 asks for 128. */
 const PASSWORD_LENGTH = 24;
-/** RFC 8839 §5.4: "MUST NOT be longer than 32 characters when sending". */
-const MAX_SENT_UFRAG_LENGTH = 32;
 
 function randomIceChars(env: Env, length: number): string {
   const bytes = new Uint8Array(length);
@@ -23,7 +21,11 @@ function randomIceChars(env: Env, length: number): string {
   return text;
 }
 
-/** Our credentials: the caller's, or random ones. @throws {UsageError} outside RFC 8839 §5.4. */
+/**
+ * Our credentials: the caller's, or random ones. RFC 8839 §5.4 also says that a ufrag that is sent has at most 32
+ * characters; those of libp2p's webrtc-direct have 49, and every receiver takes 256, so the caller decides.
+ * @throws {UsageError} outside the grammar of RFC 8839 §5.4.
+ */
 export function makeLocalParameters(
   env: Env,
   given: { ufrag?: string | undefined; pwd?: string | undefined },
@@ -33,7 +35,6 @@ export function makeLocalParameters(
     pwd: given.pwd ?? randomIceChars(env, PASSWORD_LENGTH),
   };
   checkParameters(parameters, ICE_CHAR);
-  if (parameters.ufrag.length > MAX_SENT_UFRAG_LENGTH) throw new UsageError('a ufrag has at most 32 characters');
   return parameters;
 }
 

@@ -9,5 +9,5 @@ export { candidatePriority, TYPE_PREFERENCE } from './candidate.ts';
 export { formatCandidate, MAX_CANDIDATE_EXTENSIONS, MAX_CANDIDATE_TEXT, parseCandidate } from './candidate-text.ts';
 export { DatagramDeframer, frameDatagram } from './framing.ts';
 export * from './limits.ts';
-export { IceMux, type MuxOwner } from './mux.ts';
+export { IceMux, type MuxOwner, type UnknownUfragListener } from './mux.ts';
 export type * from './types.ts';

@@ -1,5 +1,5 @@
 import { DecodeError, DropCounters, type FiveTuple, formatFiveTuple, UsageError } from '../core/index.ts';
-import { decodeStun, isStun, STUN_METHODS } from '../stun/index.ts';
+import { decodeStun, isStun, STUN_METHODS, type StunMessage } from '../stun/index.ts';
 import { readUsername } from './binding.ts';
 import { MAX_MUX_ADDRESSES } from './limits.ts';
 
@@ -8,6 +8,13 @@ export interface MuxOwner {
   /** Whether the peer has proved itself over the path. */
   acceptsData(path: FiveTuple): boolean;
 }
+
+/** A request for nobody, which anybody can send. The message is borrowed. */
+export type UnknownUfragListener = (
+  username: { readonly ours: string; readonly theirs: string },
+  request: StunMessage,
+  path: FiveTuple,
+) => void;
 
 /** What one owner has in the tables. */
 interface Entry {
@@ -35,12 +42,25 @@ interface Entry {
  */
 export class IceMux<Owner extends MuxOwner> {
   /** Why datagrams belonged to nobody. */
-  readonly drops: DropCounters = new DropCounters();
+  readonly drops: DropCounters;
   readonly #owners = new Map<Owner, Entry>();
   readonly #byUfrag = new Map<string, Owner>();
   readonly #byPath = new Map<string, Owner>();
   /** By identity, for the data path: shells hand out one object a path. */
   readonly #cache = new WeakMap<FiveTuple, Owner>();
+  /** By identity: who has sent there last and is learned. */
+  #sentBy = new WeakMap<FiveTuple, Owner>();
+  readonly #onUnknownUfrag: UnknownUfragListener;
+
+  /**
+   * @param onUnknownUfrag - told of each Binding request whose ufrag nobody has, before it is dropped. An owner that is
+   *   added within the call gets the datagram.
+   * @param drops - counters that several muxes share.
+   */
+  constructor(onUnknownUfrag: UnknownUfragListener = () => undefined, drops: DropCounters = new DropCounters()) {
+    this.#onUnknownUfrag = onUnknownUfrag;
+    this.drops = drops;
+  }
 
   /** Owners at present. */
   get size(): number {
@@ -83,7 +103,7 @@ export class IceMux<Owner extends MuxOwner> {
   /** To whom a datagram belongs; undefined, and counted, when to nobody. */
   route(bytes: Uint8Array, path: FiveTuple): Owner | undefined {
     if (isStun(bytes)) {
-      const named = this.#ownerByUfrag(bytes);
+      const named = this.#ownerByUfrag(bytes, path);
       if (named !== 'not-a-request') return named;
     }
     const cached = this.#cache.get(path);
@@ -103,20 +123,24 @@ export class IceMux<Owner extends MuxOwner> {
 
   /** The owner sends to the path: answers will come from there. */
   noteSent(path: FiveTuple, owner: Owner): void {
-    if (this.#cache.get(path) === owner || !this.#owners.has(owner)) return;
+    if (this.#sentBy.get(path) === owner || this.#cache.get(path) === owner || !this.#owners.has(owner)) return;
     const key = formatFiveTuple(path);
     const holder = this.#byPath.get(key);
-    if (holder === owner) return;
     // Not from another owner whose peer has proved itself there.
-    if (holder !== undefined && this.#owners.get(holder)?.paths.get(key) === true) return;
-    this.#learn(key, owner, false);
+    if (holder !== undefined && holder !== owner && this.#owners.get(holder)?.paths.get(key) === true) return;
+    if (holder !== owner) this.#learn(key, owner, false);
+    this.#sentBy.set(path, owner);
   }
 
-  #ownerByUfrag(bytes: Uint8Array): Owner | undefined | 'not-a-request' {
+  #ownerByUfrag(bytes: Uint8Array, path: FiveTuple): Owner | undefined | 'not-a-request' {
     try {
       const message = decodeStun(bytes);
       if (message.messageClass !== 'request' || message.method !== STUN_METHODS.Binding) return 'not-a-request';
-      const owner = this.#byUfrag.get(readUsername(message).ours);
+      const username = readUsername(message);
+      let owner = this.#byUfrag.get(username.ours);
+      if (owner !== undefined) return owner;
+      this.#onUnknownUfrag(username, message, path);
+      owner = this.#byUfrag.get(username.ours);
       if (owner === undefined) this.drops.count('unknown-peer');
       return owner;
     } catch (error) {
@@ -144,6 +168,7 @@ export class IceMux<Owner extends MuxOwner> {
       break;
     }
     if (victim === undefined) return;
+    this.#sentBy = new WeakMap();
     entry.paths.delete(victim);
     if (this.#byPath.get(victim) === owner) this.#byPath.delete(victim);
   }

@@ -28,7 +28,7 @@ export interface IceParameters {
 export interface IceAgentOptions {
   readonly env: Env;
   readonly role: IceRole;
-  /** Default: 8 random ice-chars (48 bits). @throws {UsageError} outside 4–32 ice-chars. */
+  /** Default: 8 random ice-chars (48 bits). @throws {UsageError} outside 4–256 ice-chars. */
   readonly ufrag?: string | undefined;
   /** Default: 24 random ice-chars (144 bits). @throws {UsageError} outside 22–256 ice-chars. */
   readonly pwd?: string | undefined;

@@ -1,8 +1,8 @@
 import { createServer } from 'node:net';
-import type { ByteStream, StreamHandlers, StreamListener, TransportAddress } from '../core/index.ts';
+import type { ByteStream, ListenOptions, StreamHandlers, StreamListener, TransportAddress } from '../core/index.ts';
 import { NodeStream } from './tcp-connection.ts';
 
-/** Connections that one listener holds at a time; more are closed by the system as they arrive. */
+/** Connections that one listener holds at a time, unless its owner says otherwise; more are closed as they arrive. */
 export const MAX_ACCEPTED_CONNECTIONS = 256;
 
 /**
@@ -12,9 +12,10 @@ export const MAX_ACCEPTED_CONNECTIONS = 256;
 export function listenTcp(
   local: TransportAddress,
   accept: (stream: ByteStream) => StreamHandlers,
+  options: ListenOptions = {},
 ): Promise<StreamListener> {
   const server = createServer();
-  server.maxConnections = MAX_ACCEPTED_CONNECTIONS;
+  server.maxConnections = options.maxConnections ?? MAX_ACCEPTED_CONNECTIONS;
   server.on('connection', (socket) => {
     let handlers: StreamHandlers | undefined;
     const stream = new NodeStream(socket, {

@@ -77,6 +77,7 @@ export class IceNegotiation {
     if (restart) {
       this.#localCandidates = [];
       session.host.driver.mutate((now) => ice.restart(now, { ufrag, pwd }));
+      session.answerToUfrags();
     }
     if (restart || !(this.#gathered || this.#prefetched)) session.gather(configuration);
     if (!this.#gathered) session.release();
@@ -119,6 +120,7 @@ export class IceNegotiation {
     if (this.#restartPending) {
       this.#restartPending = false;
       session.host.driver.mutate((now) => session.transport.ice.rollbackRestart(now));
+      session.answerToUfrags();
     }
     // Nothing was ever agreed on: who offers first decides about the role again.
     if (this.#negotiation.session.currentLocal === undefined) session.ice.role = 'unknown';

@@ -56,10 +56,13 @@ export class IceTcp {
   /** By identity of the path, for the packet path. */
   #connectionOf = new WeakMap<FiveTuple, Connection>();
   #closed = false;
+  #ufrags: readonly string[];
 
-  constructor(platform: Platform, user: IceTcpUser) {
+  /** @param ufrags - what is answered to from the beginning. */
+  constructor(platform: Platform, user: IceTcpUser, ufrags: readonly string[] = []) {
     this.#platform = platform;
     this.#user = user;
+    this.#ufrags = ufrags;
   }
 
   /** Connections that stand or are being opened. */
@@ -79,8 +82,20 @@ export class IceTcp {
       listener.close();
       return undefined;
     }
+    try {
+      listener.answerTo?.(this.#ufrags);
+    } catch (error) {
+      listener.close();
+      throw error;
+    }
     this.#listeners.set(formatAddress(listener.local), listener);
     return listener.local;
+  }
+
+  /** Our ufrags: where the port is shared with others (`TcpMux`), connections come by them. */
+  answerTo(ufrags: readonly string[]): void {
+    this.#ufrags = ufrags;
+    for (const listener of this.#listeners.values()) listener.answerTo?.(ufrags);
   }
 
   /** A base is gone, and its connections with it. */

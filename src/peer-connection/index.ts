@@ -76,6 +76,8 @@ export {
   type RTCSessionDescriptionInit,
 } from './rtc-session-description.ts';
 export { type RTCStats, RTCStatsReport, type RTCStatsType } from './stats.ts';
+export { MAX_MUX_STREAMS, TcpMux } from './tcp-mux.ts';
 export * from './transport-types.ts';
-export { MAX_MUX_CONNECTIONS, MAX_MUX_REMOTES, UdpMux } from './udp-mux.ts';
+export { MAX_MUX_CONNECTIONS, UdpMux } from './udp-mux.ts';
+export { MAX_UNKNOWN_CHECKS_PER_SECOND, type MuxOptions, type UnknownCheck } from './unknown-checks.ts';
 export type { EventHandler } from './web-idl.ts';

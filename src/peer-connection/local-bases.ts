@@ -1,4 +1,10 @@
-import { formatAddress, type InterfaceAddress, type Platform, type TransportAddress } from '../core/index.ts';
+import {
+  type FiveTuple,
+  formatAddress,
+  type InterfaceAddress,
+  type Platform,
+  type TransportAddress,
+} from '../core/index.ts';
 import type { IceTcpType } from '../ice/index.ts';
 import type { PurertcOptions } from './configuration.ts';
 import type { GathererOptions } from './gathering-types.ts';
@@ -27,11 +33,12 @@ export class LocalBases {
     this.#onAppeared = onAppeared;
     const { host, transport, platform } = options;
     if (options.options.iceTcp !== true) return;
-    host.iceTcp = new IceTcp(platform, {
-      onDatagram: (bytes, path) => host.input(bytes, path),
-      onClosed: (path) => host.driver.mutate((now) => transport.ice.notePathClosed(path, now)),
-      isProven: (path) => transport.ice.acceptsData(path),
-    });
+    const user = {
+      onDatagram: (bytes: Uint8Array, path: FiveTuple): void => host.input(bytes, path),
+      onClosed: (path: FiveTuple): void => host.driver.mutate((now) => transport.ice.notePathClosed(path, now)),
+      isProven: (path: FiveTuple): boolean => transport.ice.acceptsData(path),
+    };
+    host.iceTcp = new IceTcp(platform, user, host.ufrags);
   }
 
   get all(): readonly TransportAddress[] {

@@ -121,6 +121,8 @@ export class PeerSession {
     this.rtcSctp = createRtcSctpTransport(this.sctp);
     this.host.onStreamClosed = (path, reason) =>
       this.host.driver.mutate((now) => this.transport.notePathClosed(path, reason, now));
+    this.host.isProven = (path) => this.transport.ice.acceptsData(path);
+    this.answerToUfrags();
     this.#names = new IceNames(platform, () => usableAddresses(platform.interfaces(), options.interfaceFilter));
     this.#gatherer = new Gatherer({
       platform,
@@ -134,6 +136,11 @@ export class PeerSession {
 
   get connectionState(): RTCPeerConnectionState {
     return this.#connectionState;
+  }
+
+  /** After each change of our ICE credentials, for sockets that are shared with other connections. */
+  answerToUfrags(): void {
+    this.host.answerTo(this.transport.ice.localUfrags);
   }
 
   /** Starts gathering for the current ICE generation. Errors of single servers and sockets are told, never thrown. */

@@ -47,11 +47,14 @@ export class SocketHost<E> implements Host<FiveTuple> {
   iceTcp: IceTcp | undefined;
   /** A connection has ended, by the other side's doing. */
   onStreamClosed: (path: FiveTuple, reason: string) => void = () => undefined;
+  /** Whether the peer has proved itself over the path; sockets that are shared with others ask. */
+  isProven: (path: FiveTuple) => boolean = () => false;
   readonly #platform: Platform;
   readonly #observer: DatagramObserver | undefined;
   readonly #sockets = new Map<string, UdpSocket>();
   /** By identity of the path: the shells hand out one object for each. */
   readonly #socketOfPath = new WeakMap<FiveTuple, UdpSocket>();
+  #ufrags: readonly string[] = [];
   #cancelTimer: () => void = () => undefined;
   #armedAt: Instant = NEVER;
   #closed = false;
@@ -116,12 +119,21 @@ export class SocketHost<E> implements Host<FiveTuple> {
    */
   async bind(address: TransportAddress): Promise<TransportAddress | undefined> {
     let local: TransportAddress | undefined;
+    const pathFrom = (from: TransportAddress, remote: TransportAddress): FiveTuple => {
+      let path = paths.get(remote);
+      if (path === undefined) {
+        path = { protocol: 'udp', local: from, remote };
+        paths.set(remote, path);
+      }
+      return path;
+    };
     // The socket hands out one object for each sender, so this gives one path for each.
     const paths = new WeakMap<TransportAddress, FiveTuple>();
     const socket = await this.#platform.bindUdp(address, {
       onDatagram: (bytes, remote) => {
-        if (local !== undefined) this.#input(bytes, local, remote, paths);
+        if (local !== undefined) this.input(bytes, pathFrom(local, remote));
       },
+      isProven: (remote) => local !== undefined && this.isProven(pathFrom(local, remote)),
       // Single sends that fail (no route to one of many candidates) are what connectivity checks are there to find out.
       onError: (error) => this.#platform.env.trace.note('socket', error.message),
     });
@@ -129,9 +141,26 @@ export class SocketHost<E> implements Host<FiveTuple> {
       socket.close();
       return undefined;
     }
+    try {
+      socket.answerTo?.(this.#ufrags);
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
     local = socket.local;
     this.#sockets.set(formatAddress(socket.local), socket);
     return socket.local;
+  }
+
+  /** Our ufrags, after each change: where sockets are shared with others, checks come by them. */
+  answerTo(ufrags: readonly string[]): void {
+    this.#ufrags = ufrags;
+    for (const socket of this.#sockets.values()) socket.answerTo?.(ufrags);
+    this.iceTcp?.answerTo(ufrags);
+  }
+
+  get ufrags(): readonly string[] {
+    return this.#ufrags;
   }
 
   /** Closes the socket of a base that is gone. */
@@ -140,20 +169,6 @@ export class SocketHost<E> implements Host<FiveTuple> {
     this.#sockets.get(key)?.close();
     this.#sockets.delete(key);
     this.iceTcp?.remove(local);
-  }
-
-  #input(
-    bytes: Uint8Array,
-    local: TransportAddress,
-    remote: TransportAddress,
-    paths: WeakMap<TransportAddress, FiveTuple>,
-  ): void {
-    let path = paths.get(remote);
-    if (path === undefined) {
-      path = { protocol: 'udp', local, remote };
-      paths.set(remote, path);
-    }
-    this.input(bytes, path);
   }
 
   /** A datagram that came over `path`. Borrowed. */

@@ -1,31 +1,30 @@
 import {
-  type ByteStream,
-  formatAddress,
-  type InterfaceAddress,
+  DropCounters,
+  type FiveTuple,
   type Platform,
-  type SrvRecord,
   type TransportAddress,
   type UdpHandlers,
   type UdpSocket,
+  UsageError,
 } from '../core/index.ts';
-import { classifyPacket } from './demux.ts';
+import { IceMux, type MuxOwner } from '../ice/index.ts';
+import { ForwardingPlatform } from './forwarding-platform.ts';
+import { SentRequests } from './sent-requests.ts';
+import { type MuxOptions, unknownUfragListener } from './unknown-checks.ts';
 
-/** Remote addresses that one mux remembers, each with its connection. The oldest goes first. */
-export const MAX_MUX_REMOTES = 65_536;
-
-/** Connections that a STUN request from an unknown address is shown to, at most. */
+/** Connections of a mux, on each address. */
 export const MAX_MUX_CONNECTIONS = 16_384;
 
 /**
  * Many connections behind one UDP port of each address: what a server with one open port in its firewall needs. It is a
  * `Platform` whose sockets are shares of real ones; give it to each connection as `purertc.platform`.
  *
- * A datagram belongs to the connection that last sent something to its sender. A connectivity check from an address that
- * nobody has written to is shown to every connection of that address: only the one whose password protects it answers
- * (RFC 8445 §7.3), and by that takes the address. Everything else from unknown addresses is dropped.
+ * A connectivity check goes to the connection whose ufrag it names, and the answer to a request to whom has sent that
+ * request. Everything else belongs to the connection whose peer has proved itself to be at the sender's address, else to
+ * the one that has sent there (a TURN server); from other addresses it is dropped. See `IceMux` of `purertc/ice`.
  *
- * Two connections of one mux cannot talk to the same remote address and port, which two peers behind one mux of their own
- * would need.
+ * Two connections of one mux cannot carry data to the same remote address and port, which two peers behind one mux of
+ * their own would need.
  *
  * @example
  * const mux = new UdpMux(platform, 3478);
@@ -33,81 +32,47 @@ export const MAX_MUX_CONNECTIONS = 16_384;
  * // …
  * mux.close(); // after the last connection
  */
-export class UdpMux implements Platform {
-  readonly env: Platform['env'];
-  readonly #platform: Platform;
+export class UdpMux extends ForwardingPlatform {
+  /** Why datagrams belonged to nobody. */
+  readonly drops: DropCounters = new DropCounters();
   readonly #port: number;
-  readonly #ports = new Map<string, Promise<SharedPort>>();
+  readonly #options: MuxOptions;
+  readonly #ports = new Map<string, Promise<SharedSocket>>();
   #closed = false;
 
   /** @param port - the UDP port to share, on each address that connections bind. 0 takes any free one. */
-  constructor(platform: Platform, port: number) {
-    this.#platform = platform;
+  constructor(platform: Platform, port: number, options: MuxOptions = {}) {
+    super(platform);
     this.#port = port;
-    this.env = platform.env;
+    this.#options = options;
   }
 
-  get mdns(): Platform['mdns'] {
-    return this.#platform.mdns;
-  }
-
-  now(): number {
-    return this.#platform.now();
-  }
-
-  setTimer(at: number, fire: () => void): () => void {
-    return this.#platform.setTimer(at, fire);
-  }
-
-  queueTask(task: () => void): void {
-    this.#platform.queueTask(task);
-  }
-
-  interfaces(): readonly InterfaceAddress[] {
-    return this.#platform.interfaces();
-  }
-
-  async connectTcp(
-    ...[remote, handlers, options]: Parameters<NonNullable<Platform['connectTcp']>>
-  ): Promise<ByteStream> {
-    if (this.#platform.connectTcp === undefined) throw new Error('this platform has no TCP');
-    return this.#platform.connectTcp(remote, handlers, options);
-  }
-
-  async connectTls(
-    ...[remote, handlers, options]: Parameters<NonNullable<Platform['connectTls']>>
-  ): Promise<ByteStream> {
-    if (this.#platform.connectTls === undefined) throw new Error('this platform has no TLS');
-    return this.#platform.connectTls(remote, handlers, options);
-  }
-
-  async resolveSrv(name: string): Promise<readonly SrvRecord[]> {
-    return (await this.#platform.resolveSrv?.(name)) ?? [];
-  }
-
-  rootCertificates(): readonly string[] {
-    return this.#platform.rootCertificates?.() ?? [];
-  }
-
-  watchInterfaces(onChange: () => void): () => void {
-    return this.#platform.watchInterfaces?.(onChange) ?? ((): void => undefined);
-  }
-
-  resolve(hostname: string): Promise<readonly string[]> {
-    return this.#platform.resolve(hostname);
+  /**
+   * Opens the port on an address before there is a connection, for a server that makes them on demand.
+   * @returns what it is bound to.
+   * @throws with the system's reason (the promise rejects).
+   */
+  async listen(ip: string): Promise<TransportAddress> {
+    return (await this.#shared(ip)).local;
   }
 
   /** A share of the port on `local.ip`; the port that `local` names does not matter. */
-  async bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> {
+  override async bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> {
+    return (await this.#shared(local.ip)).share(handlers);
+  }
+
+  async #shared(ip: string): Promise<SharedSocket> {
     if (this.#closed) throw new Error('the mux is closed');
-    let shared = this.#ports.get(local.ip);
+    let shared = this.#ports.get(ip);
     if (shared === undefined) {
-      shared = SharedPort.bind(this.#platform, { ip: local.ip, port: this.#port });
-      this.#ports.set(local.ip, shared);
+      const listener = unknownUfragListener(this.inner, this.#options, () => this.drops.count('rate-limited'));
+      const mux = new IceMux<Share>(listener, this.drops);
+      shared = SharedSocket.bind(this.inner, { ip, port: this.#port }, mux);
+      this.#ports.set(ip, shared);
       // A port that cannot be bound now may be free later.
-      shared.catch(() => this.#ports.delete(local.ip));
+      shared.catch(() => this.#ports.delete(ip));
     }
-    return (await shared).share(handlers);
+    return shared;
   }
 
   /** Closes the real sockets. Connections that still use them lose their network. Idempotent. */
@@ -124,77 +89,97 @@ export class UdpMux implements Platform {
   }
 }
 
-/** One real socket and the connections that share it. */
-class SharedPort {
-  readonly #shares = new Set<UdpHandlers>();
-  /** By text, oldest first: the shell's address objects live only as long as it remembers them. */
-  readonly #owners = new Map<string, UdpHandlers>();
-  /** By identity, for the packet path. */
-  #ownerOf = new WeakMap<TransportAddress, UdpHandlers>();
-  #socket: UdpSocket | undefined;
+/** One connection's part of a socket. */
+interface Share extends MuxOwner {
+  readonly handlers: UdpHandlers;
+  ufrags: readonly string[];
+}
 
-  static async bind(platform: Platform, local: TransportAddress): Promise<SharedPort> {
-    const port = new SharedPort();
-    port.#socket = await platform.bindUdp(local, {
-      onDatagram: (bytes, remote) => port.#input(bytes, remote),
+/** One real socket and the connections that share it. */
+class SharedSocket {
+  readonly #mux: IceMux<Share>;
+  readonly #shares = new Set<Share>();
+  readonly #requests = new SentRequests<Share>();
+  /** By identity of the address: the shell hands out one object for each sender while it remembers it. */
+  readonly #paths = new WeakMap<TransportAddress, FiveTuple>();
+  readonly #socket: UdpSocket;
+
+  static async bind(platform: Platform, local: TransportAddress, mux: IceMux<Share>): Promise<SharedSocket> {
+    let port: SharedSocket | undefined;
+    const socket = await platform.bindUdp(local, {
+      onDatagram: (bytes, remote) => port?.input(bytes, remote),
       onError: (error, remote) => {
-        for (const share of remote === undefined ? port.#shares : []) share.onError(error, remote);
+        if (remote === undefined) port?.onError(error);
       },
     });
+    port = new SharedSocket(socket, mux);
     return port;
   }
 
+  constructor(socket: UdpSocket, mux: IceMux<Share>) {
+    this.#socket = socket;
+    this.#mux = mux;
+  }
+
+  get local(): TransportAddress {
+    return this.#socket.local;
+  }
+
   share(handlers: UdpHandlers): UdpSocket {
-    const socket = this.#socket;
-    if (socket === undefined) throw new Error('the mux is closed');
     if (this.#shares.size >= MAX_MUX_CONNECTIONS) throw new Error(`a mux carries ${MAX_MUX_CONNECTIONS} connections`);
-    this.#shares.add(handlers);
+    const share: Share = {
+      handlers,
+      ufrags: [],
+      acceptsData: ({ remote }) => handlers.isProven?.(remote) ?? false,
+    };
+    this.#shares.add(share);
     return {
-      local: socket.local,
+      local: this.#socket.local,
+      answerTo: (ufrags) => this.#answerTo(share, ufrags),
       send: (buffer, offset, length, remote) => {
-        if (!this.#shares.has(handlers)) return;
-        if (this.#ownerOf.get(remote) !== handlers) this.#take(remote, handlers);
-        socket.send(buffer, offset, length, remote);
+        if (!this.#shares.has(share)) return;
+        if (!this.#requests.note(buffer, offset, length, share)) this.#mux.noteSent(this.#pathOf(remote), share);
+        this.#socket.send(buffer, offset, length, remote);
       },
-      close: () => this.#leave(handlers),
+      close: () => {
+        this.#shares.delete(share);
+        this.#mux.remove(share);
+        this.#requests.forget(share);
+      },
     };
   }
 
-  #take(remote: TransportAddress, handlers: UdpHandlers): void {
-    const key = formatAddress(remote);
-    this.#owners.delete(key);
-    this.#owners.set(key, handlers);
-    this.#ownerOf.set(remote, handlers);
-    const [oldest] = this.#owners.keys();
-    if (this.#owners.size > MAX_MUX_REMOTES && oldest !== undefined) this.#owners.delete(oldest);
+  #answerTo(share: Share, ufrags: readonly string[]): void {
+    if (!this.#shares.has(share)) throw new UsageError('the socket is closed');
+    for (const ufrag of ufrags) this.#mux.add(ufrag, share);
+    for (const ufrag of share.ufrags) if (!ufrags.includes(ufrag)) this.#mux.removeUfrag(ufrag);
+    share.ufrags = ufrags;
   }
 
-  #leave(handlers: UdpHandlers): void {
-    this.#shares.delete(handlers);
-    for (const [key, owner] of this.#owners) if (owner === handlers) this.#owners.delete(key);
-    this.#ownerOf = new WeakMap();
+  #pathOf(remote: TransportAddress): FiveTuple {
+    let path = this.#paths.get(remote);
+    if (path === undefined) {
+      path = { protocol: 'udp', local: this.#socket.local, remote };
+      this.#paths.set(remote, path);
+    }
+    return path;
   }
 
-  #input(bytes: Uint8Array, remote: TransportAddress): void {
-    let owner = this.#ownerOf.get(remote);
-    if (owner === undefined) {
-      owner = this.#owners.get(formatAddress(remote));
-      if (owner !== undefined) this.#ownerOf.set(remote, owner);
-    }
-    if (owner !== undefined) {
-      owner.onDatagram(bytes, remote);
-    } else if (classifyPacket(bytes) === 'stun') {
-      for (const share of [...this.#shares]) {
-        share.onDatagram(bytes, remote);
-        if (this.#owners.has(formatAddress(remote))) return; // it has answered: the check was for this one
-      }
-    }
+  input(bytes: Uint8Array, remote: TransportAddress): void {
+    const path = this.#pathOf(remote);
+    const owner = this.#requests.take(bytes) ?? this.#mux.route(bytes, path);
+    if (owner === undefined) return;
+    owner.handlers.onDatagram(bytes, remote);
+    this.#mux.settle(path, owner);
+  }
+
+  onError(error: Error): void {
+    for (const share of this.#shares) share.handlers.onError(error, undefined);
   }
 
   close(): void {
-    this.#socket?.close();
-    this.#socket = undefined;
+    this.#socket.close();
+    for (const share of this.#shares) this.#mux.remove(share);
     this.#shares.clear();
-    this.#owners.clear();
   }
 }

@@ -355,14 +355,17 @@ describe('credentials (RFC 8445 §5.3, RFC 8839 §5.4)', () => {
     const { ufrag, pwd } = new LoneAgent().agent.localParameters;
     expect(ufrag).toMatch(/^[A-Za-z0-9+/]{8}$/);
     expect(pwd).toMatch(/^[A-Za-z0-9+/]{24}$/);
-    const given = { ufrag: 'abcd', pwd: 'p'.repeat(22) };
-    expect(new LoneAgent(given).agent.localParameters).toEqual(given);
+    for (const given of [
+      { ufrag: 'abcd', pwd: 'p'.repeat(22) },
+      { ufrag: `libp2p+webrtc+v1/${'a'.repeat(32)}`, pwd: 'p'.repeat(256) },
+    ])
+      expect(new LoneAgent(given).agent.localParameters).toEqual(given);
   });
 
   it.each([
     [{ ufrag: 'abc' }],
     [{ ufrag: 'a-bc' }],
-    [{ ufrag: 'a'.repeat(33) }],
+    [{ ufrag: 'a'.repeat(257) }],
     [{ pwd: 'p'.repeat(21) }],
     [{ pwd: 'p'.repeat(257) }],
     [{ pwd: `${'p'.repeat(22)} ` }],

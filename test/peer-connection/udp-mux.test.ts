@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import type { Platform, TransportAddress, UdpHandlers, UdpSocket } from '../../src/core/index.ts';
-import { MAX_MUX_CONNECTIONS, MAX_MUX_REMOTES, RTCPeerConnection, UdpMux } from '../../src/index.ts';
-import { SimNetwork, SimWorld } from '../sim/index.ts';
+import type { TransportAddress } from '../../src/core/index.ts';
+import {
+  MAX_MUX_CONNECTIONS,
+  MAX_UNKNOWN_CHECKS_PER_SECOND,
+  RTCPeerConnection,
+  UdpMux,
+  type UnknownCheck,
+} from '../../src/index.ts';
+import { MAX_REMEMBERED_REQUESTS, SentRequests } from '../../src/peer-connection/sent-requests.ts';
+import { encodeStun, STUN_METHODS } from '../../src/stun/index.ts';
+import { checkBytes, responseBytes } from '../ice/messages.ts';
+import { SeededRandom, SimNetwork, SimWorld } from '../sim/index.ts';
 import { runUntil, SimPlatform } from './sim-platform.ts';
 
 function world() {
@@ -68,22 +77,98 @@ describe('UdpMux', () => {
     ).rejects.toThrow('closed');
   });
 
-  it('drops what no connection has asked for: only connectivity checks come from unknown addresses', async () => {
+  it('gives checks to whose ufrag they name, answers to who asked, and drops what nobody has asked for', async () => {
     const { network, server } = world();
     const mux = new UdpMux(server, 3478);
-    const seen: number[] = [];
-    const socket = await mux.bindUdp(
-      { ip: '10.0.0.1', port: 0 },
-      { onDatagram: (bytes) => seen.push(bytes[0]!), onError: () => undefined },
-    );
+    const seen: string[] = [];
+    const bind = (name: string, proven?: string) =>
+      mux.bindUdp(
+        { ip: '10.0.0.1', port: 0 },
+        {
+          onDatagram: (bytes) => seen.push(`${name} ${bytes[0]}`),
+          onError: () => undefined,
+          isProven: ({ ip }) => ip === proven,
+        },
+      );
+    const [one, two] = [await bind('one'), await bind('two', '10.7.7.7')];
+    one.answerTo?.(['one']);
+    two.answerTo?.(['two', 'before']);
+    const heard = (bytes: Uint8Array, from: TransportAddress): string[] => {
+      seen.length = 0;
+      network.send(bytes, from, one.local);
+      network.world.run({ until: network.world.now + 100 });
+      return [...seen];
+    };
+    const random = new SeededRandom(1);
+    const check = (ufrag: string) => checkBytes(random, { to: { ufrag, pwd: 'p'.repeat(22) } });
     const stranger = { ip: '10.9.9.9', port: 9 };
-    for (const first of [22, 128, 255, 0]) network.send(Uint8Array.of(first, 1, 0, 0), stranger, socket.local);
+    for (const first of [22, 128, 255, 0]) expect(heard(Uint8Array.of(first, 1, 0, 0), stranger)).toEqual([]);
+    expect(heard(check('one'), stranger)).toEqual(['one 0']);
+    expect(heard(check('before'), stranger)).toEqual(['two 0']);
+    two.answerTo?.(['two']);
+    expect(heard(check('before'), stranger)).toEqual([]);
+    expect(mux.drops.toJSON()).toEqual({ 'unknown-path': 4, 'unknown-peer': 1 });
+    expect(() => one.answerTo?.(['two'])).toThrow('in use');
+
+    // Both ask the same STUN server; each gets the answer to its own request, once.
+    const stunServer = { ip: '10.8.8.8', port: 3478 };
+    const requests = [one, two].map((socket) => {
+      const bytes = encodeStun({
+        messageClass: 'request',
+        method: STUN_METHODS.Binding,
+        transactionId: random.bytes(12),
+        fingerprint: true,
+      });
+      socket.send(bytes, 0, bytes.length, stunServer);
+      return bytes;
+    });
+    const answers = requests.map((bytes) => responseBytes({ transactionId: bytes.slice(8, 20), mapped: stranger }));
+    expect(answers.map((answer) => heard(answer, stunServer))).toEqual([['one 1'], ['two 1']]);
+    expect(heard(answers[0]!, stunServer)).toEqual([]);
+
+    // Who has sent something else to an address gets what comes from there, but not what is proved to be another's.
+    const peer = { ip: '10.7.7.7', port: 7 };
+    one.send(Uint8Array.of(22), 0, 1, peer);
+    expect(heard(Uint8Array.of(23), peer)).toEqual(['one 23']);
+    expect(heard(check('two'), peer)).toEqual(['two 0']);
+    expect(heard(Uint8Array.of(23), peer)).toEqual(['two 23']);
+    one.send(Uint8Array.of(22), 0, 1, peer);
+    expect(heard(Uint8Array.of(23), peer)).toEqual(['two 23']);
+    two.close();
+    expect(heard(Uint8Array.of(23), peer)).toEqual([]);
+    mux.close();
+  });
+
+  it('tells of checks for ufrags that nobody has, at a bounded rate, and remembers nothing of them', async () => {
+    const { network, server } = world();
+    const told: UnknownCheck[] = [];
+    const mux = new UdpMux(server, 3478, { onUnknownUfrag: (check) => told.push(check) });
+    const local = await mux.listen('10.0.0.1');
+    const random = new SeededRandom(1);
+    const peer = { ip: '10.9.9.9', port: 9 };
+    const to = { ufrag: 'not-here', pwd: 'the password of nobody' };
+    network.send(checkBytes(random, { to, from: 'dialer' }), peer, local);
+    network.send(checkBytes(random, { to, integrity: false }), peer, local);
+    network.send(checkBytes(random, { to, fingerprint: false }), peer, local);
     network.world.run({ until: 100 });
-    expect(seen).toEqual([0]);
-    socket.send(Uint8Array.of(1), 0, 1, stranger);
-    network.send(Uint8Array.of(22), stranger, socket.local);
-    network.world.run({ until: 200 });
-    expect(seen).toEqual([0, 22]);
+    expect(told).toMatchObject([
+      { ufrag: 'not-here', remoteUfrag: 'dialer', path: { protocol: 'udp', local, remote: peer } },
+    ]);
+    expect([told[0]!.isProtectedBy(to.pwd), told[0]!.isProtectedBy('another password than that')]).toEqual([
+      true,
+      false,
+    ]);
+
+    for (let i = 0; i < 3 * MAX_UNKNOWN_CHECKS_PER_SECOND; i++) {
+      network.send(checkBytes(random, { to: { ...to, ufrag: `ufrag${i}` } }), { ip: '10.9.9.9', port: i }, local);
+    }
+    network.world.run({ until: 900 });
+    expect(told).toHaveLength(MAX_UNKNOWN_CHECKS_PER_SECOND);
+    expect(mux.drops.get('rate-limited')).toBe(2 * MAX_UNKNOWN_CHECKS_PER_SECOND + 1);
+    network.world.run({ until: 1100 });
+    network.send(checkBytes(random, { to }), peer, local);
+    network.world.run({ until: 1200 });
+    expect(told).toHaveLength(MAX_UNKNOWN_CHECKS_PER_SECOND + 1);
     mux.close();
   });
 
@@ -96,26 +181,73 @@ describe('UdpMux', () => {
     mux.close();
   });
 
-  it('remembers a bounded number of remote addresses, the oldest goes first', async () => {
-    const { server } = world();
-    let arrive: (remote: TransportAddress) => void = () => undefined;
-    const wire: Platform = Object.assign(Object.create(server), {
-      bindUdp: async (local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> => {
-        arrive = (remote) => handlers.onDatagram(Uint8Array.of(22), remote);
-        return { local, send: () => undefined, close: () => undefined };
-      },
-    });
-    const mux = new UdpMux(wire, 3478);
-    const seen: string[] = [];
-    const handlers = (name: string) => ({ onDatagram: () => seen.push(name), onError: () => undefined });
-    const one = await mux.bindUdp({ ip: '10.0.0.1', port: 0 }, handlers('one'));
-    const address = (i: number) => ({ ip: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, port: 1000 });
-    for (let i = 0; i <= MAX_MUX_REMOTES; i++) one.send(Uint8Array.of(1), 0, 1, address(i));
-    arrive(address(0)); // forgotten: not a connectivity check, so it is nobody's
-    expect(seen).toEqual([]);
-    arrive(address(1));
-    arrive(address(MAX_MUX_REMOTES));
-    expect(seen).toEqual(['one', 'one']);
+  it('remembers a bounded number of requests, the oldest goes first, and none of a share that has left', () => {
+    const requests = new SentRequests<string>();
+    const transaction = (i: number): Uint8Array => Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, i >> 24, i >> 16, i >> 8, i);
+    const request = (i: number): Uint8Array =>
+      encodeStun({ messageClass: 'request', method: STUN_METHODS.Binding, transactionId: transaction(i) });
+    const answer = (i: number): Uint8Array => responseBytes({ transactionId: transaction(i) });
+    for (let i = 0; i <= MAX_REMEMBERED_REQUESTS; i++) requests.note(request(i), 0, 20, i % 2 === 0 ? 'even' : 'odd');
+    expect(requests.size).toBe(MAX_REMEMBERED_REQUESTS);
+    expect([requests.take(answer(0)), requests.take(answer(1)), requests.take(answer(1))]).toEqual([
+      undefined,
+      'odd',
+      undefined,
+    ]);
+    requests.forget('even');
+    expect(requests.size).toBe(MAX_REMEMBERED_REQUESTS / 2 - 1);
+    expect(requests.take(answer(2))).toBeUndefined();
+    expect(
+      requests.note(
+        Uint8Array.from({ length: 40 }, () => 22),
+        0,
+        40,
+        'data',
+      ),
+    ).toBe(false);
+  });
+
+  it('two connections may not have one ufrag: the second gets no candidate', async () => {
+    const { network, server } = world();
+    const mux = new UdpMux(server, 3478);
+    const make = () => new RTCPeerConnection({ purertc: { platform: mux, iceUfrag: 'same', icePwd: 'p'.repeat(22) } });
+    const pcs = [make(), make()];
+    const found = pcs.map(() => [] as string[]);
+    for (const [i, pc] of pcs.entries()) {
+      pc.onicecandidate = ({ candidate }) => candidate?.candidate && found[i]!.push(candidate.candidate);
+      pc.createDataChannel('x');
+      void pc.setLocalDescription();
+      await runUntil(network, () => pc.iceGatheringState === 'complete');
+    }
+    expect(found.map((candidates) => candidates.length)).toEqual([1, 0]);
+    for (const pc of pcs) pc.close();
+    mux.close();
+  });
+
+  it('a restart changes the ufrag, and the connection goes on', async () => {
+    const { network, server } = world();
+    const mux = new UdpMux(server, 3478);
+    const { client, server: pc } = await connect(network, mux, 1);
+    const before = pc.localDescription!.sdp.match(/ice-ufrag:(\S+)/)![1];
+    client.restartIce();
+    let done = false;
+    void (async () => {
+      await client.setLocalDescription();
+      await pc.setRemoteDescription({
+        type: 'offer',
+        sdp: client.localDescription!.sdp.replace(/a=candidate.*\r\n/g, ''),
+      });
+      await pc.setLocalDescription();
+      await client.setRemoteDescription(pc.localDescription!);
+      done = true;
+    })();
+    await runUntil(network, () => done);
+    await runUntil(network, () => false, network.world.now + 60_000); // the old generation is over, consent is asked
+    const pair = pc.sctp!.transport.iceTransport.getSelectedCandidatePair();
+    expect(pair?.local.usernameFragment).not.toBe(before);
+    expect([client.connectionState, pc.connectionState]).toEqual(['connected', 'connected']);
+    client.close();
+    pc.close();
     mux.close();
   });
 });
