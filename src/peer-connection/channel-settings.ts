@@ -1,6 +1,6 @@
 import { utf8 } from '../core/index.ts';
 import type { ChannelOptions } from '../datachannel/index.ts';
-import { dictionary, enforceRange, usvString } from './web-idl.ts';
+import { dictionary, enforceRange, member, usvString } from './web-idl.ts';
 
 /** W3C RTCDataChannelInit. */
 export interface RTCDataChannelInit {
@@ -35,13 +35,13 @@ const RESERVED_ID = 65_535;
 export function readChannelSettings(label: unknown, init: unknown): ChannelSettings {
   const given = dictionary(init, 'RTCDataChannelInit');
   const optional = (name: string): number | null =>
-    given[name] === undefined ? null : enforceRange(given[name], 0xffff, name);
-  const negotiated = Boolean(given['negotiated'] ?? false);
+    member(given, name, (value) => enforceRange(value, 0xffff, name), null);
+  const negotiated = member(given, 'negotiated', Boolean, false);
   const id = optional('id');
   const settings: ChannelSettings = {
     label: usvString(label),
-    protocol: usvString(given['protocol'] ?? ''),
-    ordered: Boolean(given['ordered'] ?? true),
+    protocol: member(given, 'protocol', usvString, ''),
+    ordered: member(given, 'ordered', Boolean, true),
     maxPacketLifeTime: optional('maxPacketLifeTime'),
     maxRetransmits: optional('maxRetransmits'),
     negotiated,

@@ -4,7 +4,18 @@ import { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
 import type { TurnServer } from './relay.ts';
 import { RTCCertificate } from './rtc-certificate.ts';
 import type { PeerTransportOptions } from './transport-types.ts';
-import { dictionary, domError, domString, enforceRange, enumValue, usvString } from './web-idl.ts';
+import {
+  dictionary,
+  domError,
+  domString,
+  enforceRange,
+  enumeration,
+  instanceOf,
+  isIterable,
+  member,
+  sequence,
+  usvString,
+} from './web-idl.ts';
 
 const POLICIES = ['relay', 'all'] as const;
 const BUNDLE = ['balanced', 'max-compat', 'max-bundle'] as const;
@@ -126,39 +137,33 @@ const MAX_USERNAME_BYTES = 508;
 export function parseConfiguration(configuration: unknown): ParsedConfiguration {
   const given = dictionary(configuration, 'RTCConfiguration');
   return {
-    iceServers: list(given['iceServers'], 'iceServers').slice(0, MAX_ICE_SERVERS).map(parseIceServer),
-    iceTransportPolicy: enumValue(given['iceTransportPolicy'] ?? 'all', POLICIES, 'RTCIceTransportPolicy'),
-    bundlePolicy: enumValue(given['bundlePolicy'] ?? 'balanced', BUNDLE, 'RTCBundlePolicy'),
-    rtcpMuxPolicy: enumValue(given['rtcpMuxPolicy'] ?? 'require', MUX, 'RTCRtcpMuxPolicy'),
-    certificates: list(given['certificates'], 'certificates').map((certificate) => {
-      if (certificate instanceof RTCCertificate) return certificate;
-      throw new TypeError('certificates has an element that is not an RTCCertificate');
-    }),
-    iceCandidatePoolSize: enforceRange(given['iceCandidatePoolSize'] ?? 0, 255, 'iceCandidatePoolSize'),
+    iceServers: list(given, 'iceServers').slice(0, MAX_ICE_SERVERS).map(parseIceServer),
+    iceTransportPolicy: member(given, 'iceTransportPolicy', toPolicy, 'all'),
+    bundlePolicy: member(given, 'bundlePolicy', toBundlePolicy, 'balanced'),
+    rtcpMuxPolicy: member(given, 'rtcpMuxPolicy', toMuxPolicy, 'require'),
+    certificates: list(given, 'certificates').map(instanceOf(RTCCertificate, 'an element of certificates')),
+    iceCandidatePoolSize: member(given, 'iceCandidatePoolSize', (v) => enforceRange(v, 255, 'iceCandidatePoolSize'), 0),
   };
 }
 
-function list(value: unknown, what: string): unknown[] {
-  if (value === undefined) return [];
-  if (!isIterable(value)) throw new TypeError(`${what} is not a sequence`);
-  return Array.from(value);
-}
+const toPolicy = enumeration(POLICIES, 'RTCIceTransportPolicy');
+const toBundlePolicy = enumeration(BUNDLE, 'RTCBundlePolicy');
+const toMuxPolicy = enumeration(MUX, 'RTCRtcpMuxPolicy');
 
-/** Web IDL `sequence`: any iterable object, not a string. */
-function isIterable(value: unknown): value is Iterable<unknown> {
-  return typeof value === 'object' && value !== null && typeof Reflect.get(value, Symbol.iterator) === 'function';
+function list(given: Readonly<Record<string, unknown>>, name: string): unknown[] {
+  return member(given, name, (value) => sequence(value, name), []);
 }
 
 function parseIceServer(value: unknown): ParsedIceServer {
   const given = dictionary(value, 'RTCIceServer');
   // `url` is what the attribute was called before 2014; node libraries still write it.
-  const urls = given['urls'] ?? given['url'];
+  const urls = given['urls'] === undefined ? given['url'] : given['urls'];
   if (urls === undefined) throw new TypeError('an ICE server has no urls');
-  const texts = typeof urls === 'string' ? [urls] : list(urls, 'urls').map(usvString);
+  const texts = (isIterable(urls) ? Array.from(urls) : [urls]).map(usvString);
   if (texts.length === 0) throw domError('SyntaxError', 'an ICE server has no urls');
   const parsed = texts.map(parseIceServerUrl);
-  const username = given['username'] === undefined ? undefined : domString(given['username']);
-  const credential = given['credential'] === undefined ? undefined : domString(given['credential']);
+  const username = member(given, 'username', domString, undefined);
+  const credential = member(given, 'credential', domString, undefined);
   if (parsed.some(({ scheme }) => scheme === 'turn' || scheme === 'turns')) {
     if (username === undefined || credential === undefined) {
       throw domError('InvalidAccessError', 'a TURN server needs username and credential');

@@ -1,11 +1,13 @@
 import type { EventInit } from './events.ts';
-import type { RTCDataChannel } from './rtc-data-channel.ts';
-import { defineInterface, dictionary } from './web-idl.ts';
+import { RTCDataChannel } from './rtc-data-channel.ts';
+import { defineInterface, dictionary, instanceOf } from './web-idl.ts';
 
 /** W3C RTCDataChannelEventInit. */
 export interface RTCDataChannelEventInit extends EventInit {
   channel: RTCDataChannel;
 }
+
+const toChannel = instanceOf<RTCDataChannel>(RTCDataChannel, 'channel');
 
 /** `datachannel`: the peer opened a channel. */
 export class RTCDataChannelEventImpl extends Event {
@@ -13,8 +15,7 @@ export class RTCDataChannelEventImpl extends Event {
 
   constructor(type: string, eventInitDict: RTCDataChannelEventInit) {
     super(type, eventInitDict);
-    if (dictionary(eventInitDict, 'eventInitDict')['channel'] === undefined) throw new TypeError('channel is missing');
-    this.#channel = eventInitDict.channel;
+    this.#channel = toChannel(dictionary(eventInitDict, 'eventInitDict')['channel']);
   }
 
   get channel(): RTCDataChannel {

@@ -1,6 +1,22 @@
 import { RTCError } from './rtc-error.ts';
 import { RTCIceCandidate } from './rtc-ice-candidate.ts';
-import { defineInterface, dictionary, enforceRange, type Relaxed, usvString } from './web-idl.ts';
+import {
+  defineInterface,
+  dictionary,
+  domString,
+  instanceOf,
+  member,
+  nullable,
+  type Relaxed,
+  requireArguments,
+  unsignedShort,
+  usvString,
+} from './web-idl.ts';
+
+const toCandidate = nullable(instanceOf<RTCIceCandidate>(RTCIceCandidate, 'candidate'));
+const toAddress = nullable(domString);
+const toPort = nullable(unsignedShort);
+const toUrl = nullable(usvString);
 
 /** DOM EventInit. */
 export interface EventInit {
@@ -21,13 +37,12 @@ export class RTCPeerConnectionIceEventImpl extends Event {
   readonly #url: string | null;
 
   constructor(type: string, eventInitDict: RTCPeerConnectionIceEventInit = {}) {
+    // biome-ignore lint/complexity/noArguments: nothing at all is a TypeError
+    requireArguments(arguments.length, 1);
     super(type, eventInitDict);
-    const { candidate, url } = eventInitDict;
-    if (candidate !== undefined && candidate !== null && !(candidate instanceof RTCIceCandidate)) {
-      throw new TypeError('candidate is not an RTCIceCandidate');
-    }
-    this.#candidate = candidate ?? null;
-    this.#url = url === undefined || url === null ? null : usvString(url);
+    const given = dictionary(eventInitDict, 'eventInitDict');
+    this.#candidate = toCandidate(given['candidate']);
+    this.#url = toUrl(given['url']);
   }
 
   get candidate(): RTCIceCandidate | null {
@@ -70,14 +85,13 @@ export class RTCPeerConnectionIceErrorEventImpl extends Event {
 
   constructor(type: string, eventInitDict: RTCPeerConnectionIceErrorEventInit) {
     super(type, eventInitDict);
-    if (dictionary(eventInitDict, 'eventInitDict')['errorCode'] === undefined)
-      throw new TypeError('errorCode is missing');
-    const { address, port, url, errorCode, errorText } = eventInitDict;
-    this.#address = address ?? null;
-    this.#port = port === undefined || port === null ? null : enforceRange(port, 0xffff, 'port');
-    this.#url = usvString(url ?? '');
-    this.#errorCode = enforceRange(errorCode, 0xffff, 'errorCode');
-    this.#errorText = usvString(errorText ?? '');
+    const given = dictionary(eventInitDict, 'eventInitDict');
+    if (given['errorCode'] === undefined) throw new TypeError('errorCode is missing');
+    this.#address = toAddress(given['address']);
+    this.#port = toPort(given['port']);
+    this.#url = member(given, 'url', usvString, '');
+    this.#errorCode = unsignedShort(given['errorCode']);
+    this.#errorText = member(given, 'errorText', usvString, '');
   }
 
   /** The local address the server was asked from. */
@@ -123,14 +137,15 @@ export interface RTCErrorEventInit extends EventInit {
   error: RTCError;
 }
 
+const toError = instanceOf<RTCError>(RTCError, 'error');
+
 /** `error` of a data channel or a DTLS transport. */
 export class RTCErrorEventImpl extends Event {
   readonly #error: RTCError;
 
   constructor(type: string, eventInitDict: RTCErrorEventInit) {
     super(type, eventInitDict);
-    if (!(eventInitDict?.error instanceof RTCError)) throw new TypeError('error is not an RTCError');
-    this.#error = eventInitDict.error;
+    this.#error = toError(dictionary(eventInitDict, 'eventInitDict')['error']);
   }
 
   get error(): RTCError {

@@ -19,7 +19,8 @@ export interface IceServerUrl {
 const DEFAULT_PORT = { stun: 3478, turn: 3478, stuns: 5349, turns: 5349 } as const;
 
 /**
- * W3C §4.4.1.6 "validate an ICE server URL", with the grammar of RFC 7064 §3.1 and RFC 7065 §3.1:
+ * W3C §4.4.1.6 "validate an ICE server URL", which leaves the parsing to the URL standard; the grammar is that of RFC 7064
+ * §3.1 and RFC 7065 §3.1:
  *
  * ```text
  *   stunURI = ("stun" / "stuns") ":" host [ ":" port ]
@@ -29,41 +30,41 @@ const DEFAULT_PORT = { stun: 3478, turn: 3478, stuns: 5349, turns: 5349 } as con
  */
 export function parseIceServerUrl(url: string): IceServerUrl {
   const fail = (why: string): DOMException => domError('SyntaxError', `'${url}' is not an ICE server URL: ${why}`);
-  const parts = /^([a-z]+):([^?#]*)(\?[^#]*)?(#.*)?$/i.exec(url.trim());
-  const scheme = parts?.[1]?.toLowerCase();
-  if (parts === null || (scheme !== 'stun' && scheme !== 'stuns' && scheme !== 'turn' && scheme !== 'turns')) {
+  const parsed = parseUrl(url); // step 1
+  const scheme = parsed?.protocol.slice(0, -1);
+  // Step 2. `href` shows also a query and a fragment that are empty.
+  if (parsed === undefined || (scheme !== 'stun' && scheme !== 'stuns' && scheme !== 'turn' && scheme !== 'turns')) {
     throw fail('its scheme is none of stun, stuns, turn and turns');
   }
-  const [, , path = '', query, fragment] = parts;
-  if (/[/@]/.test(path)) throw fail('it has "/" or "@"');
-  if (fragment !== undefined) throw fail('it has a fragment');
-  if (query !== undefined && scheme.startsWith('stun')) throw fail('stun has no query');
-  if (query !== undefined && query !== '?transport=udp' && query !== '?transport=tcp') {
+  if (/[/@]/.test(parsed.pathname)) throw fail('it has "/" or "@"');
+  if (parsed.href.includes('#')) throw fail('it has a fragment');
+  const hasQuery = parsed.href.includes('?');
+  if (hasQuery && scheme.startsWith('stun')) throw fail('stun has no query');
+  // Steps 4 to 6. `http` too: its default port is another, so that one of the two shows every port.
+  const [overHttps, overHttp] = ['https', 'http'].map((name) => parseUrl(`${name}://${parsed.pathname}`));
+  if (overHttps === undefined || overHttp === undefined)
+    throw fail('its host is no name and no address, or its port none');
+  if (overHttps.pathname !== '/') throw fail('it has a path'); // step 6: `\\` is a "/" too
+  if (hasQuery && parsed.search !== '?transport=udp' && parsed.search !== '?transport=tcp') {
     throw fail('its query is neither transport=udp nor transport=tcp');
   }
-  const authority = /^(\[[^\]]*\]|[^:[\]]+)(?::(\d*))?$/.exec(path);
-  const written = authority?.[1];
-  if (written === undefined) throw fail('it has no host');
-  const host = readHost(written);
-  if (host === undefined) throw fail('its host is no name and no address');
-  const portText = authority?.[2] ?? '';
-  const port = portText === '' ? DEFAULT_PORT[scheme] : Number(portText);
-  if (port < 1 || port > 65_535) throw fail('its port is outside 1 to 65535');
+  const portText = overHttps.port || overHttp.port;
   // RFC 7065 §3.1, RFC 7064 §3.2: without a transport the plain schemes mean UDP and the secure ones TLS over TCP.
   const secure = scheme === 'turns' || scheme === 'stuns';
-  const overTcp = query === undefined ? secure : query === '?transport=tcp';
+  const overTcp = hasQuery ? parsed.search === '?transport=tcp' : secure;
   const transport = overTcp ? (secure ? 'tls' : 'tcp') : secure ? 'dtls' : 'udp';
-  return { url, scheme, host, port, portIsDefault: portText === '', transport };
+  const name = overHttps.hostname.replace(/^\[(.*)\]$/, '$1'); // IPv6
+  return {
+    url,
+    scheme,
+    host: canonicalIp(name) ?? name,
+    port: portText === '' ? DEFAULT_PORT[scheme] : Number(portText),
+    portIsDefault: portText === '',
+    transport,
+  };
 }
 
-function readHost(written: string): string | undefined {
-  if (written.startsWith('[')) {
-    const inner = written.slice(1, -1);
-    return inner.includes(':') ? canonicalIp(inner) : undefined;
-  }
-  const ip = canonicalIp(written);
-  if (ip !== undefined) return ip;
-  // Digits and dots only, and not an address: some resolvers would make a surprising address of it.
-  if (/^[\d.]+$/.test(written)) return undefined;
-  return /^[^\s%<>\\^`{|}"]{1,253}$/.test(written) ? written : undefined;
+/** The URL standard's parser; undefined for a failure. */
+function parseUrl(text: string): URL | undefined {
+  return URL.canParse(text) ? new URL(text) : undefined;
 }

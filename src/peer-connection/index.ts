@@ -52,7 +52,7 @@ export {
   type RTCLocalIceCandidateInit,
 } from './rtc-ice-candidate.ts';
 export {
-  type RTCIceCandidatePair,
+  RTCIceCandidatePair,
   type RTCIceGathererState,
   type RTCIceParameters,
   type RTCIceRole,

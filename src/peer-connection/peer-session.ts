@@ -14,7 +14,12 @@ import type { RTCDataChannel } from './rtc-data-channel.ts';
 import { createRtcDtlsTransport, type DtlsTransportSlots, type RTCDtlsTransport } from './rtc-dtls-transport.ts';
 import { RTCError } from './rtc-error.ts';
 import { RTCIceCandidate, toRtcCandidate } from './rtc-ice-candidate.ts';
-import { createRtcIceTransport, type IceTransportSlots, type RTCIceTransport } from './rtc-ice-transport.ts';
+import {
+  createRtcIceCandidatePair,
+  createRtcIceTransport,
+  type IceTransportSlots,
+  type RTCIceTransport,
+} from './rtc-ice-transport.ts';
 import { createRtcSctpTransport, type RTCSctpTransport, type SctpTransportSlots } from './rtc-sctp-transport.ts';
 import { SessionChannels } from './session-channels.ts';
 import { SocketHost } from './socket-host.ts';
@@ -59,6 +64,7 @@ export class PeerSession {
   readonly certificate: Certificate;
   readonly channels: SessionChannels;
   readonly ice: IceTransportSlots = {
+    component: 'rtp',
     role: 'unknown',
     state: 'new',
     gatheringState: 'new',
@@ -292,10 +298,10 @@ export class PeerSession {
   #applyIce(pair: SelectedPair | undefined, state: IceConnectionState | undefined): void {
     if (pair !== undefined) {
       const { mid, index } = this.#hooks.section();
-      this.ice.selectedPair = {
-        local: toRtcCandidate(pair.local, mid, index),
-        remote: toRtcCandidate(pair.remote, mid, index),
-      };
+      this.ice.selectedPair = createRtcIceCandidatePair(
+        toRtcCandidate(pair.local, mid, index),
+        toRtcCandidate(pair.remote, mid, index),
+      );
     }
     const changed = state !== undefined && state !== this.ice.state;
     if (changed) this.ice.state = state;

@@ -1,6 +1,6 @@
 import type { CryptoBackend, Env, KeyType } from '../core/index.ts';
 import { type Certificate, certificateFingerprint, generateCertificate } from '../crypto/index.ts';
-import { ConstructorGate, defineInterface, dictionary, domError } from './web-idl.ts';
+import { ConstructorGate, defineInterface, dictionary, domError, enforceRange, member } from './web-idl.ts';
 
 /** W3C RTCDtlsFingerprint. */
 export interface RTCDtlsFingerprint {
@@ -15,6 +15,8 @@ export type CertificateAlgorithm =
 
 interface CertificateInternals {
   readonly certificate: Certificate;
+  /** Milliseconds since 1970. */
+  readonly expires: number;
   readonly crypto: CryptoBackend;
 }
 
@@ -29,7 +31,7 @@ export class RTCCertificate {
 
   /** Milliseconds since 1970 after which it must not be used. */
   get expires(): number {
-    return read(this).certificate.notAfterMs;
+    return read(this).expires;
   }
 
   /** The `a=fingerprint` values: SHA-256, the hash of the certificate's own signature (RFC 8122 §5). */
@@ -53,7 +55,11 @@ function read(certificate: RTCCertificate): CertificateInternals {
 
 /** The W3C object of a certificate of `purertc/crypto`, such as one that was kept from an earlier run. */
 export function toRtcCertificate(certificate: Certificate, crypto: CryptoBackend): RTCCertificate {
-  return gate.make({ certificate, crypto }, () => new RTCCertificate());
+  return make({ certificate, crypto, expires: certificate.notAfterMs });
+}
+
+function make(internals: CertificateInternals): RTCCertificate {
+  return gate.make(internals, () => new RTCCertificate());
 }
 
 /** The certificate inside. @throws {TypeError} for an object that is none. */
@@ -72,34 +78,44 @@ const DEFAULT_LIFETIME_MS = 30 * 86_400_000;
  */
 export function generateRtcCertificate(env: Env, algorithm: unknown): RTCCertificate {
   const given = typeof algorithm === 'string' ? { name: algorithm } : dictionary(algorithm, 'keygenAlgorithm');
-  const lifetimeMs = readLifetime(Reflect.get(given, 'expires'));
-  const certificate = generateCertificate(env, { keyType: readKeyType(given), lifetimeMs });
-  return toRtcCertificate(certificate, env.crypto);
+  const lifetimeMs = member(given, 'expires', readLifetime, DEFAULT_LIFETIME_MS);
+  const expires = env.wallClockMs() + lifetimeMs;
+  // A certificate lives whole seconds and at least one; what has expired already is a legal wish all the same.
+  const options = { keyType: readKeyType(given), lifetimeMs: Math.max(1, lifetimeMs) };
+  return make({ certificate: generateCertificate(env, options), crypto: env.crypto, expires });
 }
 
+/** W3C RTCCertificateExpiration: `[EnforceRange] unsigned long long`. */
 function readLifetime(expires: unknown): number {
-  if (expires === undefined) return DEFAULT_LIFETIME_MS;
-  const value = Math.trunc(Number(expires));
-  if (!Number.isFinite(value) || value < 0) throw new TypeError('expires is outside its range');
-  // A certificate lives whole seconds; one that has expired already is a legal wish.
-  return Math.max(1, Math.min(value, MAX_LIFETIME_MS));
+  return Math.min(enforceRange(expires, Number.MAX_SAFE_INTEGER, 'expires'), MAX_LIFETIME_MS);
 }
 
-function readKeyType(algorithm: object): KeyType {
-  const name = Reflect.get(algorithm, 'name');
+function readKeyType(algorithm: Readonly<Record<string, unknown>>): KeyType {
+  const { name, namedCurve: curve, modulusLength, publicExponent } = algorithm;
   if (name === undefined) throw new TypeError('keygenAlgorithm has no name');
-  const curve = Reflect.get(algorithm, 'namedCurve');
   switch (`${name}`.toUpperCase()) {
     case 'ECDSA':
       if (curve === 'P-256') return 'ecdsa-p256';
       if (curve === 'P-384') return 'ecdsa-p384';
       break;
     case 'RSASSA-PKCS1-V1_5':
-      // W3C §4.9.2: RSA with 2048 bits and SHA-256 must be supported; the backend has one size.
-      if (Reflect.get(algorithm, 'modulusLength') === 2048) return 'rsa';
+      // W3C §4.9.2: RSA with 2048 bits, 65537 and SHA-256 must be supported; the backend has nothing else.
+      if (modulusLength === 2048 && isF4(publicExponent) && hashName(algorithm['hash']) === 'SHA-256') return 'rsa';
       break;
     default:
       break;
   }
   throw domError('NotSupportedError', 'only ECDSA with P-256 or P-384, and RSASSA-PKCS1-v1_5 with 2048 bits');
+}
+
+/** 65537 as Web Crypto writes it, a BigInteger; also where it is left out. */
+function isF4(exponent: unknown): boolean {
+  if (exponent === undefined) return true;
+  return exponent instanceof Uint8Array && /^(0,)*1,0,1$/.test(exponent.join());
+}
+
+/** Web Crypto's HashAlgorithmIdentifier. */
+function hashName(hash: unknown): string {
+  const name = typeof hash === 'object' && hash !== null && 'name' in hash ? hash.name : (hash ?? 'SHA-256');
+  return `${name}`.toUpperCase();
 }

@@ -10,6 +10,7 @@ import {
   domString,
   type EventHandler,
   enforceRange,
+  requireArguments,
   TypedEventTarget,
 } from './web-idl.ts';
 
@@ -179,7 +180,7 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
   set binaryType(value: BinaryType) {
     // Web IDL: a value outside the enumeration leaves the attribute as it is.
     const text = domString(value);
-    if (text === 'blob' || text === 'arraybuffer') this.#binaryType = text;
+    this.#binaryType = text === 'blob' || text === 'arraybuffer' ? text : this.#binaryType;
   }
 
   /**
@@ -188,6 +189,8 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
    * @throws {TypeError} longer than `RTCSctpTransport.maxMessageSize`.
    */
   send(data: string | Blob | ArrayBuffer | ArrayBufferView): void {
+    // biome-ignore lint/complexity/noArguments: nothing is an error, undefined is text
+    requireArguments(arguments.length, 1);
     const message = toMessage(data);
     // Step 3.
     if (this.#readyState !== 'open' || this.#link === undefined) {
@@ -358,8 +361,7 @@ function toMessage(data: unknown): string | Blob | Uint8Array {
   if (data instanceof Blob) return data;
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
   if (data instanceof ArrayBuffer || isForeignArrayBuffer(data)) return new Uint8Array(data).slice();
-  if (data === null || data === undefined) throw new TypeError('send() takes text, a Blob, or bytes');
-  return domString(data);
+  return domString(data); // Web IDL: all else is text, `null` and `undefined` too
 }
 
 /** An ArrayBuffer of another realm (a vm context, jsdom): not our `instanceof`, but the same thing. */

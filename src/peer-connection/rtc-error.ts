@@ -1,4 +1,4 @@
-import { defineInterface, dictionary, domString, enumValue } from './web-idl.ts';
+import { defineInterface, dictionary, domString, enumeration, long, member, unsignedLong } from './web-idl.ts';
 
 const DETAILS = [
   'data-channel-failure',
@@ -12,6 +12,8 @@ const DETAILS = [
 
 /** W3C RTCErrorDetailType. */
 export type RTCErrorDetailType = (typeof DETAILS)[number];
+
+const toDetail = enumeration(DETAILS, 'RTCErrorDetailType');
 
 /** W3C RTCErrorInit. */
 export interface RTCErrorInit {
@@ -34,11 +36,11 @@ export class RTCErrorImpl extends DOMException {
   constructor(init: RTCErrorInit, message = '') {
     super(domString(message), 'OperationError');
     const given = dictionary(init, 'RTCErrorInit');
-    this.#detail = enumValue(given['errorDetail'], DETAILS, 'errorDetail');
-    this.#sdpLineNumber = init.sdpLineNumber ?? null;
-    this.#sctpCauseCode = init.sctpCauseCode ?? null;
-    this.#receivedAlert = init.receivedAlert ?? null;
-    this.#sentAlert = init.sentAlert ?? null;
+    this.#detail = toDetail(given['errorDetail']);
+    this.#sdpLineNumber = member(given, 'sdpLineNumber', long, null);
+    this.#sctpCauseCode = member(given, 'sctpCauseCode', long, null);
+    this.#receivedAlert = member(given, 'receivedAlert', unsignedLong, null);
+    this.#sentAlert = member(given, 'sentAlert', unsignedLong, null);
   }
 
   get errorDetail(): RTCErrorDetailType {

@@ -1,6 +1,16 @@
 import { DecodeError } from '../core/index.ts';
 import { formatCandidate, type IceCandidate, parseCandidate } from '../ice/index.ts';
-import { defineInterface, dictionary, domString, enforceRange, type Relaxed, usvString } from './web-idl.ts';
+import {
+  defineInterface,
+  dictionary,
+  domString,
+  enumeration,
+  member,
+  nullable,
+  type Relaxed,
+  unsignedShort,
+  usvString,
+} from './web-idl.ts';
 
 /** W3C RTCIceCandidateInit. */
 export interface RTCIceCandidateInit {
@@ -20,7 +30,14 @@ export type RTCIceComponent = 'rtp' | 'rtcp';
 export type RTCIceProtocol = 'udp' | 'tcp';
 export type RTCIceCandidateType = 'host' | 'srflx' | 'prflx' | 'relay';
 export type RTCIceTcpCandidateType = 'active' | 'passive' | 'so';
-export type RTCIceServerTransportProtocol = 'udp' | 'tcp' | 'tls';
+export type RTCIceServerTransportProtocol = (typeof SERVER_PROTOCOLS)[number];
+
+const SERVER_PROTOCOLS = ['udp', 'tcp', 'tls'] as const;
+
+const toText = nullable(domString);
+const toIndex = nullable(unsignedShort);
+const toUrl = nullable(usvString);
+const toServerProtocol = nullable(enumeration(SERVER_PROTOCOLS, 'RTCIceServerTransportProtocol'));
 
 /** What `toJSON` returns and `addIceCandidate` of the peer takes. */
 export interface CandidateJson {
@@ -33,14 +50,11 @@ export interface CandidateJson {
 /** Reads the dictionary of `addIceCandidate` and of the constructor. @throws {TypeError} a value of a wrong type. */
 export function readCandidateInit(value: unknown): CandidateJson {
   const given = dictionary(value, 'the candidate');
-  const mid = given['sdpMid'] ?? null;
-  const index = given['sdpMLineIndex'] ?? null;
-  const ufrag = given['usernameFragment'] ?? null;
   return {
-    candidate: domString(given['candidate'] ?? ''),
-    sdpMid: mid === null ? null : domString(mid),
-    sdpMLineIndex: index === null ? null : enforceRange(index, 0xffff, 'sdpMLineIndex'),
-    usernameFragment: ufrag === null ? null : domString(ufrag),
+    candidate: member(given, 'candidate', domString, ''),
+    sdpMid: toText(given['sdpMid']),
+    sdpMLineIndex: toIndex(given['sdpMLineIndex']),
+    usernameFragment: toText(given['usernameFragment']),
   };
 }
 
@@ -56,7 +70,7 @@ function tryParse(candidate: string): IceCandidate | undefined {
 }
 
 /** Candidates of the agent by the dictionary that is made of them: their fields need not be read from text again. */
-const known = new WeakMap<RTCLocalIceCandidateInit, IceCandidate>();
+const known = new WeakMap<object, IceCandidate>();
 
 /** W3C RTCIceCandidate: the candidate text with its fields (RFC 8839 §5.1). */
 export class RTCIceCandidateImpl {
@@ -73,10 +87,10 @@ export class RTCIceCandidateImpl {
     }
     this.#init = init;
     // A candidate text that does not parse leaves its fields null; addIceCandidate is what refuses it.
-    this.#parsed = known.get(candidateInitDict) ?? tryParse(init.candidate);
-    this.#relayProtocol = candidateInitDict.relayProtocol ?? null;
-    const url = candidateInitDict.url ?? null;
-    this.#url = url === null ? null : usvString(url);
+    const given = dictionary(candidateInitDict, 'the candidate');
+    this.#parsed = known.get(given) ?? tryParse(init.candidate);
+    this.#relayProtocol = toServerProtocol(given['relayProtocol']);
+    this.#url = toUrl(given['url']);
   }
 
   get candidate(): string {

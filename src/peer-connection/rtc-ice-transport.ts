@@ -19,14 +19,50 @@ export interface RTCIceParameters {
   password?: string;
 }
 
-/** W3C RTCIceCandidatePair. */
-export interface RTCIceCandidatePair {
+interface PairSlots {
   readonly local: RTCIceCandidate;
   readonly remote: RTCIceCandidate;
 }
 
+const pairGate = new ConstructorGate<PairSlots>();
+
+/** W3C RTCIceCandidatePair: the pair that is in use. */
+export class RTCIceCandidatePairImpl {
+  readonly #slots: PairSlots;
+
+  constructor() {
+    this.#slots = pairGate.take();
+  }
+
+  get local(): RTCIceCandidate {
+    return this.#slots.local;
+  }
+
+  get remote(): RTCIceCandidate {
+    return this.#slots.remote;
+  }
+
+  static {
+    defineInterface(RTCIceCandidatePairImpl, 'RTCIceCandidatePair');
+  }
+}
+
+/** {@link RTCIceCandidatePairImpl} without its private part: assignable to and from the type of that name in TypeScript's DOM library. */
+export type RTCIceCandidatePair = Pick<RTCIceCandidatePairImpl, keyof RTCIceCandidatePairImpl>;
+
+export const RTCIceCandidatePair: {
+  readonly prototype: RTCIceCandidatePair;
+  new (): RTCIceCandidatePair;
+} = RTCIceCandidatePairImpl;
+
+export function createRtcIceCandidatePair(local: RTCIceCandidate, remote: RTCIceCandidate): RTCIceCandidatePair {
+  return pairGate.make({ local, remote }, () => new RTCIceCandidatePairImpl());
+}
+
 /** The slots of an {@link RTCIceTransport}; the connection changes them and then fires the event. */
 export interface IceTransportSlots {
+  /** RTCP is always multiplexed. */
+  readonly component: 'rtp';
   role: RTCIceRole;
   state: RTCIceTransportState;
   gatheringState: RTCIceGathererState;
@@ -63,7 +99,7 @@ export class RTCIceTransportImpl extends TypedEventTarget<RTCIceTransportEventMa
   }
 
   get component(): RTCIceComponentName {
-    return 'rtp'; // RTCP is always multiplexed
+    return this.#slots.component;
   }
 
   get state(): RTCIceTransportState {

@@ -22,7 +22,14 @@ import {
   readLocalDescriptionInit,
 } from './rtc-session-description.ts';
 import { collectStats, type RTCStatsReport } from './stats.ts';
-import { defineInterface, dictionary, domError, type EventHandler, TypedEventTarget } from './web-idl.ts';
+import {
+  defineInterface,
+  dictionary,
+  domError,
+  type EventHandler,
+  requireArguments,
+  TypedEventTarget,
+} from './web-idl.ts';
 
 /** W3C RTCOfferOptions. */
 export interface RTCOfferOptions {
@@ -129,7 +136,10 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
     failure?: RTCPeerConnectionErrorCallback,
   ): Promise<unknown> {
     if (isCallback(first)) return legacy(this.createAnswer(), first, failure);
-    return this.#connection.chain(() => this.#connection.createAnswer());
+    return promised(() => {
+      dictionary(first, 'RTCAnswerOptions');
+      return this.#connection.chain(() => this.#connection.createAnswer());
+    });
   }
 
   setLocalDescription(description?: RTCLocalSessionDescriptionInit): Promise<void>;
@@ -268,14 +278,18 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
    * @throws {DOMException} `InvalidStateError` when closed; `OperationError` when the id is taken or none is left.
    */
   createDataChannel(label: string, dataChannelDict: RTCDataChannelInit = {}): RTCDataChannel {
+    // biome-ignore lint/complexity/noArguments: without a label is an error, undefined is text
+    requireArguments(arguments.length, 1);
     if (this.#connection.isClosed) throw domError('InvalidStateError', 'the connection is closed');
     return this.#connection.createDataChannel(readChannelSettings(label, dataChannelDict));
   }
 
   /** W3C webrtc-stats dictionaries, and `sctp-transport`. There are no tracks to select. */
   getStats(_selector: Media = undefined): Promise<RTCStatsReport> {
-    const { session, platform } = this.#connection;
-    return promised(async () => collectStats(session, platform.env.wallClockMs()));
+    return promised(async () => {
+      const { session, platform } = this.#connection;
+      return collectStats(session, platform.env.wallClockMs());
+    });
   }
 
   /** Ends everything at once; the peer is told. Nothing is left running, and no event comes after it. */
@@ -285,31 +299,43 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
 
   // The media part of the interface: present, so that programs may ask, and empty.
 
-  getSenders(): Media[] {
+  #noMedia(): Media[] {
     return [];
+  }
+
+  getSenders(): Media[] {
+    return this.#noMedia();
   }
 
   getReceivers(): Media[] {
-    return [];
+    return this.#noMedia();
   }
 
   getTransceivers(): Media[] {
-    return [];
+    return this.#noMedia();
+  }
+
+  #refuseMedia(given: number): never {
+    requireArguments(given, 1);
+    throw domError('NotSupportedError', 'purertc has data channels and no media');
   }
 
   /** @throws {DOMException} `NotSupportedError`, always. */
   addTrack(_track: Media, ..._streams: Media[]): Media {
-    throw domError('NotSupportedError', 'purertc has data channels and no media');
+    // biome-ignore lint/complexity/noArguments: nothing at all is a TypeError
+    this.#refuseMedia(arguments.length);
   }
 
   /** @throws {DOMException} `NotSupportedError`, always. */
   addTransceiver(_trackOrKind: Media, _init: Media = undefined): Media {
-    throw domError('NotSupportedError', 'purertc has data channels and no media');
+    // biome-ignore lint/complexity/noArguments: nothing at all is a TypeError
+    this.#refuseMedia(arguments.length);
   }
 
   /** @throws {DOMException} `NotSupportedError`, always. */
   removeTrack(_sender: Media): void {
-    throw domError('NotSupportedError', 'purertc has data channels and no media');
+    // biome-ignore lint/complexity/noArguments: nothing at all is a TypeError
+    this.#refuseMedia(arguments.length);
   }
 
   static {

@@ -1,9 +1,11 @@
-import { defineInterface, dictionary, domString, enumValue } from './web-idl.ts';
+import { defineInterface, dictionary, domString, enumeration, member } from './web-idl.ts';
 
 const SDP_TYPES = ['offer', 'pranswer', 'answer', 'rollback'] as const;
 
 /** W3C RTCSdpType. */
 export type RTCSdpType = (typeof SDP_TYPES)[number];
+
+const toSdpType = enumeration(SDP_TYPES, 'RTCSdpType');
 
 /** W3C RTCSessionDescriptionInit. */
 export interface RTCSessionDescriptionInit {
@@ -20,16 +22,17 @@ export interface RTCLocalSessionDescriptionInit {
 /** A description as `setRemoteDescription` takes it. @throws {TypeError} no or an unknown type. */
 export function readDescriptionInit(value: unknown): Required<RTCSessionDescriptionInit> {
   const given = dictionary(value, 'the description');
-  if (given['type'] === undefined) throw new TypeError('the description has no type');
-  return { type: enumValue(given['type'], SDP_TYPES, 'RTCSdpType'), sdp: domString(given['sdp'] ?? '') };
+  const type = member(given, 'type', toSdpType, undefined);
+  if (type === undefined) throw new TypeError('the description has no type');
+  return { type, sdp: member(given, 'sdp', domString, '') };
 }
 
 /** A description as `setLocalDescription` takes it; the type may be missing. @throws {TypeError} an unknown type. */
 export function readLocalDescriptionInit(value: unknown): { readonly type?: RTCSdpType; readonly sdp: string } {
   const given = dictionary(value, 'the description');
-  const sdp = domString(given['sdp'] ?? '');
-  if (given['type'] === undefined) return { sdp };
-  return { type: enumValue(given['type'], SDP_TYPES, 'RTCSdpType'), sdp };
+  const sdp = member(given, 'sdp', domString, '');
+  const type = member(given, 'type', toSdpType, undefined);
+  return type === undefined ? { sdp } : { type, sdp };
 }
 
 /** W3C RTCSessionDescription: an immutable pair of type and SDP text. */

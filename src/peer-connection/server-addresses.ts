@@ -51,6 +51,7 @@ export async function locateServer(platform: Platform, url: IceServerUrl): Promi
 }
 
 async function atHost(platform: Platform, { host, port }: IceServerUrl): Promise<ServerAddresses> {
+  if (port === 0) throw new Error('nobody listens on port 0'); // W3C lets the URL through
   return { ips: await platform.resolve(host), port };
 }
 

@@ -2,7 +2,7 @@ import type { Instant } from '../core/index.ts';
 import { certificateFingerprint } from '../crypto/index.ts';
 import { bytesToBase64 } from './base64.ts';
 import type { PeerSession } from './peer-session.ts';
-import { defineInterface } from './web-idl.ts';
+import { ConstructorGate, defineInterface } from './web-idl.ts';
 
 /** W3C RTCStatsType, and `sctp-transport` for what SCTP knows. */
 export type RTCStatsType =
@@ -24,12 +24,14 @@ export interface RTCStats {
   readonly [member: string]: unknown;
 }
 
+const gate = new ConstructorGate<Iterable<RTCStats>>();
+
 /** W3C RTCStatsReport: a read-only map from id to dictionary. */
 export class RTCStatsReportImpl {
   readonly #stats: ReadonlyMap<string, RTCStats>;
 
-  constructor(stats: Iterable<RTCStats> = []) {
-    this.#stats = new Map(Array.from(stats, (dictionary) => [dictionary.id, dictionary]));
+  constructor() {
+    this.#stats = new Map(Array.from(gate.take(), (dictionary) => [dictionary.id, dictionary]));
   }
 
   get size(): number {
@@ -56,16 +58,24 @@ export class RTCStatsReportImpl {
     return this.#stats.values();
   }
 
-  forEach(callback: (value: RTCStats, key: string, parent: RTCStatsReport) => void, thisArg?: unknown): void {
+  forEach(
+    callback: (value: RTCStats, key: string, parent: RTCStatsReport) => void,
+    thisArg: unknown = undefined,
+  ): void {
     for (const [id, dictionary] of this.#stats) callback.call(thisArg, dictionary, id, this);
   }
 
-  [Symbol.iterator](): MapIterator<[string, RTCStats]> {
-    return this.entries();
-  }
+  declare [Symbol.iterator]: () => MapIterator<[string, RTCStats]>;
 
   static {
     defineInterface(RTCStatsReportImpl, 'RTCStatsReport');
+    // Web IDL "maplike": the iterator is the function `entries` itself.
+    const { entries } = RTCStatsReportImpl.prototype;
+    Object.defineProperty(RTCStatsReportImpl.prototype, Symbol.iterator, {
+      configurable: true,
+      writable: true,
+      value: entries,
+    });
   }
 }
 
@@ -77,6 +87,10 @@ export const RTCStatsReport: {
   new (): RTCStatsReport;
 } = RTCStatsReportImpl;
 
+function makeReport(stats: Iterable<RTCStats>): RTCStatsReport {
+  return gate.make(stats, () => new RTCStatsReportImpl());
+}
+
 const TRANSPORT_ID = 'T0';
 const SCTP_ID = 'S0';
 const CONNECTION_ID = 'P';
@@ -85,10 +99,10 @@ const CONNECTION_ID = 'P';
 export function collectStats(session: PeerSession | undefined, timestamp: number): RTCStatsReport {
   if (session === undefined) {
     const none = { dataChannelsOpened: 0, dataChannelsClosed: 0 };
-    return new RTCStatsReportImpl([{ timestamp, type: 'peer-connection', id: CONNECTION_ID, ...none }]);
+    return makeReport([{ timestamp, type: 'peer-connection', id: CONNECTION_ID, ...none }]);
   }
   const certificates = certificateStats(session, timestamp);
-  return new RTCStatsReportImpl([
+  return makeReport([
     ...connectionStats(session, timestamp),
     ...certificates,
     transportStats(session, timestamp, certificates),

@@ -1,6 +1,6 @@
 /**
  * The little of Web IDL and of the DOM that the façade needs and JavaScript classes do not give by themselves: event
- * handler attributes, enumerable members, `Symbol.toStringTag`, and the integer conversions with their TypeErrors.
+ * handler attributes, enumerable members, `Symbol.toStringTag`, and the conversions of arguments and dictionary members.
  */
 
 /**
@@ -83,7 +83,8 @@ function setHandler(target: EventTarget, type: string, value: unknown): void {
   } else {
     const listener = (event: Event): void => {
       const current = slots.get(type)?.value;
-      if (typeof current === 'function') current.call(target, event);
+      // HTML "the event handler processing algorithm" step 4: false cancels what can be cancelled.
+      if (typeof current === 'function' && current.call(target, event) === false) event.preventDefault();
     };
     slots.set(type, { value, listener });
     target.addEventListener(type, listener);
@@ -95,21 +96,26 @@ function setHandler(target: EventTarget, type: string, value: unknown): void {
  * on the prototype, and an `on…` attribute for each event.
  */
 export function defineInterface(
-  target: { readonly prototype: object; readonly name: string },
+  target: (abstract new (...given: never[]) => object) & { readonly prototype: object },
   name: string,
   events: readonly string[] = [],
 ): void {
   const prototype = target.prototype;
+  const instance = (value: unknown): EventTarget => {
+    if (value instanceof target && value instanceof EventTarget) return value;
+    throw new TypeError('Illegal invocation');
+  };
   for (const type of events) {
-    Object.defineProperty(prototype, `on${type}`, {
-      configurable: true,
-      get(this: EventTarget) {
-        return getHandler(this, type);
+    // A literal, so that the functions have the names that accessors have.
+    const accessor = {
+      get [`on${type}`](): unknown {
+        return getHandler(instance(this), type);
       },
-      set(this: EventTarget, value: unknown) {
-        setHandler(this, type, value);
+      set [`on${type}`](value: unknown) {
+        setHandler(instance(this), type, value);
       },
-    });
+    };
+    Object.defineProperties(prototype, Object.getOwnPropertyDescriptors(accessor));
   }
   for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
     if (key !== 'constructor') Object.defineProperty(prototype, key, { ...descriptor, enumerable: true });
@@ -147,6 +153,11 @@ export class ConstructorGate<T> {
   }
 }
 
+/** Web IDL tells an argument that is missing from one that is undefined. @throws {TypeError} fewer than required. */
+export function requireArguments(given: number, required: number): void {
+  if (given < required) throw new TypeError(`${required} argument required, but only ${given} present`);
+}
+
 /** `[EnforceRange] unsigned short`, `octet` and so on. @throws {TypeError} not a finite number in [0, max]. */
 export function enforceRange(value: unknown, max: number, what: string): number {
   const number = Math.trunc(Number(value));
@@ -154,6 +165,37 @@ export function enforceRange(value: unknown, max: number, what: string): number 
     throw new TypeError(`${what} is outside the range of 0 to ${max}`);
   }
   return number + 0; // -0 becomes 0
+}
+
+/** `unsigned short` without `[EnforceRange]`: wraps, and what is no number is 0. @throws {TypeError} for a symbol. */
+export function unsignedShort(value: unknown): number {
+  return Number(value) & 0xffff;
+}
+
+/** `long`, in the same way. */
+export function long(value: unknown): number {
+  return Number(value) | 0;
+}
+
+/** `unsigned long`, in the same way. */
+export function unsignedLong(value: unknown): number {
+  return Number(value) >>> 0;
+}
+
+/** `T?`: null and undefined are null. */
+export function nullable<T>(convert: (value: unknown) => T): (value: unknown) => T | null {
+  return (value) => (value === undefined || value === null ? null : convert(value));
+}
+
+/** A member of a dictionary, converted. Only undefined is absent and takes the default: null is a value like any other. */
+export function member<T, D>(
+  given: Readonly<Record<string, unknown>>,
+  name: string,
+  convert: (value: unknown) => T,
+  absent: D,
+): T | D {
+  const value = given[name];
+  return value === undefined ? absent : convert(value);
 }
 
 /** `USVString`: lone surrogates become U+FFFD. @throws {TypeError} for a symbol. */
@@ -166,12 +208,36 @@ export function domString(value: unknown): string {
   return `${value}`;
 }
 
-/** The member of an enumeration. @throws {TypeError} for anything else. */
-export function enumValue<T extends string>(value: unknown, allowed: readonly T[], what: string): T {
-  const text = domString(value);
-  const found = allowed.find((item) => item === text);
-  if (found === undefined) throw new TypeError(`'${text}' is not a valid value for ${what}`);
-  return found;
+/** Conversion to a member of an enumeration, which throws TypeError for anything else. */
+export function enumeration<T extends string>(allowed: readonly T[], what: string): (value: unknown) => T {
+  return (value) => {
+    const text = domString(value);
+    const found = allowed.find((item) => item === text);
+    if (found === undefined) throw new TypeError(`'${text}' is not a valid value for ${what}`);
+    return found;
+  };
+}
+
+/**
+ * Conversion to a `sequence`: any iterable object. A string is none.
+ * @throws {TypeError} not iterable.
+ */
+export function sequence(value: unknown, what: string): unknown[] {
+  if (!isIterable(value)) throw new TypeError(`${what} is not a sequence`);
+  return Array.from(value);
+}
+
+/** Whether Web IDL takes a value for a sequence where it could also be a string. */
+export function isIterable(value: unknown): value is Iterable<unknown> {
+  return isObject(value) && typeof Reflect.get(value, Symbol.iterator) === 'function';
+}
+
+/** Conversion to an interface type, which throws TypeError for what is no instance. */
+export function instanceOf<T>(type: abstract new (...given: never[]) => T, what: string): (value: unknown) => T {
+  return (value) => {
+    if (value instanceof type) return value;
+    throw new TypeError(`${what} is not of its type`);
+  };
 }
 
 /** A dictionary argument: absent and null are the empty one. @throws {TypeError} for what is not an object. */

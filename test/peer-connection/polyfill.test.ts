@@ -15,7 +15,7 @@ describe('purertc/polyfill', () => {
     await import('../../src/polyfill/index.ts');
     expect(Reflect.get(globalThis, 'RTCCertificate')).toBe(own);
     const classes = Object.entries(purertc).filter(([name]) => /^RTC/.test(name) && name !== 'RTCCertificate');
-    expect(classes.length).toBe(13);
+    expect(classes.length).toBe(14);
     for (const [name, value] of classes) expect(Reflect.get(globalThis, name)).toBe(value);
     expect(Object.keys(globalThis)).not.toContain('RTCPeerConnection');
   });

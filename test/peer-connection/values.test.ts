@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   MAX_ICE_SERVERS,
   parseIceServerUrl,
+  RTCDataChannelEvent,
   RTCError,
   RTCErrorEvent,
   RTCIceCandidate,
@@ -68,10 +69,40 @@ describe('RTCIceCandidate', () => {
     expect([candidate.foundation, candidate.address, candidate.port, candidate.type]).toEqual([null, null, null, null]);
   });
 
-  it('refuses to belong nowhere, and an index outside unsigned short', () => {
-    expect(() => new RTCIceCandidate()).toThrow(TypeError);
-    expect(() => new RTCIceCandidate({ candidate: CANDIDATE })).toThrow(TypeError);
-    expect(() => new RTCIceCandidate({ candidate: '', sdpMLineIndex: 65_536 })).toThrow(TypeError);
+  it('refuses to belong nowhere', () => {
+    const nowhere = [
+      undefined,
+      null,
+      {},
+      { candidate: '' },
+      { candidate: CANDIDATE },
+      { sdpMid: null, sdpMLineIndex: null },
+    ];
+    for (const init of nowhere) expect(() => Reflect.construct(RTCIceCandidate, [init])).toThrow(TypeError);
+  });
+
+  it.each([
+    [{ sdpMid: 'audio' }, { candidate: '', sdpMid: 'audio', sdpMLineIndex: null, usernameFragment: null }],
+    [{ sdpMLineIndex: 0 }, { candidate: '', sdpMid: null, sdpMLineIndex: 0, usernameFragment: null }],
+    [{ sdpMLineIndex: 65_536 }, { sdpMLineIndex: 0 }], // unsigned short without [EnforceRange] wraps
+    [{ sdpMLineIndex: -1 }, { sdpMLineIndex: 65_535 }],
+    [{ sdpMLineIndex: 'x' }, { sdpMLineIndex: 0 }],
+    [
+      { sdpMid: 7, candidate: null },
+      { sdpMid: '7', candidate: 'null' },
+    ],
+    [{ sdpMid: '<any [text] at all>;' }, { sdpMid: '<any [text] at all>;' }],
+    [
+      { sdpMid: '', usernameFragment: '', url: '\ud800', relayProtocol: 'tls' },
+      { usernameFragment: '', relayProtocol: 'tls' },
+    ],
+  ])('%j has %j', (init, expected) => {
+    expect(Reflect.construct(RTCIceCandidate, [init])).toMatchObject(expected);
+  });
+
+  it('takes no other protocol than the three to a server', () => {
+    expect(() => Reflect.construct(RTCIceCandidate, [{ sdpMid: '0', relayProtocol: 'sctp' }])).toThrow(TypeError);
+    expect(() => Reflect.construct(RTCIceCandidate, ['candidate'])).toThrow(TypeError);
   });
 });
 
@@ -87,6 +118,14 @@ describe('RTCSessionDescription', () => {
     expect(() => construct({})).toThrow(TypeError);
     expect(() => construct(undefined)).toThrow(TypeError);
     expect(() => construct({ type: 'guess' })).toThrow(TypeError);
+    expect(() => construct({ type: null, sdp: '' })).toThrow(TypeError);
+    expect(() => construct('offer')).toThrow(TypeError);
+  });
+
+  it('converts the text', () => {
+    const text = (sdp: unknown) => Reflect.construct(RTCSessionDescription, [{ type: 'answer', sdp }]).sdp;
+    expect([text(undefined), text(null), text(1)]).toEqual(['', 'null', '1']);
+    expect(() => text(Symbol('x'))).toThrow(TypeError);
   });
 });
 
@@ -101,7 +140,24 @@ describe('RTCError and the events', () => {
       null,
       null,
     ]);
-    expect(() => Reflect.construct(RTCError, [{ errorDetail: 'bad luck' }])).toThrow(TypeError);
+    expect(error.code).toBe(0);
+    for (const init of [{ errorDetail: 'bad luck' }, { errorDetail: null }, {}, null, undefined]) {
+      expect(() => Reflect.construct(RTCError, [init])).toThrow(TypeError);
+    }
+    const wrapping = {
+      errorDetail: 'dtls-failure',
+      sdpLineNumber: null,
+      sctpCauseCode: 2 ** 31,
+      sentAlert: -1,
+      receivedAlert: '7',
+    };
+    expect(Reflect.construct(RTCError, [wrapping])).toMatchObject({
+      message: '',
+      sdpLineNumber: 0,
+      sctpCauseCode: -(2 ** 31),
+      sentAlert: 2 ** 32 - 1,
+      receivedAlert: 7,
+    });
     expect(new RTCErrorEvent('error', { error }).error).toBe(error);
     expect(() => Reflect.construct(RTCErrorEvent, ['error', {}])).toThrow(TypeError);
   });
@@ -120,6 +176,29 @@ describe('RTCError and the events', () => {
       null,
     ]);
     expect(() => Reflect.construct(RTCPeerConnectionIceErrorEvent, ['icecandidateerror', {}])).toThrow(TypeError);
+    const converted = { errorCode: 65_537, port: -1, address: 1, url: null, errorText: '\udfff' };
+    expect(Reflect.construct(RTCPeerConnectionIceErrorEvent, ['icecandidateerror', converted])).toMatchObject({
+      errorCode: 1,
+      port: 65_535,
+      address: '1',
+      url: 'null',
+      errorText: '\ufffd',
+    });
+    expect(Reflect.construct(RTCPeerConnectionIceEvent, ['icecandidate', null])).toMatchObject({
+      candidate: null,
+      url: null,
+    });
+  });
+
+  it('a datachannel event has a channel, and is what its dictionary says', () => {
+    const pc = new RTCPeerConnection();
+    const channel = pc.createDataChannel('x');
+    const event = new RTCDataChannelEvent('datachannel', { channel, bubbles: true, cancelable: true });
+    expect([event.type, event.channel, event.bubbles, event.cancelable]).toEqual(['datachannel', channel, true, true]);
+    for (const init of [undefined, null, {}, { channel: null }, { channel: undefined }, { channel: {} }]) {
+      expect(() => Reflect.construct(RTCDataChannelEvent, ['datachannel', init])).toThrow(TypeError);
+    }
+    pc.close();
   });
 });
 
@@ -131,6 +210,19 @@ describe('ICE server URLs (RFC 7064 §3.1, RFC 7065 §3.1)', () => {
     ['turn:192.0.2.1:443?transport=tcp', { scheme: 'turn', host: '192.0.2.1', port: 443, transport: 'tcp' }],
     ['turns:turn.example.org', { scheme: 'turns', port: 5349, transport: 'tls' }],
     ['turns:turn.example.org?transport=udp', { scheme: 'turns', port: 5349, transport: 'dtls' }],
+    ['turn:turn.example.org:443', { port: 443, portIsDefault: false }],
+    ['turn:turn.example.org:80', { port: 80, portIsDefault: false }],
+    // The URL standard's host and port parsing:
+    ['stun:example.net:', { port: 3478, portIsDefault: true }],
+    ['stun:example.net:0000000000065535', { port: 65_535 }],
+    ['stun:ex%61mple.net', { host: 'example.net' }],
+    ['stun:example\t.\norg', { host: 'example.org' }],
+    ['\u0000 stun:example.com\u001f ', { host: 'example.com' }],
+    ['stun:192.168.257', { host: '192.168.1.1' }],
+    ['stun:0xffffffff', { host: '255.255.255.255' }],
+    ['stun:Ｇｏ.com', { host: 'go.com' }],
+    ['stun:你好你好', { host: 'xn--6qqa088eba' }],
+    ['stun:www.foo。bar.com', { host: 'www.foo.bar.com' }],
   ])('%s is read', (url, expected) => {
     expect(parseIceServerUrl(url)).toMatchObject({ url, ...expected });
   });
@@ -143,13 +235,33 @@ describe('ICE server URLs (RFC 7064 §3.1, RFC 7065 §3.1)', () => {
     'stun:example.org?transport=udp',
     'turn:example.org?transport=sctp',
     'turn:example.org?transport=udp#fragment',
-    'stun:example.org:0',
     'stun:example.org:65536',
     'stun:[::1',
     'stun:[1.2.3.4]',
-    'stun:1.2.3',
     'stun:exa mple.org',
     '',
+    'relative-url',
+    'stun:example.net/foo',
+    'stun:example.net?',
+    'stun:example.net#',
+    'turn:example.net?transport=UDP',
+    'turn:example.net?',
+    'stun:example.net:b',
+    'stun:example.net:-21',
+    'stun:[61:24:74]:98',
+    'stun:[example.net]',
+    'stun:[::1.2.3.]',
+    'stun:192.168.0.257',
+    'stun:256.256.256.256',
+    'stun:0xffffffff1',
+    'stun:%25',
+    'stun:hello%00',
+    'stun:a<b',
+    'stun:a^b',
+    'stun:a\\b',
+    'stun:\ufffd',
+    'stun:10.0.0.XN--pokxncvks',
+    'stun:x x:12',
   ])('%s is a SyntaxError', (url) => {
     expect(() => parseIceServerUrl(url)).toThrow(expect.objectContaining({ name: 'SyntaxError' }));
   });
@@ -167,6 +279,22 @@ describe('RTCConfiguration', () => {
       'InvalidAccessError',
     ],
     [{ iceServers: 'stun:x' }, 'TypeError'],
+    [{ iceServers: null }, 'TypeError'],
+    [{ iceServers: [null] }, 'TypeError'],
+    [{ iceServers: [undefined] }, 'TypeError'],
+    [{ iceServers: { length: 0 } }, 'TypeError'],
+    [{ iceServers: [{ urls: null }] }, 'SyntaxError'],
+    [{ iceServers: [{ urls: ['stun:example.net', ''] }] }, 'SyntaxError'],
+    [{ iceServers: [{ urls: 'turns:turn.example.org', username: 'u' }] }, 'InvalidAccessError'],
+    [{ iceServers: [{ urls: 'turns:turn.example.org', credential: 'c' }] }, 'InvalidAccessError'],
+    [{ iceTransportPolicy: null }, 'TypeError'],
+    [{ iceTransportPolicy: 'none' }, 'TypeError'],
+    [{ bundlePolicy: null }, 'TypeError'],
+    [{ rtcpMuxPolicy: null }, 'TypeError'],
+    [{ iceCandidatePoolSize: -1 }, 'TypeError'],
+    [{ iceCandidatePoolSize: Number.NaN }, 'TypeError'],
+    [{ certificates: null }, 'TypeError'],
+    [{ certificates: [undefined] }, 'TypeError'],
     [{ iceTransportPolicy: 'some' }, 'TypeError'],
     [{ bundlePolicy: 'loose' }, 'TypeError'],
     [{ rtcpMuxPolicy: 'negotiate' }, 'TypeError'],
@@ -177,12 +305,29 @@ describe('RTCConfiguration', () => {
     expect(() => construct(configuration)).toThrow(expect.objectContaining({ name }));
   });
 
-  it('null and undefined are the empty configuration', () => {
-    for (const configuration of [null, undefined]) {
+  it('null, undefined and undefined members are the empty configuration', () => {
+    const unset = {
+      iceServers: undefined,
+      bundlePolicy: undefined,
+      iceCandidatePoolSize: undefined,
+      certificates: undefined,
+    };
+    for (const configuration of [null, undefined, unset]) {
       const pc = construct(configuration) as RTCPeerConnection;
       expect(pc.getConfiguration().iceServers).toEqual([]);
       pc.close();
     }
+  });
+
+  it('takes any iterable for a list, and empty credentials', () => {
+    const server = { urls: new Set(['turn:turn.example.org']), username: '', credential: null };
+    const pc = construct({ iceServers: new Set([server]), iceTransports: 'relay' }) as RTCPeerConnection;
+    expect(pc.getConfiguration().iceServers).toEqual([
+      { urls: ['turn:turn.example.org'], username: '', credential: 'null' },
+    ]);
+    expect(pc.getConfiguration().iceTransportPolicy).toBe('all');
+    expect(pc.getConfiguration()).not.toBe(pc.getConfiguration());
+    pc.close();
   });
 
   it('uses a bounded number of servers and leaves out the rest', () => {
@@ -227,7 +372,7 @@ describe('RTCCertificate', () => {
   it('that has expired is refused', async () => {
     const algorithm = { name: 'ECDSA', namedCurve: 'P-256', expires: 0 };
     const certificate = await RTCPeerConnection.generateCertificate(algorithm);
-    expect(certificate.expires).toBeLessThan(Date.now() + 1000);
+    expect(certificate.expires).toBeLessThanOrEqual(Date.now());
     await expect.poll(() => certificate.expires < Date.now(), { timeout: 3000 }).toBe(true);
     expect(() => new RTCPeerConnection({ certificates: [certificate] })).toThrow(
       expect.objectContaining({ name: 'InvalidAccessError' }),
@@ -240,5 +385,42 @@ describe('RTCCertificate', () => {
     await expect(RTCPeerConnection.generateCertificate({ name: 'ECDSA', namedCurve: 'P-521' })).rejects.toThrow(
       refused,
     );
+    const rsa = {
+      name: 'RSASSA-PKCS1-v1_5',
+      modulusLength: 2048,
+      publicExponent: Uint8Array.of(1, 0, 1),
+      hash: 'SHA-256',
+    };
+    for (const other of [{ hash: 'SHA-1' }, { modulusLength: 1024 }, { publicExponent: Uint8Array.of(3) }]) {
+      await expect(RTCPeerConnection.generateCertificate({ ...rsa, ...other })).rejects.toThrow(refused);
+    }
+  });
+
+  it('of RSA, as the W3C wants it supported', async () => {
+    const certificate = await RTCPeerConnection.generateCertificate({
+      name: 'rsassa-pkcs1-v1_5',
+      modulusLength: 2048,
+      publicExponent: Uint8Array.of(1, 0, 1),
+      hash: { name: 'sha-256' },
+    });
+    expect(certificate.getFingerprints()).toMatchObject([
+      { value: expect.stringMatching(/^([0-9a-f]{2}:){31}[0-9a-f]{2}$/) },
+    ]);
+  });
+
+  it('lives as long as was asked for, at most a year', async () => {
+    const made = async (expires: unknown) =>
+      Reflect.apply(RTCPeerConnection.generateCertificate, undefined, [
+        { name: 'ECDSA', namedCurve: 'P-256', expires },
+      ]);
+    const start = Date.now();
+    expect(Math.abs((await made(2000)).expires - start - 2000)).toBeLessThan(1000);
+    const year = 365 * 86_400_000;
+    expect(Math.abs((await made(10 * year)).expires - start - year)).toBeLessThan(10_000);
+    for (const expires of [-1, 'invalid', Number.NaN, Number.POSITIVE_INFINITY]) {
+      await expect(made(expires)).rejects.toThrow(TypeError);
+    }
+    await expect(Reflect.apply(RTCPeerConnection.generateCertificate, undefined, [])).rejects.toThrow(TypeError);
+    await expect(Reflect.apply(RTCPeerConnection.generateCertificate, undefined, [{}])).rejects.toThrow(TypeError);
   });
 });
