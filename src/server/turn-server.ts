@@ -344,6 +344,10 @@ export class TurnServer {
   readonly #tcpRelays = new TcpRelays({
     accepted: (local, peer) => this.#driver.mutate((now) => this.#core.peerAccepted(local, peer, now)),
     connected: (connection) => this.#driver.mutate((now) => this.#core.peerConnected(connection, now)),
+    passed: (connection, direction, bytes) => {
+      const now = this.#platform.now();
+      return this.#core.connectionPassed(connection, direction, bytes, now) - now;
+    },
     closed: (connection) => {
       if (!this.#closed) this.#driver.mutate(() => this.#core.peerClosed(connection));
     },

@@ -7,6 +7,8 @@ export interface TcpRelayHandlers {
   accepted(local: TransportAddress, peer: TransportAddress): number | undefined;
   /** What was dialled stands. False closes it. */
   connected(connection: number): boolean;
+  /** Bytes have been handed on. @returns ms to wait before more are read from there. */
+  passed(connection: number, direction: 'to-peer' | 'to-client', bytes: number): number;
   /** A connection has ended, or could not be made. */
   closed(connection: number): void;
 }
@@ -77,8 +79,8 @@ export class TcpRelays {
     }
     this.#clients.set(connection, client);
     client.once('close', () => this.close(connection));
-    client.pipe(peer);
-    peer.pipe(client);
+    forward(client, peer, (bytes) => this.#handlers.passed(connection, 'to-peer', bytes));
+    forward(peer, client, (bytes) => this.#handlers.passed(connection, 'to-client', bytes));
   }
 
   /** Closes both sides. Idempotent. */
@@ -103,6 +105,33 @@ export class TcpRelays {
       this.#handlers.closed(connection);
     });
   }
+}
+
+/**
+ * Carries bytes from one socket to the other, no faster than the other takes them and the meter allows: what waits, waits at
+ * the sender.
+ * @param meter - told of bytes that were handed on. @returns ms to pause.
+ */
+function forward(from: Socket, to: Socket, meter: (bytes: number) => number): void {
+  let timer: NodeJS.Timeout | undefined;
+  const goOn = () => {
+    if (timer === undefined && !to.writableNeedDrain) from.resume();
+  };
+  from.on('data', (chunk: Uint8Array) => {
+    const hasRoom = to.write(chunk);
+    const waitMs = meter(chunk.length);
+    if (waitMs > 0) {
+      timer = setTimeout(() => {
+        timer = undefined;
+        goOn();
+      }, waitMs);
+    }
+    if (waitMs > 0 || !hasRoom) from.pause();
+  });
+  to.on('drain', goOn);
+  from.once('end', () => to.end());
+  from.once('close', () => clearTimeout(timer));
+  goOn();
 }
 
 function canonical(address: string | undefined): string {

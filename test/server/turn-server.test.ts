@@ -267,11 +267,54 @@ describe('relays', () => {
     await echoed;
     expect(received).toEqual([1, 2, 3, 4, 5]);
     expect(server.metrics()).toContain('turn_peer_connections 1\n');
+    expect(server.stats.traffic).toMatchObject({ toPeerBytes: 5, toClientBytes: 5, toPeerPackets: 0 });
     // One ends with the other.
     const closed = new Promise((resolve) => second.once('close', resolve));
     peer.hangUp();
     await closed;
     expect(server.stats.peerConnections).toBe(0);
+  });
+
+  it('over TCP to a peer, all bytes and no faster than the limit allows', async () => {
+    const rate = { perSecond: 1_000_000, burst: 1000 };
+    const server = serve({ sessionRate: rate });
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    const socket = connect(remote.port, remote.ip);
+    await new Promise((resolve) => socket.once('connect', resolve));
+    const { client, driver, events } = streamClient(socket, remote, 'tcp', 'tcp');
+    driver.mutate((now) => client.allocate(now));
+    await events.next('allocated');
+    const peer = await tcpEcho();
+    driver.mutate((now) => client.connect({ ip: '127.0.0.1', port: peer.port }, now));
+    const { connectionId } = await events.next('connection');
+    const second = connect(remote.port, remote.ip);
+    closers.push(() => second.destroy());
+    await new Promise((resolve) => second.once('connect', resolve));
+    const path: FiveTuple = { protocol: 'tcp', local: { ip: '127.0.0.1', port: second.localPort ?? 0 }, remote };
+    const data = driver.mutate((now) => client.createDataConnection(connectionId, path, now));
+    const bytes = 300_000;
+    let received = 0;
+    const startedAt = platform.now();
+    await new Promise<void>((resolve) => {
+      const dataDriver: Driver<TurnDataConnectionEvent, FiveTuple> = new Driver<TurnDataConnectionEvent, FiveTuple>(
+        data,
+        {
+          now: () => platform.now(),
+          send: (slot) => void second.write(slot.buffer.slice(slot.offset, slot.offset + slot.length)),
+          wakeAt: () => undefined,
+        },
+        (event) => {
+          if (event.type === 'bound') second.write(new Uint8Array(bytes));
+          if (event.type === 'data') received += event.bytes.length;
+          if (received === bytes) resolve();
+        },
+      );
+      second.on('data', (chunk) => dataDriver.input(Uint8Array.from(chunk), path));
+      dataDriver.drain();
+    });
+    // What the last read of 64 KiB brought is not waited for, on each of the two ways.
+    expect(platform.now() - startedAt).toBeGreaterThan(((bytes - rate.burst - 65_536) / rate.perSecond) * 1000 - 5);
+    expect(server.stats.traffic).toMatchObject({ toPeerBytes: bytes, toClientBytes: bytes });
   });
 
   it('refuses TLS without a certificate, and what is neither TLS nor STUN', async () => {

@@ -224,6 +224,15 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
     return connection?.id;
   }
 
+  /**
+   * Bytes have been handed on from one side of a joined connection to the other.
+   * @returns when more may be read from that side: `now`, or later where bandwidth is limited.
+   */
+  connectionPassed(connection: ConnectionId, direction: 'to-peer' | 'to-client', bytes: number, now: Instant): Instant {
+    const bound = this.#connections.bound(connection);
+    return bound === undefined ? now : this.#forwarder.passed(bound.allocation, direction, bytes, now);
+  }
+
   /** A peer's connection has ended, or could not be made. */
   peerClosed(connection: ConnectionId): void {
     const closed = this.#connections.forget(connection);

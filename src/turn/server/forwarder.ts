@@ -22,7 +22,7 @@ import type { Allocation, Channel, Permission, Relay } from './allocation.ts';
 import type { Outbox } from './outbox.ts';
 import { TokenBucket } from './rate-limits.ts';
 import type { RelayTable } from './relay-table.ts';
-import { type ConnectionId, newTraffic, type TrafficCounters, type TurnServerCoreOptions } from './types.ts';
+import { type ConnectionId, newTraffic, type Rate, type TrafficCounters, type TurnServerCoreOptions } from './types.ts';
 
 /** Header, XOR-PEER-ADDRESS of IPv6 and the DATA header: what a Data indication costs at most, and 3 of padding. */
 const DATA_INDICATION_BYTES = 20 + 24 + 4 + 3;
@@ -277,10 +277,8 @@ export class Forwarder {
   }
 
   #admitFromClient(allocation: Allocation, length: number, now: Instant): boolean {
-    if (this.#totalRate !== undefined) {
-      this.#totalFromClients ??= new TokenBucket(this.#totalRate.perSecond, this.#totalRate.burst, now);
-      if (!this.#totalFromClients.take(length, now)) return this.#exceeded();
-    }
+    if (this.#totalRate !== undefined && !this.#totalBucket(this.#totalRate, true, now).take(length, now))
+      return this.#exceeded();
     if (allocation.fromClient !== undefined && !allocation.fromClient.take(length, now)) return this.#exceeded();
     allocation.traffic.toPeerPackets++;
     allocation.traffic.toPeerBytes += length;
@@ -290,16 +288,37 @@ export class Forwarder {
   }
 
   #admitToClient(allocation: Allocation, length: number, now: Instant): boolean {
-    if (this.#totalRate !== undefined) {
-      this.#totalToClients ??= new TokenBucket(this.#totalRate.perSecond, this.#totalRate.burst, now);
-      if (!this.#totalToClients.take(length, now)) return this.#exceeded();
-    }
+    if (this.#totalRate !== undefined && !this.#totalBucket(this.#totalRate, false, now).take(length, now))
+      return this.#exceeded();
     if (allocation.toClient !== undefined && !allocation.toClient.take(length, now)) return this.#exceeded();
     allocation.traffic.toClientPackets++;
     allocation.traffic.toClientBytes += length;
     this.traffic.toClientPackets++;
     this.traffic.toClientBytes += length;
     return true;
+  }
+
+  /** Bytes that have passed on a TCP connection of an allocation. @returns when the next may. */
+  passed(allocation: Allocation, direction: 'to-peer' | 'to-client', bytes: number, now: Instant): Instant {
+    const toPeer = direction === 'to-peer';
+    let next = now;
+    if (this.#totalRate !== undefined) next = this.#totalBucket(this.#totalRate, toPeer, now).spend(bytes, now);
+    const own = toPeer ? allocation.fromClient : allocation.toClient;
+    if (own !== undefined) next = Math.max(next, own.spend(bytes, now));
+    for (const traffic of [allocation.traffic, this.traffic]) {
+      if (toPeer) traffic.toPeerBytes += bytes;
+      else traffic.toClientBytes += bytes;
+    }
+    return next;
+  }
+
+  #totalBucket(rate: Rate, toPeer: boolean, now: Instant): TokenBucket {
+    if (toPeer) {
+      this.#totalFromClients ??= new TokenBucket(rate.perSecond, rate.burst, now);
+      return this.#totalFromClients;
+    }
+    this.#totalToClients ??= new TokenBucket(rate.perSecond, rate.burst, now);
+    return this.#totalToClients;
   }
 
   /** RFC 8656 §5: the server "should discard application data traffic that exceeds the bandwidth quota". */

@@ -89,6 +89,12 @@ export class PeerConnections {
     return connection?.state === 'pending' ? connection : undefined;
   }
 
+  /** One whose two sides are joined. */
+  bound(id: ConnectionId): PeerConnection | undefined {
+    const connection = this.#byId.get(id);
+    return connection?.state === 'bound' ? connection : undefined;
+  }
+
   /** RFC 6062 §5.4: from now on the two carry each other's bytes. */
   bind(connection: PeerConnection, path: FiveTuple): void {
     connection.state = 'bound';

@@ -17,13 +17,23 @@ export class TokenBucket {
 
   /** Takes `count` tokens when there are that many. */
   take(count: number, now: Instant): boolean {
-    if (now > this.#at) {
-      this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#at) * this.#perSecond) / 1000);
-      this.#at = now;
-    }
+    this.#fill(now);
     if (this.#tokens < count) return false;
     this.#tokens -= count;
     return true;
+  }
+
+  /** Takes `count` tokens whether or not there are that many: of what has happened. @returns when the debt is paid. */
+  spend(count: number, now: Instant): Instant {
+    this.#fill(now);
+    this.#tokens -= count;
+    return this.#tokens >= 0 ? now : now + (-this.#tokens * 1000) / this.#perSecond;
+  }
+
+  #fill(now: Instant): void {
+    if (now <= this.#at) return;
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#at) * this.#perSecond) / 1000);
+    this.#at = now;
   }
 }
 

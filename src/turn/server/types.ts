@@ -60,7 +60,7 @@ export interface TurnServerCoreOptions {
   readonly userQuota?: number;
   /** Allocations in all, 486 beyond. Default {@link DEFAULT_MAX_ALLOCATIONS}. */
   readonly totalQuota?: number;
-  /** Data of one allocation, bytes, each direction by itself; what exceeds it is dropped. Default: unlimited. */
+  /** Data of one allocation, bytes, each direction by itself; what exceeds it is dropped, or on TCP connections waits. Default: unlimited. */
   readonly sessionRate?: Rate;
   /** Data of all allocations together, bytes, each direction by itself. Default: unlimited. */
   readonly totalRate?: Rate;
@@ -111,7 +111,7 @@ export type ReleaseReason =
   | 'relay-failed' // its sockets are gone
   | 'closed'; // by the server
 
-/** What an allocation relayed. */
+/** What an allocation relayed: datagrams, and bytes of data, with those on TCP connections. */
 export interface TrafficCounters {
   toPeerPackets: number;
   toPeerBytes: number;
@@ -143,7 +143,10 @@ export type TurnServerEvent =
       readonly local: TransportAddress;
       readonly peer: TransportAddress;
     }
-  /** Join the peer's connection with the client's at `path`: bytes pass as they are, and one ends with the other. */
+  /**
+   * Join the peer's connection with the client's at `path`: bytes pass as they are, told to `connectionPassed`, and one ends
+   * with the other.
+   */
   | { readonly type: 'bind-connection'; readonly connection: ConnectionId; readonly path: FiveTuple }
   /** Close the peer's connection, and the client's that it is joined with. */
   | { readonly type: 'close-connection'; readonly connection: ConnectionId }

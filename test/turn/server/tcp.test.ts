@@ -78,6 +78,35 @@ describe('TCP relays (RFC 6062)', () => {
     expect(s.server.core.peerConnected(connection, s.server.now)).toBe(false);
   });
 
+  it('counts the bytes of joined connections, and says how long to wait where bandwidth is limited', () => {
+    const limits = { sessionRate: { perSecond: 1000, burst: 500 }, totalRate: { perSecond: 10_000, burst: 600 } };
+    const s = start(limits);
+    const { connection } = dial(s);
+    connected(s.server, connection);
+    const { core } = s.server;
+    const now = () => s.server.now;
+    expect(core.connectionPassed(connection, 'to-peer', 100, now())).toBe(now()); // not bound: nobody's
+    expect(core.stats.traffic.toPeerBytes).toBe(0);
+    const data = dataConnection(s.server);
+    data.request('ConnectionBind', [['CONNECTION-ID', connection]]);
+    expect(core.connectionPassed(connection, 'to-peer', 500, now())).toBe(now());
+    expect(core.connectionPassed(connection, 'to-client', 500, now())).toBe(now());
+    expect(core.connectionPassed(connection, 'to-peer', 50, now())).toBe(now() + 50); // the session's 1000 a second
+    s.server.advance(50);
+    expect(core.connectionPassed(connection, 'to-peer', 1, now())).toBe(now() + 1);
+    s.server.advance(10_000);
+    expect(core.connectionPassed(connection, 'to-peer', 1500, now())).toBe(now() + 1000); // the total has 600 - 1500: 90 ms
+    expect(core.stats.traffic).toMatchObject({ toPeerBytes: 2051, toClientBytes: 500, toPeerPackets: 0 });
+    s.client.request('Refresh', [['LIFETIME', 0]]);
+    expect(last(s.server, 'released').traffic).toMatchObject({ toPeerBytes: 2051, toClientBytes: 500 });
+    expect(core.connectionPassed(connection, 'to-peer', 1, now())).toBe(now());
+    const other = start({ totalRate: limits.totalRate });
+    const joined = dial(other);
+    connected(other.server, joined.connection);
+    dataConnection(other.server).request('ConnectionBind', [['CONNECTION-ID', joined.connection]]);
+    expect(other.server.core.connectionPassed(joined.connection, 'to-client', 1600, 5000)).toBe(5100);
+  });
+
   it('takes the nonce of the control connection, as coturn lets its client do', () => {
     const s = start();
     const { connection } = dial(s);
