@@ -1,5 +1,6 @@
 // As libp2p's webrtc-direct: a dialer reaches a server by address and certificate hash alone. No signalling: each side makes
-// up the other's description. Run it with `node examples/webrtc-direct.mjs` (after `npm run build` in a checkout).
+// up the other's description. The server learns of a dialer from its first connectivity check, whose ufrag nobody has yet;
+// that ufrag is the password too. Run it with `node examples/webrtc-direct.mjs` (after `npm run build` in a checkout).
 import { RTCPeerConnection, UdpMux } from 'purertc';
 import { platform } from 'purertc/io';
 
@@ -27,12 +28,22 @@ function describe({ type, secret, fingerprint, setup, candidate }) {
   return { type, sdp: lines.map((line) => `${line}\r\n`).join('') };
 }
 
-/** The server's one UDP port, shared by all of its connections. */
-const mux = new UdpMux(platform, 0);
 const certificate = await RTCPeerConnection.generateCertificate({ name: 'ECDSA', namedCurve: 'P-256' });
 const { algorithm, value } = certificate.getFingerprints()[0];
 
-/** A connection for whoever knows `secret`; who that is, is asked in the channel. @returns the port. */
+/** The server's one UDP port, shared by all of its connections. */
+const mux = new UdpMux(platform, 0, {
+  onUnknownUfrag(check) {
+    // A check is repeated until it is answered: only the first makes a connection, and only if it is what it should be.
+    if (served.has(check.ufrag) || !check.ufrag.startsWith('libp2p+webrtc+v1/')) return;
+    if (served.size < MAX_SERVED && check.isProtectedBy(check.ufrag)) accept(check.ufrag);
+  },
+});
+/** By ufrag. A server has to bound what strangers can make it keep. */
+const served = new Map();
+const MAX_SERVED = 100;
+
+/** A connection for whoever knows `secret`; who that is, is asked in the channel. */
 async function accept(secret) {
   const purertc = {
     platform: mux,
@@ -43,6 +54,7 @@ async function accept(secret) {
     answerSetup: 'passive',
   };
   const pc = new RTCPeerConnection({ certificates: [certificate], purertc });
+  served.set(secret, pc);
   const channel = pc.createDataChannel('', { negotiated: true, id: 0 });
   channel.onmessage = async ({ data }) => {
     const shown = new Uint8Array(await crypto.subtle.digest('SHA-256', pc.sctp.transport.getRemoteCertificates()[0]));
@@ -52,19 +64,17 @@ async function accept(secret) {
   };
   channel.onclose = () => {
     pc.close();
-    mux.close();
+    served.delete(secret);
+    mux.close(); // one dialer is enough for an example
   };
   const nobody = `sha-256 ${Array.from({ length: 32 }, () => 'FF').join(':')}`;
   await pc.setRemoteDescription(describe({ type: 'offer', secret, fingerprint: nobody, setup: 'actpass' }));
-  const found = new Promise((resolve) => {
-    pc.onicecandidate = ({ candidate }) => candidate?.port && resolve(candidate.port);
-  });
   await pc.setLocalDescription();
-  return found;
 }
 
 /** All that a dialer knows is in its arguments. */
-async function dial(secret, { ip, port, fingerprint }) {
+async function dial({ ip, port, fingerprint }) {
+  const secret = `libp2p+webrtc+v1/${crypto.randomUUID().replaceAll('-', '')}`;
   const own = await RTCPeerConnection.generateCertificate({ name: 'ECDSA', namedCurve: 'P-256' });
   const purertc = { interfaceFilter, iceUfrag: secret, icePwd: secret };
   const pc = new RTCPeerConnection({ certificates: [own], purertc });
@@ -80,6 +90,5 @@ async function dial(secret, { ip, port, fingerprint }) {
   );
 }
 
-const secret = `libp2pwebrtcv1${crypto.randomUUID().replaceAll('-', '').slice(0, 18)}`;
-const port = await accept(secret);
-await dial(secret, { ip: '127.0.0.1', port, fingerprint: `${algorithm} ${value.toUpperCase()}` });
+const { ip, port } = await mux.listen('127.0.0.1');
+await dial({ ip, port, fingerprint: `${algorithm} ${value.toUpperCase()}` });

@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { RTCPeerConnection, UdpMux } from '../../src/index.ts';
+import { RTCPeerConnection, TcpMux, UdpMux, type UnknownCheck } from '../../src/index.ts';
 import { platform } from '../../src/io/index.ts';
 import { ChromeHost } from './chrome.ts';
 
@@ -54,8 +54,9 @@ describe('Chromium and Node peers behind one UDP port', () => {
   });
 
   /** The server's end of a connection: echoes on every channel. */
-  function serve(): RTCPeerConnection {
-    const pc = new RTCPeerConnection({ purertc: { platform: mux, interfaceFilter: isLoopback } });
+  function serve(on: UdpMux | TcpMux = mux): RTCPeerConnection {
+    const iceTcp = on instanceof TcpMux;
+    const pc = new RTCPeerConnection({ purertc: { platform: on, iceTcp, interfaceFilter: isLoopback } });
     pc.addEventListener('datachannel', ({ channel }) => {
       channel.addEventListener('message', ({ data }) => channel.send(`${data} back`));
     });
@@ -126,5 +127,109 @@ describe('Chromium and Node peers behind one UDP port', () => {
     const locals = servers.map((pc) => pc.sctp?.transport.iceTransport.getSelectedCandidatePair()?.local);
     expect(new Set(locals.map((local) => `${local?.address}:${local?.port}`)).size).toBe(1);
     expect(servers).toHaveLength(CHROMIUM_PEERS + NODE_PEERS);
+  });
+
+  it('one port for both: over TCP where candidates say nothing else, over UDP beside it', async () => {
+    const both = new TcpMux(mux, 0);
+    /** What the clients are told: how to reach the server over one protocol. */
+    const reachable = (sdp: string, protocol: 'udp' | 'tcp'): string =>
+      sdp.replace(protocol === 'tcp' ? /a=candidate:\S+ 1 udp .*\r\n/g : /a=candidate:\S+ 1 tcp .*\r\n/g, '');
+    const overTcp = async (n: number): Promise<string> => {
+      const offer = await page.evaluate<Description>(`(async () => {
+        const pc = new RTCPeerConnection();
+        const channel = pc.createDataChannel('mux');
+        (window.peers ??= [])[${n}] = { pc, channel };
+        await pc.setLocalDescription();
+        await gathered(pc);
+        return pc.localDescription.toJSON();
+      })()`);
+      const server = serve(both);
+      const protocol = n % 2 === 0 ? 'tcp' : 'udp';
+      await server.setRemoteDescription({ ...offer, sdp: offer.sdp.replace(/a=candidate:.*\r\n/g, '') });
+      await server.setLocalDescription();
+      const { type, sdp } = await gathered(server);
+      return page.evaluate<string>(`(async () => {
+        const { pc, channel } = peers[${n}];
+        await pc.setRemoteDescription(${JSON.stringify({ type, sdp: reachable(sdp, protocol) })});
+        await opened(channel);
+        const answer = new Promise((resolve) => { channel.onmessage = ({ data }) => resolve(data); });
+        channel.send('chromium ${n}');
+        return answer;
+      })()`);
+    };
+    expect(await Promise.all(Array.from({ length: 6 }, (_, n) => overTcp(n)))).toEqual(
+      Array.from({ length: 6 }, (_, n) => `chromium ${n} back`),
+    );
+    const locals = servers.map((pc) => pc.sctp?.transport.iceTransport.getSelectedCandidatePair()?.local);
+    expect(locals.map((local) => local?.protocol)).toEqual(['tcp', 'udp', 'tcp', 'udp', 'tcp', 'udp']);
+    expect(new Set(locals.map((local) => `${local?.protocol} ${local?.port}`)).size).toBe(2);
+    for (const server of servers) server.close();
+    both.close();
+  });
+
+  it('as libp2p’s webrtc-direct: Chromium dials by address and fingerprint alone, the server learns of it from the mux', async () => {
+    const certificate = await RTCPeerConnection.generateCertificate({ name: 'ECDSA', namedCurve: 'P-256' });
+    const fingerprint = certificate.getFingerprints()[0]!;
+    const describe = (type: string, secret: string, print: string, rest: readonly string[]): Description => ({
+      type: type as Description['type'],
+      sdp: [
+        'v=0',
+        'o=- 0 0 IN IP4 127.0.0.1',
+        's=-',
+        't=0 0',
+        'm=application 9 UDP/DTLS/SCTP webrtc-datachannel',
+        'c=IN IP4 127.0.0.1',
+        'a=mid:0',
+        `a=ice-ufrag:${secret}`,
+        `a=ice-pwd:${secret}`,
+        `a=fingerprint:sha-256 ${print}`,
+        'a=sctp-port:5000',
+        'a=max-message-size:16384',
+        ...rest,
+        '',
+      ].join('\r\n'),
+    });
+    const accept = async (secret: string): Promise<void> => {
+      const purertc = { interfaceFilter: isLoopback, iceUfrag: secret, icePwd: secret, acceptAnyFingerprint: true };
+      const pc = new RTCPeerConnection({
+        certificates: [certificate],
+        purertc: { ...purertc, platform: onDemand, answerSetup: 'passive' },
+      });
+      servers.push(pc);
+      const channel = pc.createDataChannel('', { negotiated: true, id: 0 });
+      channel.onmessage = ({ data }) => channel.send(`${data} back`);
+      const unknown = Array.from({ length: 32 }, () => 'FF').join(':');
+      await pc.setRemoteDescription(describe('offer', secret, unknown, ['a=setup:actpass']));
+      await pc.setLocalDescription();
+    };
+    const seen = new Set<string>();
+    const onUnknownUfrag = (check: UnknownCheck): void => {
+      if (seen.has(check.ufrag) || !check.isProtectedBy(check.ufrag)) return;
+      seen.add(check.ufrag);
+      void accept(check.ufrag);
+    };
+    const onDemand = new UdpMux(platform, 0, { onUnknownUfrag });
+    const { ip, port } = await onDemand.listen('127.0.0.1');
+    const secret = 'libp2p+webrtc+v1/0123456789abcdef0123456789abcdef';
+    const answer = describe('answer', secret, fingerprint.value!.toUpperCase(), [
+      'a=setup:passive',
+      `a=candidate:1 1 udp 1 ${ip} ${port} typ host`,
+    ]);
+    const heard = await page.evaluate<string>(`(async () => {
+      const pc = new RTCPeerConnection();
+      const channel = pc.createDataChannel('', { negotiated: true, id: 0 });
+      const offer = await pc.createOffer();
+      const sdp = offer.sdp.replace(/a=ice-ufrag:.*/, 'a=ice-ufrag:${secret}').replace(/a=ice-pwd:.*/, 'a=ice-pwd:${secret}');
+      await pc.setLocalDescription({ type: 'offer', sdp });
+      await pc.setRemoteDescription(${JSON.stringify(answer)});
+      await opened(channel);
+      const answer = new Promise((resolve) => { channel.onmessage = ({ data }) => resolve(data); });
+      channel.send('hello');
+      return answer;
+    })()`);
+    expect(heard).toBe('hello back');
+    expect([...seen]).toEqual([secret]);
+    for (const server of servers) server.close();
+    onDemand.close();
   });
 });
