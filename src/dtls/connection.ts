@@ -35,6 +35,7 @@ import {
   CONTENT_HANDSHAKE,
   FINISHED,
   HELLO_REQUEST,
+  HELLO_VERIFY_REQUEST,
 } from './registry.ts';
 import type { DtlsEndpoint, DtlsEvent, DtlsState, Negotiated } from './types.ts';
 
@@ -182,6 +183,12 @@ export abstract class Connection implements DtlsEndpoint {
     this.#events.push({ type: 'closed' });
   }
 
+  limitDatagramBytes(bytes: number, now: Instant): void {
+    if (this.#state === 'new' || this.#state === 'connecting' || this.#state === 'connected') {
+      this.#flight.limitMtu(bytes, now);
+    }
+  }
+
   #checkSendable(length: number): void {
     const negotiated = this.#result?.negotiated;
     if (this.#state !== 'connected' || negotiated === undefined) throw new UsageError(`cannot send: ${this.#state}`);
@@ -197,6 +204,7 @@ export abstract class Connection implements DtlsEndpoint {
   // Sans-IO.
 
   handleInput(bytes: Uint8Array, _path: undefined, now: Instant): void {
+    this.#flight.received(bytes.length);
     this.#handleDatagram(bytes, now);
     this.#replayHeld(now);
   }
@@ -331,6 +339,7 @@ export abstract class Connection implements DtlsEndpoint {
       this.#flight.handlePeerRetransmission(now, epoch === 1);
     }
     if (refused !== undefined) return this.#drop(refused, 'handshake fragment');
+    this.#flight.answered(now, fragment.type === HELLO_VERIFY_REQUEST);
     this.#handleMessages(now);
   }
 
@@ -365,7 +374,7 @@ export abstract class Connection implements DtlsEndpoint {
   #handleLateFragment(fragment: HandshakeFragment, now: Instant): void {
     if (fragment.type === FINISHED && fragment.messageSeq === this.#peerFinishedSeq) {
       // RFC 6347 §4.2.4: a retransmitted Finished means that our last flight was lost.
-      this.#flight.handlePeerRetransmission(now, true);
+      if (!this.#flight.handlePeerRetransmission(now, true)) this.#drop('stale', 'Finished');
     } else if (fragment.type === HELLO_REQUEST || fragment.type === CLIENT_HELLO) {
       // RFC 5746 §4: renegotiation is refused, with a warning (RFC 5246 §7.2.2).
       this.#queueAlert('warning', 'no_renegotiation');

@@ -1,15 +1,10 @@
 import { type Instant, NEVER, type TransmitSlot } from '../core/index.ts';
+import { FlightMtu } from './flight-mtu.ts';
 import { HANDSHAKE_HEADER_BYTES, writeHandshakeHeader } from './handshake-fragment.ts';
 import type { RecordWriter } from './record-writer.ts';
 import { CONTENT_CHANGE_CIPHER_SPEC, CONTENT_HANDSHAKE } from './registry.ts';
+import { type RetransmissionOptions, RetransmissionTimer } from './retransmission-timer.ts';
 
-/**
- * Datagram sizes that an unanswered flight falls back to (RFC 6347 §4.1.1.1): what every IPv4 host must take (576 minus
- * IP and UDP headers), then less than that for tunnels in tunnels.
- */
-const SMALLER_MTUS = [548, 256] as const;
-/** Time-outs of one flight before each step down. */
-const TIMEOUTS_PER_MTU_STEP = 2;
 /** Answers to retransmissions of the peer, per flight: they are unauthenticated, and must not be made an amplifier. */
 export const MAX_PROVOKED_RETRANSMISSIONS = 16;
 /** Two answers to retransmissions of the peer are at least this far apart, ms. */
@@ -26,10 +21,7 @@ interface FlightMessage {
 /** ChangeCipherSpec is no handshake message: it has no number and is not fragmented. */
 type FlightItem = FlightMessage | { readonly writer: RecordWriter; readonly type: 'change-cipher-spec' };
 
-export interface FlightOptions {
-  readonly initialRtoMs: number;
-  readonly maxRtoMs: number;
-  readonly maxRetransmissions: number;
+export interface FlightOptions extends RetransmissionOptions {
   readonly mtuBytes: number;
 }
 
@@ -49,17 +41,16 @@ export class Flight {
   /** Next item and byte of its body to send; behind the last item: drained. */
   #itemAt = 0;
   #byteAt = 0;
-  #deadline: Instant = NEVER;
-  #rtoMs: number;
-  #timeouts = 0;
+  #isLast = false;
   #provoked = 0;
   #sentAt: Instant = Number.NEGATIVE_INFINITY;
-  #mtuBytes: number;
+  readonly #timer: RetransmissionTimer;
+  readonly #mtu: FlightMtu;
 
   constructor(options: FlightOptions) {
     this.#options = options;
-    this.#rtoMs = options.initialRtoMs;
-    this.#mtuBytes = options.mtuBytes;
+    this.#timer = new RetransmissionTimer(options);
+    this.#mtu = new FlightMtu(options.mtuBytes);
   }
 
   /** Something is left to send. */
@@ -68,12 +59,12 @@ export class Flight {
   }
 
   get deadline(): Instant {
-    return this.#deadline;
+    return this.#timer.deadline;
   }
 
   /** The datagram size in use, after any steps down. */
   get mtuBytes(): number {
-    return this.#mtuBytes;
+    return this.#mtu.bytes;
   }
 
   /** Forgets the flight before; nothing is sent until `launch`. */
@@ -81,12 +72,9 @@ export class Flight {
     this.#items = [];
     this.#itemAt = 0;
     this.#byteAt = 0;
-    this.#deadline = NEVER;
-    this.#timeouts = 0;
     this.#provoked = 0;
-    // RFC 6347 §4.2.4.1 would keep a backed-off value for the next flight ("SHOULD retain"). Browsers start each flight
-    // afresh, and so do we: one lost datagram must not slow down the rest of a call's set-up.
-    this.#rtoMs = this.#options.initialRtoMs;
+    this.#timer.stop();
+    this.#mtu.beginFlight();
   }
 
   addMessage(writer: RecordWriter, type: number, messageSeq: number, body: Uint8Array): void {
@@ -102,44 +90,60 @@ export class Flight {
   /** @param awaitsReply - false for the last flight of the handshake, which is sent again only when the peer asks for it. */
   launch(now: Instant, awaitsReply: boolean): void {
     this.#rewind(now);
-    this.#deadline = awaitsReply ? now + this.#rtoMs : NEVER;
+    this.#isLast = !awaitsReply;
+    this.#timer.start(now, awaitsReply);
   }
 
-  /** The answer has come: the timer stops; the flight stays, to be sent again if it is asked for. */
+  /** The answer is complete: the timer stops; the flight stays, to be sent again if it is asked for. */
   acknowledge(): void {
-    this.#deadline = NEVER;
+    this.#timer.stop();
   }
 
   clear(): void {
     this.begin();
   }
 
-  /** @returns `exhausted` when the bound of retransmissions is reached. */
-  handleTimeout(now: Instant): 'early' | 'resent' | 'exhausted' {
-    if (now < this.#deadline) return 'early';
-    if (this.#timeouts >= this.#options.maxRetransmissions) return 'exhausted';
-    this.#timeouts++;
-    this.#rtoMs = Math.min(this.#rtoMs * 2, this.#options.maxRtoMs);
-    // From the deadline, not from `now`: a late driver must not stretch the schedule; but never in a burst.
-    this.#deadline = Math.max(this.#deadline + this.#rtoMs, now + this.#options.initialRtoMs);
-    const step = Math.floor(this.#timeouts / TIMEOUTS_PER_MTU_STEP) - 1;
-    const smaller = SMALLER_MTUS[Math.min(step, SMALLER_MTUS.length - 1)];
-    if (smaller !== undefined) this.#mtuBytes = Math.min(this.#mtuBytes, smaller);
+  /** A datagram of the peer has come: how much the path carries. */
+  received(bytes: number): void {
+    this.#mtu.received(bytes);
+  }
+
+  /** A piece of the answer that was not there before. @param effortless - a HelloVerifyRequest. */
+  answered(now: Instant, effortless: boolean): void {
+    this.#timer.answered(now, effortless);
+  }
+
+  /** The path carries datagrams of so many bytes and no more: a flight that had longer ones is sent again. */
+  limitMtu(bytes: number, now: Instant): void {
+    if (!this.#mtu.limit(bytes)) return;
+    this.#timer.restart(now);
     this.#rewind(now);
-    return 'resent';
+  }
+
+  /** @returns `exhausted` when the bound of retransmissions is reached. */
+  handleTimeout(now: Instant): 'early' | 'resend' | 'exhausted' {
+    const due = this.#timer.handleTimeout(now);
+    if (due === 'resend') {
+      this.#mtu.unanswered();
+      this.#rewind(now);
+    }
+    return due;
   }
 
   /**
    * The peer has sent its flight again, so ours was lost: RFC 6347 §4.2.4 sends it again at once.
-   * @param authenticated - the retransmission proved itself (a Finished): then neither the gap nor the count matters.
+   * @param authenticated - the retransmission proved itself (a Finished): then neither the gap nor the count matters. Only the
+   * last flight of the handshake answers it: otherwise each end would take the other's answer for another request, for ever.
    */
   handlePeerRetransmission(now: Instant, authenticated: boolean): boolean {
-    if (this.#items.length === 0 || this.pending) return false;
+    if (this.#items.length === 0 || this.pending || (authenticated && !this.#isLast)) return false;
     if (!authenticated) {
-      if (this.#deadline === NEVER || this.#provoked >= MAX_PROVOKED_RETRANSMISSIONS) return false;
+      if (this.deadline === NEVER || this.#provoked >= MAX_PROVOKED_RETRANSMISSIONS) return false;
       if (now - this.#sentAt < Math.min(PROVOKED_GAP_MS, this.#options.initialRtoMs / 2)) return false;
       this.#provoked++;
-      this.#deadline = now + this.#rtoMs;
+      this.#timer.restart(now);
+    } else {
+      this.#mtu.unanswered(); // anyone may say so otherwise, and smaller datagrams are more datagrams
     }
     this.#rewind(now);
     return true;
@@ -157,6 +161,7 @@ export class Flight {
       used += written;
     }
     slot.length = used;
+    this.#mtu.sent(used);
     return used > 0;
   }
 
@@ -167,7 +172,7 @@ export class Flight {
   }
 
   #writeChangeCipherSpec(writer: RecordWriter, slot: TransmitSlot<unknown>, used: number): number {
-    if (used > 0 && used + writer.overhead + 1 > this.#mtuBytes) return 0;
+    if (used > 0 && used + writer.overhead + 1 > this.#mtu.bytes) return 0;
     const at = slot.offset + used + writer.headroom;
     slot.buffer[at] = 1; // RFC 5246 §7.1: its only value
     this.#itemAt++;
@@ -178,7 +183,7 @@ export class Flight {
   #writeFragment(item: FlightMessage, slot: TransmitSlot<unknown>, used: number): number {
     const { writer } = item;
     const left = item.body.length - this.#byteAt;
-    const room = this.#mtuBytes - used - writer.overhead - HANDSHAKE_HEADER_BYTES;
+    const room = this.#mtu.bytes - used - writer.overhead - HANDSHAKE_HEADER_BYTES;
     if (used > 0 && room < Math.min(left, MIN_FRAGMENT_BYTES)) return 0;
     const length = Math.min(left, Math.max(room, 1));
     const at = slot.offset + used + writer.headroom;

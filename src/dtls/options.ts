@@ -1,22 +1,20 @@
 import { type Env, type GroupName, UsageError } from '../core/index.ts';
 import type { FlightOptions } from './flight.ts';
+import { MIN_MTU_BYTES } from './flight-mtu.ts';
 import { MAX_PLAINTEXT_BYTES } from './record.ts';
 import type { KeyLimits } from './record-cipher.ts';
 import { type CipherSuite, type CipherSuiteName, cipherSuiteByName } from './registry.ts';
+import { MIN_RTO_MS } from './retransmission-timer.ts';
 import type { DtlsCertificate, DtlsOptions } from './types.ts';
 
 /** RFC 6347 §4.2.4.1: "an initial timer value of 1 second". */
 export const DEFAULT_INITIAL_RTO_MS = 1000;
-/** The least initial time-out that an option can ask for. */
-export const MIN_INITIAL_RTO_MS = 50;
 /** RFC 6347 §4.2.4.1: "no less than the RFC 6298 maximum of 60 seconds". */
 export const DEFAULT_MAX_RTO_MS = 60_000;
 /** As many as browsers send before they give up. */
 export const DEFAULT_MAX_RETRANSMISSIONS = 12;
 /** UDP payload that nearly every path carries. */
 export const DEFAULT_MTU_BYTES = 1200;
-/** Room for a record with connection ID, a fragment header and some bytes of fragment. */
-export const MIN_MTU_BYTES = 64;
 /** Longest own connection ID; leaves the slot's headroom to lower layers (`SLOT_HEADROOM`). */
 export const MAX_CONNECTION_ID_BYTES = 20;
 /** RFC 8449 §4. */
@@ -90,12 +88,7 @@ export function resolveOptions(options: DtlsOptions, hasPsk: boolean): ResolvedO
   if (options.recordSizeLimitBytes !== undefined) {
     within('recordSizeLimitBytes', options.recordSizeLimitBytes, MIN_RECORD_SIZE_LIMIT_BYTES, MAX_PLAINTEXT_BYTES);
   }
-  const initialRtoMs = within(
-    'initialRtoMs',
-    options.initialRtoMs ?? DEFAULT_INITIAL_RTO_MS,
-    MIN_INITIAL_RTO_MS,
-    600_000,
-  );
+  const initialRtoMs = within('initialRtoMs', options.initialRtoMs ?? DEFAULT_INITIAL_RTO_MS, MIN_RTO_MS, 600_000);
   return {
     env: options.env,
     certificates,

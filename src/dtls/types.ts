@@ -49,7 +49,10 @@ export interface DtlsOptions {
   readonly groups?: readonly GroupName[];
   /** Refuse peers without RFC 7627 (WebRTC requires it); default true. */
   readonly requireExtendedMasterSecret?: boolean;
-  /** First retransmission time-out in ms (RFC 6347 §4.2.4.1); default 1000, at least 50. With a known RTT give about 1.5 times of it. */
+  /**
+   * First retransmission time-out in ms (RFC 6347 §4.2.4.1); default 1000, at least 50. With a known RTT give about 1.5 times of
+   * it. Later flights go by what the earlier ones have measured.
+   */
   readonly initialRtoMs?: number;
   /** The time-out doubles up to this, ms; default 60,000. */
   readonly maxRtoMs?: number;
@@ -183,6 +186,12 @@ export interface DtlsEndpoint extends SansIo<DtlsEvent, void> {
   sealInPlace(slot: TransmitSlot<unknown>): void;
   /** Keying material (RFC 5705 §4); an absent context differs from an empty one. @throws {UsageError} not connected, or a reserved label. */
   exportKeyingMaterial(label: string, context: Uint8Array | undefined, lengthBytes: number): Uint8Array;
+  /**
+   * The system has said that the path carries datagrams of so many bytes of UDP payload and no more (`EMSGSIZE`, or an ICMP
+   * message; RFC 6347 §4.1.1.1). The handshake keeps to it from now on, 64 bytes at least, and sends a flight again that had longer
+   * ones. Data is the caller's to size.
+   */
+  limitDatagramBytes(bytes: number, now: Instant): void;
   /** Sends close_notify and closes; a handshake in progress is abandoned. Idempotent. */
   close(now: Instant): void;
 }
