@@ -5,6 +5,52 @@ import { ChromeHost } from './chrome.ts';
 
 const LOOPBACK = { purertc: { interfaceFilter: (address: { readonly internal: boolean }) => address.internal } };
 
+const BULK_BYTES = 100 * 1024 * 1024;
+const BULK_HIGH_BYTES = 4 * 1024 * 1024;
+const BULK_LOW_BYTES = 1024 * 1024;
+const BULK_SIZES: readonly number[] = [262_144, 1, 65_536, 16_384, 1200];
+
+/** FNV-1a, continued from `hash`. */
+function fnv(hash: number, bytes: Uint8Array): number {
+  let h = hash;
+  for (const byte of bytes) h = Math.imul(h ^ byte, 0x0100_0193) >>> 0;
+  return h;
+}
+
+/** Message `i` of the bulk transfer. */
+function bulkMessage(i: number, length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  for (let k = 0; k < length; k++) bytes[k] = (k * 31 + (k >>> 8) + i) & 255;
+  return bytes;
+}
+
+/** The same in the page: sends, and tells what it received. */
+const BULK = `
+  ${fnv.toString()}
+  ${bulkMessage.toString()}
+  bulk.binaryType = 'arraybuffer';
+  bulk.bufferedAmountLowThreshold = ${BULK_LOW_BYTES};
+  const received = { bytes: 0, hash: 0x811c9dc5 };
+  const arrived = new Promise((resolve) => bulk.addEventListener('message', ({ data }) => {
+    const bytes = new Uint8Array(data);
+    received.hash = fnv(received.hash, bytes);
+    received.bytes += bytes.length;
+    if (received.bytes >= ${BULK_BYTES}) resolve();
+  }));
+  window.runBulk = async (channel) => {
+    await opened(channel);
+    const sizes = [${BULK_SIZES.join()}];
+    for (let sent = 0, i = 0; sent < ${BULK_BYTES}; i++) {
+      const bytes = bulkMessage(i, Math.min(sizes[i % sizes.length], ${BULK_BYTES} - sent));
+      sent += bytes.length;
+      if (channel.bufferedAmount > ${BULK_HIGH_BYTES})
+        await new Promise((resolve) => channel.addEventListener('bufferedamountlow', resolve, { once: true }));
+      channel.send(bytes);
+    }
+    await arrived;
+    return received;
+  };`;
+
 describe('channels with Chromium', () => {
   let chrome: ChromeHost;
   let page: Page;
@@ -88,6 +134,41 @@ describe('channels with Chromium', () => {
       return highest;
     })()`);
     expect(highest).toBeLessThan(10);
+  });
+
+  it('100 MiB each way at once arrive whole and in order, in messages of up to 262,144 bytes', {
+    timeout: 150_000,
+  }, async () => {
+    await connect(`window.bulk = pc.createDataChannel('bulk', { negotiated: true, id: 10 }); ${BULK}`);
+    const channel = node.createDataChannel('bulk', { negotiated: true, id: 10 });
+    channel.binaryType = 'arraybuffer';
+    channel.bufferedAmountLowThreshold = BULK_LOW_BYTES;
+    await new Promise<void>((resolve) => {
+      if (channel.readyState === 'open') resolve();
+      channel.addEventListener('open', () => resolve());
+    });
+    const received = { bytes: 0, hash: 0x811c9dc5 };
+    const arrived = new Promise<void>((resolve) => {
+      channel.addEventListener('message', ({ data }) => {
+        const bytes = new Uint8Array(data as ArrayBuffer);
+        received.hash = fnv(received.hash, bytes);
+        received.bytes += bytes.length;
+        if (received.bytes >= BULK_BYTES) resolve();
+      });
+    });
+    const inThePage = page.evaluate('runBulk(bulk)');
+    let sentHash = 0x811c9dc5;
+    for (let sent = 0, i = 0; sent < BULK_BYTES; i++) {
+      const bytes = bulkMessage(i, Math.min(BULK_SIZES[i % BULK_SIZES.length]!, BULK_BYTES - sent));
+      sentHash = fnv(sentHash, bytes);
+      sent += bytes.length;
+      if (channel.bufferedAmount > BULK_HIGH_BYTES)
+        await new Promise((resolve) => channel.addEventListener('bufferedamountlow', resolve, { once: true }));
+      channel.send(bytes);
+    }
+    await arrived;
+    expect(await inThePage).toEqual({ bytes: BULK_BYTES, hash: sentHash });
+    expect(received).toEqual({ bytes: BULK_BYTES, hash: sentHash }); // the page sends the same bytes
   });
 
   it.each(['balanced', 'max-bundle'] as const)(
