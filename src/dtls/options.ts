@@ -58,6 +58,21 @@ function within(name: string, value: number, min: number, max: number): number {
   return value;
 }
 
+/**
+ * The defaults in the backend's order: ephemeral keys before forward secrecy is given up, the cheapest cipher first, the short tag
+ * last, and otherwise as they stand.
+ */
+function inOrderOfCost(names: readonly CipherSuiteName[], env: Env): readonly CipherSuiteName[] {
+  const { aeadPreference } = env.crypto;
+  const cost = ({ aead, keyExchange }: CipherSuite): number => {
+    const at = aeadPreference.indexOf(aead);
+    const cipher = at < 0 ? aeadPreference.length : at;
+    return (keyExchange === 'psk' ? 100 : 0) + (aead === 'aes-128-ccm-8' ? 50 : cipher);
+  };
+  const suites = resolveSuites(names);
+  return [...suites].sort((a, b) => cost(a) - cost(b)).map((suite) => suite.name);
+}
+
 function resolveSuites(names: readonly CipherSuiteName[]): readonly CipherSuite[] {
   const suites = names.map((name) => {
     const suite = cipherSuiteByName(name);
@@ -68,6 +83,15 @@ function resolveSuites(names: readonly CipherSuiteName[]): readonly CipherSuite[
   return suites;
 }
 
+function defaultSuites(
+  certificateSuites: readonly CipherSuiteName[],
+  hasPsk: boolean,
+  env: Env,
+): readonly CipherSuiteName[] {
+  const byCertificate = certificateSuites.length === 0 ? [] : inOrderOfCost(certificateSuites, env);
+  return hasPsk ? [...byCertificate, ...inOrderOfCost(DEFAULT_PSK_SUITES, env)] : byCertificate;
+}
+
 /** @throws {UsageError} for values outside their range and for contradictions. */
 export function resolveOptions(options: DtlsOptions, hasPsk: boolean): ResolvedOptions {
   const certificates =
@@ -75,7 +99,7 @@ export function resolveOptions(options: DtlsOptions, hasPsk: boolean): ResolvedO
   // A PSK without anything to judge certificates by: certificate suites could only fail.
   const certificateSuites =
     hasPsk && options.verifyPeer === undefined && certificates.length === 0 ? [] : DEFAULT_CERTIFICATE_SUITES;
-  const names = options.cipherSuites ?? [...certificateSuites, ...(hasPsk ? DEFAULT_PSK_SUITES : [])];
+  const names = options.cipherSuites ?? defaultSuites(certificateSuites, hasPsk, options.env);
   const cipherSuites = resolveSuites(names).filter((s) => hasPsk || s.authentication !== 'psk');
   if (cipherSuites.length === 0) throw new UsageError('PSK suites need a PSK');
   const groups = options.groups ?? DEFAULT_GROUPS;

@@ -43,7 +43,10 @@ export interface DtlsOptions {
    * callee's to keep. Without it every certificate is refused (`certificate_unknown`).
    */
   readonly verifyPeer?: (chain: readonly Uint8Array[]) => AlertDescription | undefined;
-  /** Suites in order of preference. Default: ECDHE with GCM and ChaCha20; PSK suites too where a PSK is given. */
+  /**
+   * Suites in order of preference; the server's order decides. Default: ECDHE with GCM and ChaCha20, and PSK suites behind them where
+   * a PSK is given, in both cases with the cipher first that the backend finds cheapest (`CryptoBackend.aeadPreference`).
+   */
   readonly cipherSuites?: readonly CipherSuiteName[];
   /** Groups in order of preference; default X25519, P-256, P-384. */
   readonly groups?: readonly GroupName[];

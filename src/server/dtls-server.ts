@@ -17,7 +17,7 @@ import {
   type Negotiated,
 } from '../dtls/index.ts';
 import { platform as nodePlatform, UdpShell } from '../io/index.ts';
-import { judgeOf, type OwnCertificate, ownCertificate, type PeerTrust } from './dtls-identity.ts';
+import { defaultEnv, judgeOf, type OwnCertificate, ownCertificate, type PeerTrust } from './dtls-identity.ts';
 import { DtlsError, type ReplacedOptions } from './dtls-socket.ts';
 import { type Log, NO_LOG } from './log.ts';
 
@@ -137,7 +137,7 @@ export class DtlsServer {
     this.#options = options;
     this.#log = options.log ?? NO_LOG;
     const platform = options.platform ?? nodePlatform;
-    const env = options.env ?? platform.env;
+    const env = options.env ?? options.platform?.env ?? defaultEnv;
     this.#listener = new DtlsListener({
       connectionIdBytes: DEFAULT_CONNECTION_ID_BYTES,
       ...options,

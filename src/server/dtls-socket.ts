@@ -25,6 +25,7 @@ import {
 } from '../dtls/index.ts';
 import { platform as nodePlatform, WakeTimer } from '../io/index.ts';
 import {
+  defaultEnv,
   judgeOf,
   type OwnCertificate,
   ownCertificate,
@@ -231,7 +232,7 @@ export class DtlsSocket {
 
   #clientOptions(): DtlsClientOptions {
     const { host, serverName: asked, certificate, psk, verifyPeer: _, ...rest } = this.#options;
-    const env = this.#options.env ?? this.#platform.env;
+    const env = this.#options.env ?? this.#options.platform?.env ?? defaultEnv;
     const meant = asked ?? host;
     const serverName = serverNameOf(meant);
     let judge = judgeOf(env, this.#options, 'serverAuth', meant);

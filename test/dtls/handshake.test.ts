@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { concatBytes, type KeyType, utf8 } from '../../src/core/index.ts';
-import { generateCertificate, nobleCrypto } from '../../src/crypto/index.ts';
+import { type CryptoBackend, concatBytes, type KeyType, utf8 } from '../../src/core/index.ts';
+import { generateCertificate, nobleCrypto, withRecordCipher } from '../../src/crypto/index.ts';
 import { encodeCodeList, encodeSupportedVersions } from '../../src/dtls/extensions.ts';
 import {
   type CipherSuiteName,
@@ -11,7 +11,9 @@ import {
   type DtlsServerOptions,
 } from '../../src/dtls/index.ts';
 import { decodeClientHello, encodeClientHello } from '../../src/dtls/messages/index.ts';
+import { resolveOptions } from '../../src/dtls/options.ts';
 import { CIPHER_SUITES, CLIENT_HELLO, DTLS_1_2, DTLS_1_3, EXT_SUPPORTED_VERSIONS } from '../../src/dtls/registry.ts';
+import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import { connectPair, PERFECT, SimWorld, simEnv } from '../sim/index.ts';
 import {
   CLIENT_CERTIFICATE,
@@ -131,6 +133,34 @@ describe('a full handshake', () => {
 });
 
 describe('negotiation', () => {
+  const GCM = 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256';
+  const CHACHA = 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256';
+  const own = withRecordCipher(nodeCrypto);
+
+  it.each([
+    ['node', nodeCrypto, nodeCrypto, GCM],
+    ['noble', nobleCrypto, nobleCrypto, CHACHA],
+    ['node with the record cipher', own, own, CHACHA],
+    ['the server, where they differ', own, nodeCrypto, GCM],
+    ['the server, the other way round', nodeCrypto, own, CHACHA],
+  ] as const)('the cheapest cipher of the backend is the default: %s', (_name, clientCrypto, serverCrypto, suite) => {
+    const client = { env: { ...PLAIN_ENV, crypto: clientCrypto } };
+    const pair = connectedPair({ client, server: { env: { ...PLAIN_ENV, crypto: serverCrypto } } });
+    expect(pair.server.negotiated?.cipherSuite).toBe(suite);
+  });
+
+  it('with a PSK too, but no cipher is cheap enough to give forward secrecy up, and the short tag comes last', () => {
+    const offered = (crypto: CryptoBackend): string[] => {
+      const env = { ...PLAIN_ENV, crypto };
+      return resolveOptions({ env }, true).cipherSuites.map((suite) => suite.name);
+    };
+    const gcmFirst = ['TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256', 'TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256'];
+    const plain = ['TLS_PSK_WITH_AES_128_GCM_SHA256', 'TLS_PSK_WITH_AES_128_CCM_8'];
+    expect(offered(nodeCrypto)).toEqual([...gcmFirst, ...plain]);
+    expect(offered(own)).toEqual([...gcmFirst.toReversed(), ...plain]);
+    expect(offered({ ...nodeCrypto, aeadPreference: ['aes-128-ccm-8'] })).toEqual([...gcmFirst, ...plain]);
+  });
+
   it('ALPN: the server prefers, the client learns it', () => {
     const pair = connectedPair({ client: { alpn: ['c-webrtc', 'webrtc'] }, server: { alpn: ['webrtc', 'c-webrtc'] } });
     expect([pair.client.negotiated?.alpn, pair.server.negotiated?.alpn]).toEqual(['webrtc', 'webrtc']);
