@@ -8,6 +8,7 @@ import { type ChannelSettings, toChannelOptions } from './channel-settings.ts';
 import type { PeerTransport } from './peer-transport.ts';
 import { type ChannelLink, channelControl, createRtcDataChannel, type RTCDataChannelImpl } from './rtc-data-channel.ts';
 import { RTCError } from './rtc-error.ts';
+import { SendBatch } from './send-batch.ts';
 import type { SocketHost } from './socket-host.ts';
 import type { TaskQueue } from './task-queue.ts';
 import type { PeerTransportEvent } from './transport-types.ts';
@@ -24,6 +25,7 @@ export class SessionChannels {
   /** Errors that were reported for a channel whose end is still to come. */
   readonly #errors = new Map<ChannelHandle, RTCError>();
   readonly #onDataChannel: (channel: RTCDataChannelImpl) => void;
+  readonly #batch: SendBatch;
   #everCreated = false;
 
   constructor(
@@ -36,6 +38,7 @@ export class SessionChannels {
     this.#host = host;
     this.#tasks = tasks;
     this.#onDataChannel = onDataChannel;
+    this.#batch = new SendBatch(() => host.driver.drain());
   }
 
   /** W3C "connection has created any RTCDataChannels". */
@@ -103,7 +106,7 @@ export class SessionChannels {
 
   #bind(handle: ChannelHandle, channel: RTCDataChannelImpl): void {
     this.#byHandle.set(handle, channel);
-    channelControl.link(channel, new HandleLink(handle, this.#transport, this.#host));
+    channelControl.link(channel, new HandleLink(handle, this.#transport, this.#host, this.#batch));
   }
 
   /** Messages are the hot path: told at once where nothing is queued before them. */
@@ -179,22 +182,22 @@ class HandleLink implements ChannelLink {
   readonly #handle: ChannelHandle;
   readonly #transport: PeerTransport;
   readonly #host: SocketHost<PeerTransportEvent>;
+  readonly #batch: SendBatch;
 
-  constructor(handle: ChannelHandle, transport: PeerTransport, host: SocketHost<PeerTransportEvent>) {
+  constructor(handle: ChannelHandle, transport: PeerTransport, host: SocketHost<PeerTransportEvent>, batch: SendBatch) {
     this.#handle = handle;
     this.#transport = transport;
     this.#host = host;
+    this.#batch = batch;
   }
 
   send(data: string | Uint8Array): number {
     const { channels } = this.#transport;
     const before = channels.bufferedAmount(this.#handle);
-    try {
-      channels.send(this.#handle, data, this.#host.now());
-      return channels.bufferedAmount(this.#handle) - before;
-    } finally {
-      this.#host.driver.drain();
-    }
+    channels.send(this.#handle, data, this.#host.now());
+    const bytes = channels.bufferedAmount(this.#handle) - before;
+    this.#batch.noteSent(bytes);
+    return bytes;
   }
 
   close(): void {
