@@ -92,8 +92,10 @@ export interface AttributeValues {
   readonly 'OTHER-ADDRESS': ReturnType<typeof addressValue.read>;
   readonly 'ECN-CHECK': number;
   readonly 'THIRD-PARTY-AUTHORIZATION': string;
-  /** Of the web page (RFC 6454 §6.2); the only one here that IANA does not list. */
+  /** Of the web page (RFC 6454 §6.2). */
   readonly ORIGIN: string;
+  readonly 'COTURN-ADDITIONAL-ADDRESS-FAMILY': 4 | 6;
+  readonly 'COTURN-ADDRESS-ERROR-CODE': ReturnType<typeof addressErrorValue.read>;
   /** Borrowed; empty in an Allocate request (RFC 8016 §3.1). */
   readonly 'MOBILITY-TICKET': Uint8Array;
   readonly 'GOOG-NETWORK-INFO': number;
@@ -111,7 +113,8 @@ export type AttributeName = keyof AttributeValues;
 export type StunAttribute = { readonly [N in AttributeName]: readonly [N, AttributeValues[N]] }[AttributeName];
 
 /**
- * The IANA registry "STUN Attributes": every attribute that has a meaning today, with its codec, and ORIGIN beside. Reserved numbers are in
+ * The IANA registry "STUN Attributes": every attribute that has a meaning today, with its codec, and three that it does not list but coturn
+ * speaks. Reserved numbers are in
  * {@link RESERVED_ATTRIBUTES}.
  */
 export const STUN_ATTRIBUTES: { readonly [N in AttributeName]: AttributeDefinition<AttributeValues[N]> } = {
@@ -165,6 +168,9 @@ export const STUN_ATTRIBUTES: { readonly [N in AttributeName]: AttributeDefiniti
   'THIRD-PARTY-AUTHORIZATION': define(0x802e, textValue), // RFC 7635 §6.1
   ORIGIN: define(0x802f, textValue), // draft-johnston-tram-stun-origin: expired, but coturn and its clients speak it
   'MOBILITY-TICKET': define(0x8030, bytesValue), // RFC 8016 §3.4
+  // The two of RFC 8656 §18.11 and §18.12 under the numbers of their draft, which coturn has kept
+  'COTURN-ADDITIONAL-ADDRESS-FAMILY': define(0x8032, familyValue),
+  'COTURN-ADDRESS-ERROR-CODE': define(0x8033, addressErrorValue),
   'GOOG-NETWORK-INFO': define(0xc057, u32Value), // Chrome: network id and cost in connectivity checks
   'GOOG-LAST-ICE-CHECK-RECEIVED': define(0xc058, bytesValue),
   'GOOG-MISC-INFO': define(0xc059, bytesValue),

@@ -222,7 +222,7 @@ export class TurnControl {
     const mapped = message.require('XOR-MAPPED-ADDRESS');
     const lifetimeS = message.require('LIFETIME');
     const reservationToken = message.get('RESERVATION-TOKEN')?.slice();
-    const addressError = message.get('ADDRESS-ERROR-CODE');
+    const addressError = message.get('ADDRESS-ERROR-CODE') ?? message.get('COTURN-ADDRESS-ERROR-CODE');
     this.#ticket = message.get('MOBILITY-TICKET')?.slice();
     this.relayed = relayed;
     this.#move('allocated', 'Allocate success');

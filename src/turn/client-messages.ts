@@ -63,7 +63,7 @@ export function writeRequest(w: StunWriter, purpose: Purpose, options: TurnClien
 function writeAllocate(w: StunWriter, o: TurnClientOptions, dontFragment: boolean): void {
   w.add('REQUESTED-TRANSPORT', o.relayTransport === 'tcp' ? PROTOCOL_TCP : PROTOCOL_UDP);
   if (o.requestedFamily !== undefined) w.add('REQUESTED-ADDRESS-FAMILY', o.requestedFamily);
-  if (o.additionalFamily === true) w.add('ADDITIONAL-ADDRESS-FAMILY', 6);
+  if (o.additionalFamily === true) w.add('ADDITIONAL-ADDRESS-FAMILY', 6).add('COTURN-ADDITIONAL-ADDRESS-FAMILY', 6);
   if (o.lifetimeS !== undefined) w.add('LIFETIME', o.lifetimeS);
   if (o.evenPort !== undefined) w.add('EVEN-PORT', o.evenPort === 'reserve-next');
   if (o.reservationToken !== undefined) w.add('RESERVATION-TOKEN', o.reservationToken);

@@ -41,7 +41,7 @@ describe('the TURN client against coturn', () => {
     ['127.0.0.1', '::1'].map((ip) => ({ transport, ip, family: ip.includes(':') ? (6 as const) : (4 as const) })),
   );
 
-  it.each(cases.filter(({ transport, family }) => transport !== 'dtls' || family === 4))(
+  it.each(cases)(
     '$transport over IPv$family: indications and channels echo every size',
     async ({ transport, ip, family }) => {
       const peer = echoes.get(ip)!.address;
@@ -65,6 +65,16 @@ describe('the TURN client against coturn', () => {
       turn.close();
     },
   );
+
+  it('an IPv6 address beside the IPv4 one', async () => {
+    const turn = await TurnLink.open('udp', coturn.address('udp', '127.0.0.1'), { ...USER, additionalFamily: true });
+    turn.does((client, now) => client.allocate(now));
+    await turn.saw('allocated');
+    expect(turn.client.relayedAddresses.map(({ ip }) => ip)).toEqual(['127.0.0.1', '::1']);
+    for (const { address } of echoes.values()) turn.does((client, now) => client.send(address, Uint8Array.of(1), now));
+    await turn.until('two echoes', () => turn.data.length >= 2);
+    turn.close();
+  });
 
   it('an even port, and its neighbour under a token', async () => {
     const even = await TurnLink.open('udp', coturn.address('udp', '127.0.0.1'), { ...USER, evenPort: 'reserve-next' });

@@ -1,8 +1,9 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { certificateToPem, generateCertificate } from '../../src/crypto/index.ts';
 import { platform } from '../../src/io/index.ts';
 import { TurnServer, type TurnServerOptions } from '../../src/server/index.ts';
+import { PeerProcess } from './dtls-peers.ts';
 import { requireProgram } from './peers.ts';
 
 /*
@@ -124,6 +125,36 @@ describe.concurrent('turnutils_uclient', () => {
     const { sent, received, lost } = await relay(port, ['-T', ...flags]);
     expect({ received, lost }).toEqual({ received: sent, lost: 0 });
     expect(sent).toBeGreaterThanOrEqual(MESSAGES);
+  });
+
+  // With coturn's own server too, this client never ends by itself.
+  it('TCP relays that are dialled: the connection is announced, joined, and carries data', async () => {
+    const { server, port } = await serve();
+    const args = ['-v', ...USER, '-p', String(port), '-P', '-n', '2', '127.0.0.1'];
+    const client = new PeerProcess('turnutils_uclient', args);
+    try {
+      await client.printed(/tot_send_msgs=[1-9]\d*, tot_recv_msgs=[1-9]/);
+      await vi.waitFor(() => expect(server.stats.traffic.toClientBytes).toBeGreaterThan(0), 20_000);
+      const { requestsTotal, errorsTotal, peerConnections } = server.stats;
+      // The dialling end is no TURN client: its connection is announced, and joined by a ConnectionBind.
+      expect(requestsTotal).toMatchObject({ ConnectionBind: 1 });
+      expect(Object.keys(errorsTotal)).toEqual(['401']);
+      expect(peerConnections).toBe(1);
+    } finally {
+      await client.stop();
+    }
+  });
+
+  it('a dual allocation (-Z), with the attribute as coturn numbers it', async () => {
+    const relayed: unknown[] = [];
+    const log: TurnServerOptions['log'] = ({ event, ...fields }) => {
+      if (event === 'allocated') relayed.push(fields['relayed']);
+    };
+    const { server, port } = await serve({ log });
+    const { sent, received, lost } = await relay(port, ['-Z', ...TO_PEER4]);
+    expect({ received, lost }).toEqual({ received: sent, lost: 0 });
+    expect(server.stats.errorsTotal[443]).toBeUndefined();
+    expect(relayed.at(-1)).toMatch(/^127\.0\.0\.1:\d+,\[::1\]:\d+$/);
   });
 
   it('the realm by its ORIGIN, the one of several that has a realm', async () => {

@@ -43,7 +43,7 @@ export function readAllocateRequest(message: StunMessage, allowed: AllowedFeatur
   const reservationToken = message.get('RESERVATION-TOKEN');
   const evenPort = message.get('EVEN-PORT');
   const requested = message.get('REQUESTED-ADDRESS-FAMILY');
-  const additional = message.get('ADDITIONAL-ADDRESS-FAMILY');
+  const additional = message.get('ADDITIONAL-ADDRESS-FAMILY') ?? message.get('COTURN-ADDITIONAL-ADDRESS-FAMILY');
   // RFC 6062 §5.1: over TCP or TLS only, and without what a port for RTP would need.
   if (isTcp && (!allowed.isStream || evenPort !== undefined || reservationToken !== undefined)) return 400;
   if (message.get('DONT-FRAGMENT') === true && isTcp) return 400;

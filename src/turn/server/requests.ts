@@ -283,7 +283,8 @@ export class TurnRequests {
     if (reservationToken !== undefined) attributes.push(['RESERVATION-TOKEN', reservationToken]);
     if (addressError !== undefined) {
       const { family, code } = addressError;
-      attributes.push(['ADDRESS-ERROR-CODE', { family, ...stunError(code) }]);
+      const value = { family, ...stunError(code) };
+      attributes.push(['ADDRESS-ERROR-CODE', value], ['COTURN-ADDRESS-ERROR-CODE', value]);
     }
     return attributes;
   }
