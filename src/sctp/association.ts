@@ -126,12 +126,18 @@ export class SctpAssociation implements SansIo<SctpEvent> {
     return this.#lifecycle.session?.sender.streams.bufferedAmount(streamId) ?? 0;
   }
 
-  /** `buffered-amount-low` is reported when `bufferedAmount` falls from above to `bytes` or below. Default 0. */
+  /**
+   * `buffered-amount-low` is reported when `bufferedAmount` falls from above to `bytes` or below. Default 0; a restart of
+   * the peer sets it back. @throws {UsageError} not connected, or shutting down.
+   */
   setBufferedAmountLowThreshold(streamId: number, bytes: number): void {
     this.#connected('setBufferedAmountLowThreshold').sender.streams.stream(streamId).lowThreshold = bytes;
   }
 
-  /** Weight of a stream for the schedulers `priority` and `weighted-fair`: 1 to 65,535, default 256 (RFC 8831 §6.4). */
+  /**
+   * Weight of a stream for the schedulers `priority` and `weighted-fair`: 1 to 65,535, default 256 (RFC 8831 §6.4); 0
+   * counts as 1. A restart of the peer sets it back. @throws {UsageError} out of range, not connected, or shutting down.
+   */
   setStreamPriority(streamId: number, priority: number): void {
     const session = this.#connected('setStreamPriority');
     session.sender.streams.stream(streamId).priority = checkRange('priority', priority || 1, 1, 0xffff);

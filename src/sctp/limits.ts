@@ -57,6 +57,15 @@ export const MAX_OUTSTANDING_CHUNKS = 65_535;
 /** Control chunks waiting for a packet: answers to a peer that floods us are dropped beyond it. */
 export const MAX_CONTROL_CHUNKS = 64;
 
+/** Answers to RE-CONFIG requests that wait for a packet; a flood of requests drops the oldest (RFC 6525 §5.2.1). */
+export const MAX_RECONFIG_RESPONSES = 8;
+
+/** Streams named in one reset request: half of the smallest packet. More are reset one request after the other. */
+export const MAX_STREAMS_PER_REQUEST = 400;
+
+/** Bytes of one cause that we quote back, so that an error cannot be larger than what caused it (RFC 9260 §3.3.10). */
+export const MAX_QUOTED_BYTES = 512;
+
 /** Valid.Cookie.Life (RFC 9260 §16). */
 export const COOKIE_LIFE_MS = 60_000;
 

@@ -213,15 +213,18 @@ export class OutboundStreams {
     if (done && stream.resetPhase === 'draining' && stream.queue.length === 0) this.#setReady(stream);
   }
 
-  /** RFC 6525 §5.1.2: the stream is to be reset once what it has queued is sent; again, if it already is to be. */
+  /**
+   * RFC 6525 §5.1.2: the stream is to be reset once what it has queued is sent. One that is to be reset already is so once
+   * more only if something was sent on it since: a peer that keeps asking for resets makes nothing grow.
+   */
   beginReset(streamId: number): void {
     const stream = this.stream(streamId);
     if (stream.resetPhase === 'none') {
       this.#drainForReset(stream);
       return;
     }
-    if (stream.nextLives.length === 0) stream.nextLives.push(new Ring());
-    stream.nextLives.push(new Ring());
+    const { nextLives } = stream;
+    if ((nextLives.at(nextLives.length - 1)?.length ?? 0) > 0) nextLives.push(new Ring());
   }
 
   #drainForReset(stream: OutboundStream): void {

@@ -70,7 +70,8 @@ export class Session {
     const maxBuffer = options.maxSendBufferBytes ?? DEFAULT_MAX_SEND_BUFFER_BYTES;
     this.sender = new DataSender(tcb, options, mtuBytes, maxBuffer, rtt, events);
     this.receiver = new DataReceiver(parts);
-    this.reset = new StreamReset(tcb, this.sender, this.receiver, rtt, events);
+    const { sender, receiver } = this;
+    this.reset = new StreamReset({ tcb, sender, receiver, rtt, events, reporter: parts.reporter });
     this.#heartbeat = new Heartbeat(this.#env, options.heartbeatIntervalMs ?? DEFAULT_HEARTBEAT_INTERVAL_MS, rtt, now);
     this.#baseMtuBytes = mtuBytes;
     this.#pathMtu = new PathMtu(this.#env, mtuBytes, parts.maxMtuBytes);

@@ -1,13 +1,12 @@
 import { type Instant, NEVER, type Ring } from '../core/index.ts';
+import type { DropReporter } from './control-queue.ts';
 import type { DataReceiver } from './data-receiver.ts';
 import type { DataSender } from './data-sender.ts';
+import { MAX_RECONFIG_RESPONSES, MAX_STREAMS_PER_REQUEST } from './limits.ts';
 import type { RttEstimator } from './rtt.ts';
 import type { Tcb } from './tcb.ts';
 import type { SctpEvent } from './types.ts';
 import { encodeReConfig, RESULT, type ReConfigParameter, type ReConfigRequest } from './wire/re-config.ts';
-
-/** Streams named in one request: half of the smallest packet. */
-const MAX_STREAMS_PER_REQUEST = 400;
 
 /** A request of ours that the peer has not finally answered; RFC 6525 §5.1.1 allows one at a time. */
 interface PendingRequest {
@@ -19,6 +18,24 @@ interface PendingRequest {
   waits: boolean;
 }
 
+/** A reset that the peer asked for. */
+interface ResetByPeer {
+  readonly seq: number;
+  /** Unwrapped: the last TSN of the streams' old life. */
+  readonly lastTsn: number;
+  readonly streamIds: readonly number[];
+}
+
+/** What a {@link StreamReset} works with; all of one session. */
+export interface StreamResetParts {
+  readonly tcb: Tcb;
+  readonly sender: DataSender;
+  readonly receiver: DataReceiver;
+  readonly rtt: RttEstimator;
+  readonly events: Ring<SctpEvent>;
+  readonly reporter: DropReporter;
+}
+
 /**
  * Stream reconfiguration (RFC 6525), both directions. A request is retransmitted until it is answered; an answer is
  * remembered until the next request, for when it was lost.
@@ -28,6 +45,7 @@ export class StreamReset {
   readonly #receiver: DataReceiver;
   readonly #rtt: RttEstimator;
   readonly #events: Ring<SctpEvent>;
+  readonly #reporter: DropReporter;
   readonly #supported: boolean;
   #outboundStreams: number;
   #nextRequestSeq: number;
@@ -37,12 +55,15 @@ export class StreamReset {
   /** Our answer to the last request of the peer. */
   #lastResult: number = RESULT.BAD_SEQUENCE_NUMBER;
   /** A reset that waits until everything before it has arrived (RFC 6525 §5.2.2 E2). */
-  #deferred: { readonly seq: number; readonly lastTsn: number; readonly streamIds: readonly number[] } | undefined;
+  #deferred: ResetByPeer | undefined;
+  /** The deferred reset that was carried out last: see {@link #isRepeated}. */
+  #performedLate: ResetByPeer | undefined;
   #responses: ReConfigParameter[] = [];
   #sendRequest = false;
   #timerAt: Instant = NEVER;
 
-  constructor(tcb: Tcb, sender: DataSender, receiver: DataReceiver, rtt: RttEstimator, events: Ring<SctpEvent>) {
+  constructor({ tcb, sender, receiver, rtt, events, reporter }: StreamResetParts) {
+    this.#reporter = reporter;
     this.#sender = sender;
     this.#receiver = receiver;
     this.#rtt = rtt;
@@ -150,6 +171,7 @@ export class StreamReset {
     const deferred = this.#deferred;
     if (deferred === undefined || this.#receiver.tsns.cumulative < deferred.lastTsn) return;
     this.#deferred = undefined;
+    this.#performedLate = deferred;
     this.#performReset(deferred.streamIds);
     this.#lastResult = RESULT.PERFORMED;
     this.#respond(deferred.seq, RESULT.PERFORMED);
@@ -212,7 +234,10 @@ export class StreamReset {
   #respond(responseSeq: number, result: number): void {
     // One answer a request: a flood of requests cannot grow the list.
     this.#responses = this.#responses.filter((p) => p.type !== 'response' || p.responseSeq !== responseSeq);
-    if (this.#responses.length >= 8) this.#responses.shift();
+    if (this.#responses.length >= MAX_RECONFIG_RESPONSES) {
+      this.#responses.shift();
+      this.#reporter.drop('limit', 'RE-CONFIG response');
+    }
     this.#responses.push({ type: 'response', responseSeq, result });
   }
 
@@ -221,6 +246,7 @@ export class StreamReset {
       case 'outgoing-reset': {
         if (request.streamIds.some((id) => id >= this.#receiver.inboundStreams)) return RESULT.WRONG_SSN;
         const lastTsn = this.#receiver.tsns.unwrap(request.lastTsn);
+        if (this.#isRepeated(request.requestSeq, lastTsn, request.streamIds)) return RESULT.PERFORMED;
         if (this.#receiver.tsns.cumulative < lastTsn) {
           this.#deferred = { seq: request.requestSeq, lastTsn, streamIds: request.streamIds };
           return RESULT.IN_PROGRESS;
@@ -246,6 +272,23 @@ export class StreamReset {
       case 'tsn-reset': // RFC 6525 §5.2.4: WebRTC never uses it
         return RESULT.DENIED;
     }
+  }
+
+  /**
+   * dcSCTP answers "in progress" by asking again under the next number, where RFC 6525 §5.2.7 has the request repeated as
+   * it was, and does so even when we have carried the reset out meanwhile and said it. To reset again then would hit
+   * whoever uses the streams by now. It is known by everything but its number being the same, and comes once.
+   */
+  #isRepeated(seq: number, lastTsn: number, streamIds: readonly number[]): boolean {
+    const earlier = this.#performedLate;
+    this.#performedLate = undefined;
+    return (
+      earlier !== undefined &&
+      seq === (earlier.seq + 1) >>> 0 &&
+      lastTsn === earlier.lastTsn &&
+      streamIds.length === earlier.streamIds.length &&
+      streamIds.every((id) => earlier.streamIds.includes(id))
+    );
   }
 
   #performReset(streamIds: readonly number[]): void {

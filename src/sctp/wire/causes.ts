@@ -1,4 +1,5 @@
 import { ByteWriter, utf8 } from '../../core/index.ts';
+import { MAX_QUOTED_BYTES } from '../limits.ts';
 import { CAUSE, CHUNK } from './registry.ts';
 import { buildChunk, readTlvs, TLV_HEADER_BYTES, type Tlv, writeTlv } from './tlv.ts';
 
@@ -18,9 +19,6 @@ export type ErrorCause = Tlv;
 
 /** The T bit: the packet carries the receiver's own tag back, because the sender has no association (RFC 9260 §8.5.1). */
 export const FLAG_T = 1;
-
-/** Bytes of one cause that we quote back, so that an error cannot be larger than what caused it. */
-const MAX_QUOTED_BYTES = 512;
 
 /** Causes of the ERROR or ABORT in `bytes[at, end)`; borrowed. @throws {DecodeError} `too-short`, `bad-length`. */
 export function decodeCauses(bytes: Uint8Array, at: number, end: number): ErrorCause[] {
