@@ -122,8 +122,16 @@ export class IceNegotiation {
       session.host.driver.mutate((now) => session.transport.ice.rollbackRestart(now));
       session.answerToUfrags();
     }
-    // Nothing was ever agreed on: who offers first decides about the role again.
-    if (this.#negotiation.session.currentLocal === undefined) session.ice.role = 'unknown';
+    if (this.#negotiation.session.currentLocal !== undefined) return;
+    // Nothing was ever agreed on: who offers first decides about the role again, and no transport is left to show.
+    session.ice.role = 'unknown';
+    if (!this.#gathered) return;
+    this.#gathered = false;
+    this.#prefetched = false;
+    this.#remoteIce = undefined;
+    this.#localCandidates = [];
+    this.#earlyCandidates = [];
+    session.startOver();
   }
 
   /** To the agent, unless it belongs to a generation that is not applied yet: then it comes with its description. */

@@ -86,6 +86,8 @@ export class PeerSession {
   #connectionState: RTCPeerConnectionState = 'new';
   #iceChange: { pair?: SelectedPair | undefined; state?: IceConnectionState } | undefined;
   #gatheringTold: IceGatheringState = 'new';
+  /** Counts what was rolled back to nothing, so that tasks of before say nothing of what comes after. */
+  #generation = 0;
   /** Of the candidate pool, until there is a local description. */
   #held: PeerTransportEvent[] | undefined;
   /** Listed once: it costs the system more than all else that a selected pair leads to. */
@@ -168,6 +170,19 @@ export class PeerSession {
     const held = this.#held ?? [];
     this.#held = undefined;
     for (const event of held) this.#onEvent(event);
+  }
+
+  /** The only description was rolled back: gathering begins anew with the next one, and until then has not begun. */
+  startOver(): void {
+    const { ice } = this.transport;
+    this.host.driver.mutate((now) => ice.restart(now, ice.localParameters));
+    this.#generation++;
+    this.#gatheringTold = 'new';
+    this.ice.localCandidates = [];
+    this.ice.localParameters = null;
+    if (this.ice.gatheringState === 'new') return;
+    this.ice.gatheringState = 'new';
+    this.#tasks.queue(() => this.#hooks.fire(new Event('icegatheringstatechange')));
   }
 
   /** Whether DTLS has begun: from then on its association cannot be exchanged for another (RFC 8842 §4). */
@@ -269,8 +284,10 @@ export class PeerSession {
     if (state === this.#gatheringTold) return;
     this.#gatheringTold = state;
     const { ufrag } = this.transport.ice.localParameters;
+    const generation = this.#generation;
     if (state === 'complete') this.#tasks.queue(() => this.#hooks.endOfCandidates(ufrag));
     this.#tasks.queue(() => {
+      if (generation !== this.#generation) return;
       this.ice.gatheringState = state;
       this.#rtcIce.dispatchEvent(new Event('gatheringstatechange'));
       this.#hooks.fire(new Event('icegatheringstatechange'));
