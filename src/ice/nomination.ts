@@ -15,6 +15,15 @@ export function isRelayed(pair: CandidatePair): boolean {
   return pair.local.candidate.type === 'relay' || pair.remote.candidate.type === 'relay';
 }
 
+/**
+ * Whether a direct pair has come where a relayed one is nominated. RFC 8445 §8.1.1 would stay with the first nomination;
+ * libwebrtc does not, and every peer that understands aggressive nomination takes the pair of higher priority. What a lost
+ * datagram in the beginning decides else is who pays for the relay for hours.
+ */
+export function isBetterKind(pair: CandidatePair | undefined, nominated: CandidatePair): boolean {
+  return pair !== undefined && isRelayed(nominated) && !isRelayed(pair);
+}
+
 /** Anything authenticated or any data came lately, and our own requests are answered. */
 export function isAlive(pair: CandidatePair, now: Instant, disconnectedMs: number): boolean {
   return now < silentAt(pair, disconnectedMs);

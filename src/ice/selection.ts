@@ -1,7 +1,15 @@
 import { type Instant, NEVER } from '../core/index.ts';
 import type { Checklist } from './checklist.ts';
 import { PROBE_SHARE } from './limits.ts';
-import { bestValid, isAlive, nominationDue, replacesNomination, silentAt } from './nomination.ts';
+import {
+  bestValid,
+  isAlive,
+  isBetterKind,
+  isRelayed,
+  nominationDue,
+  replacesNomination,
+  silentAt,
+} from './nomination.ts';
 import type { CandidatePair } from './pair.ts';
 import type { IceRole } from './types.ts';
 
@@ -36,7 +44,7 @@ export class PairSelection {
   nominating: CandidatePair | undefined;
   /** No more candidates of the peer (RFC 8838 §14). */
   remoteEnded = false;
-  /** A nomination has ended the forming of pairs (RFC 8445 §8.1.2). */
+  /** A nomination has ended the forming of pairs (RFC 8445 §8.1.2); one of a relayed pair has not. */
   concluded = false;
   #firstValidAt: Instant = NEVER;
   /** When a nomination that is held back will be due. */
@@ -69,13 +77,13 @@ export class PairSelection {
     if (current !== undefined) current.nominated = false;
     pair.nominated = true;
     this.nominated = pair;
-    this.concluded = true;
+    this.concluded = !isRelayed(pair);
     return true;
   }
 
   /**
    * Controlling side: the pair to nominate now (RFC 8445 §8.1.1, regular nomination); again for another pair only when the
-   * nominated one is dead or silent. Undefined: none, or not yet (`nextTimeout` says when).
+   * nominated one is dead or silent, or a relayed one where a direct one has come late. Undefined: none, or not yet (`nextTimeout` says when).
    */
   due(now: Instant): CandidatePair | undefined {
     const best = this.#toNominate(now);
@@ -92,9 +100,10 @@ export class PairSelection {
   #toNominate(now: Instant): CandidatePair | undefined {
     if (this.#host.role !== 'controlling' || this.nominating !== undefined) return undefined;
     const alive = (pair: CandidatePair) => isAlive(pair, now, this.#host.disconnectedMs);
-    if (this.nominated?.valid && alive(this.nominated)) return undefined;
     const best = bestValid(this.#checklist, (pair) => alive(pair) && pair.state === 'succeeded');
-    return best === this.nominated ? undefined : best;
+    const { nominated } = this;
+    if (nominated?.valid && alive(nominated) && !isBetterKind(best, nominated)) return undefined;
+    return best === nominated ? undefined : best;
   }
 
   /** Chooses where data goes; called after everything that may change it. */

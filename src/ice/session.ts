@@ -14,6 +14,7 @@ import { Checklist } from './checklist.ts';
 import { type CheckContext, type CheckHost, CheckSender } from './checks.ts';
 import { isKeptWarm, renewConsent, scheduleNextConsent } from './consent.ts';
 import { InboundChecks } from './inbound-checks.ts';
+import { isBetterKind } from './nomination.ts';
 import { CandidatePair } from './pair.ts';
 import type { PendingRequest } from './requests.ts';
 import { PairSelection, type SelectionHost } from './selection.ts';
@@ -296,15 +297,19 @@ export class IceSession {
   /** RFC 8445 §7.2.5.3.4, §7.3.1.5 and §8.1.2. */
   nominate(pair: CandidatePair, now: Instant): void {
     pair.nominateOnSuccess = false;
-    if (this.selection.nominate(pair, now)) this.#conclude();
+    if (this.selection.nominate(pair, now)) this.#conclude(pair);
   }
 
-  /** RFC 8445 §8.1.2: pairs that were not checked yet leave the list; checks under way are not repeated. */
-  #conclude(): void {
-    for (const pair of [...this.checklist.pairs]) {
+  /**
+   * RFC 8445 §8.1.2: pairs that were not checked yet leave the list; checks under way are not repeated. Direct pairs go on
+   * beside a nominated relayed one.
+   */
+  #conclude(nominated: CandidatePair): void {
+    const isOver = (pair: CandidatePair): boolean => !isBetterKind(pair, nominated);
+    for (const pair of this.checklist.pairs.filter(isOver)) {
       if (pair.state === 'frozen' || (pair.state === 'waiting' && !pair.authenticated)) this.checklist.remove(pair);
     }
-    this.checks.cancel((pair) => !pair.authenticated);
+    this.checks.cancel((pair) => isOver(pair) && !pair.authenticated);
   }
 
   // ---------------------------------------------------------------- time

@@ -2,21 +2,24 @@ import {
   type Driver,
   type Env,
   type FiveTuple,
+  type Instant,
   sameAddress,
   type Trace,
   type TransportAddress,
 } from '../../src/core/index.ts';
-import {
+import type {
   IceAgent,
-  type IceAgentOptions,
-  type IceCandidate,
-  type IceConnectionState,
-  type IceEvent,
-  type IceRole,
+  IceAgentOptions,
+  IceCandidate,
+  IceConnectionState,
+  IceEvent,
+  IceRole,
 } from '../../src/ice/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
+import type { Relays } from '../../src/peer-connection/index.ts';
 import { decodeStun, encodeStun, isStun, STUN_METHODS } from '../../src/stun/index.ts';
 import { type LinkOptions, SimNetwork, SimWorld, simEnv } from '../sim/index.ts';
+import { RelayedAgent } from './relayed-agent.ts';
 
 /** An agent on the simulated network, its signalling left to the test. */
 export class Peer {
@@ -31,8 +34,8 @@ export class Peer {
   /** When the first pair was selected, and when it was first nominated on this side. */
   selectedAt: number | undefined;
   onEvent: ((event: IceEvent) => void) | undefined;
-  /** Adds its relayed candidate, in scenarios that have a relay. */
-  addRelay: (() => void) | undefined;
+  /** Its TURN allocations. */
+  readonly relays: Relays;
   readonly detach: () => void;
   readonly #world: SimWorld;
   readonly #network: SimNetwork;
@@ -48,8 +51,10 @@ export class Peer {
     this.#network = network;
     this.bases = bases;
     const env: Env = simEnv(world, nodeCrypto, trace);
-    this.agent = new IceAgent({ env, ...options });
-    const { driver, close } = network.attach(this.agent, bases, (event) => this.#record(event));
+    const core = new RelayedAgent({ env, ...options });
+    this.agent = core.ice;
+    this.relays = core.relays;
+    const { driver, close } = network.attach(core, bases, (event) => this.#record(event));
     this.driver = driver;
     this.detach = close;
   }
@@ -65,6 +70,11 @@ export class Peer {
 
   get now(): number {
     return this.#world.now;
+  }
+
+  addRemoteCandidate(candidate: IceCandidate, now: Instant): void {
+    this.relays.addRemoteCandidate(candidate, now);
+    this.agent.addRemoteCandidate(candidate, now);
   }
 
   gather(servers: readonly TransportAddress[] = []): void {
@@ -105,14 +115,14 @@ export function signal(from: Peer, to: Peer, world: SimWorld, delayMs: number | 
   const { localParameters } = from.agent;
   later(() => to.driver.mutate((now) => to.agent.setRemoteParameters(localParameters, now)));
   for (const candidate of from.candidates)
-    later(() => to.driver.mutate((now) => to.agent.addRemoteCandidate(candidate, now)));
+    later(() => to.driver.mutate((now) => to.addRemoteCandidate(candidate, now)));
   const end = () => later(() => to.driver.mutate((now) => to.agent.endOfRemoteCandidates(now)));
   if (from.agent.gatheringState === 'complete') end();
   const previous = from.onEvent;
   from.onEvent = (event) => {
     previous?.(event);
     if (event.type === 'candidate') {
-      later(() => to.driver.mutate((now) => to.agent.addRemoteCandidate(event.candidate, now)));
+      later(() => to.driver.mutate((now) => to.addRemoteCandidate(event.candidate, now)));
     }
     if (event.type === 'gathering-state' && event.state === 'complete') end();
   };

@@ -1,8 +1,10 @@
 import type { FiveTuple, TransportAddress } from '../../src/core/index.ts';
-import { formatAddress } from '../../src/core/index.ts';
-import { SimNetwork, SimWorld } from '../sim/index.ts';
-import { BLOCKED, type NatOptions, openToInternet, SimNat, SimRelay, SimSite } from '../sim/nat.ts';
-import { address, bindStunServer, nominatedPair, Peer, signal } from './harness.ts';
+import { nodeCrypto } from '../../src/io/node-crypto.ts';
+import { TurnServerCore } from '../../src/turn/index.ts';
+import { SimNetwork, SimWorld, simEnv } from '../sim/index.ts';
+import { BLOCKED, type NatOptions, openToInternet, SimNat, SimSite, SimStream } from '../sim/nat.ts';
+import { SimTurnServer } from '../turn/sim-server.ts';
+import { address, nominatedPair, Peer, signal } from './harness.ts';
 
 /** What stands between a host and the internet. */
 export type Surroundings = 'public' | 'blocked' | NatOptions;
@@ -18,13 +20,52 @@ export const SURROUNDINGS: Readonly<Record<string, Surroundings>> = {
   'UDP blocked': 'blocked',
 };
 
+/** A STUN and TURN server, over UDP and TCP. */
 export const STUN_SERVER: TransportAddress = address('198.51.100.1', 3478);
+const RELAY_IP = '198.51.100.2';
+const USER = { username: 'ada', password: 'lovelace' };
 /** One way, between any two points of the internet. */
 const LATENCY_MS = 25;
+/** Where the connection to the TURN server begins, on every host. */
+const STREAM_PORT = 6000;
 
-/** A host in its surroundings, with a STUN server and an allocation on a relay. */
+/** The internet with its one server, which is the project's own. */
+export class Internet extends SimNetwork {
+  readonly #server: SimTurnServer;
+  readonly #streams = new Map<FiveTuple, SimStream>();
+
+  constructor(world: SimWorld, loss: number) {
+    super(world, { latencyMs: LATENCY_MS, jitterMs: 5, loss });
+    this.setLink(RELAY_IP, RELAY_IP, { latencyMs: 0 }); // from one relay to the other: within the server
+    const core = new TurnServerCore({
+      env: simEnv(world, nodeCrypto),
+      realm: 'example.org',
+      findUser: () => USER,
+      relayAddresses: [{ ip: RELAY_IP }],
+    });
+    this.#server = new SimTurnServer(this, core, STUN_SERVER);
+    this.#server.sendOnStream = ({ path, buffer, offset, length }) => {
+      if (path !== undefined) this.#streams.get(path)?.back(buffer.subarray(offset, offset + length));
+    };
+  }
+
+  /** Opens the connection on which `peer` reaches the server past any firewall: one round trip, and it stands. */
+  connectStream(site: SimSite, peer: Peer, local: TransportAddress): FiveTuple {
+    const stream = new SimStream(site, local, LATENCY_MS);
+    const path: FiveTuple = { protocol: 'tcp', local, remote: STUN_SERVER };
+    // The number of the connection stands for the client's address and port: private ones are not unique.
+    const remote = address('192.0.2.250', 10_000 + this.#streams.size);
+    const atServer: FiveTuple = { protocol: 'tcp', local: STUN_SERVER, remote };
+    this.#streams.set(atServer, stream);
+    stream.toServer = (bytes) => this.#server.driver.input(bytes, atServer);
+    stream.toClient = (bytes) => peer.driver.input(bytes, path);
+    return path;
+  }
+}
+
+/** A host in its surroundings. */
 export function placeHost(
-  internet: SimNetwork,
+  internet: Internet,
   index: 1 | 2,
   surroundings: Surroundings,
   role: 'controlling' | 'controlled',
@@ -38,24 +79,23 @@ export function placeHost(
   else if (surroundings === 'blocked') site.gateway = BLOCKED;
   else new SimNat(site, internet, `192.0.2.${index}`, surroundings);
   const peer = new Peer(site, [base], { role });
-  addRelay(peer, site, internet, address('198.51.100.200', 50_000 + index));
+  askForRelays(peer, site, internet);
   return peer;
 }
 
-/** The relayed candidate comes like a TURN allocation: one round trip later than the others can. */
-export function addRelay(peer: Peer, site: SimSite, internet: SimNetwork, relayed: TransportAddress): void {
-  const relay = new SimRelay(site, internet, relayed, LATENCY_MS);
-  const paths = new Map<string, FiveTuple>();
-  relay.onDatagram = (bytes, remote) => {
-    const key = formatAddress(remote);
-    let path = paths.get(key);
-    if (path === undefined) {
-      path = { protocol: 'udp', local: relayed, remote };
-      paths.set(key, path);
-    }
-    peer.driver.input(bytes, path);
-  };
-  peer.addRelay = () => peer.agent.addRelayedCandidate(relayed, address('0.0.0.0', 9), { url: 'turn:relay' }, peer.now);
+/** An allocation over UDP from each base, and one over TCP, all at once: as an application's `turn:` URLs say it. */
+export function askForRelays(peer: Peer, site: SimSite, internet: Internet): void {
+  const { world } = internet;
+  const add = (path: FiveTuple, url: string) =>
+    peer.driver.mutate((now) => peer.relays.add({ ...USER, path, url }, now));
+  const stream = internet.connectStream(site, peer, address(peer.bases[0]!.ip, STREAM_PORT));
+  world.schedule(0, () => {
+    for (const local of peer.bases) add({ protocol: 'udp', local, remote: STUN_SERVER }, 'turn:server');
+  });
+  world.schedule(2 * LATENCY_MS, () => {
+    add(stream, 'turn:server?transport=tcp');
+    peer.driver.mutate((now) => peer.relays.endOfLocalCandidates(now));
+  });
 }
 
 export interface NatOutcome {
@@ -70,14 +110,14 @@ export interface NatOutcome {
 /** Two hosts in their surroundings connect; undefined when they do not within 30 s. */
 export function connectThrough(seed: number, a: Surroundings, b: Surroundings, loss: number): NatOutcome | undefined {
   const world = new SimWorld(seed);
-  const internet = new SimNetwork(world, { latencyMs: LATENCY_MS, jitterMs: 5, loss });
-  bindStunServer(internet, STUN_SERVER);
+  const internet = new Internet(world, loss);
   const peerA = placeHost(internet, 1, a, 'controlling');
   const peerB = placeHost(internet, 2, b, 'controlled');
   return runPair(world, peerA, peerB);
 }
 
-export function runPair(world: SimWorld, peerA: Peer, peerB: Peer): NatOutcome | undefined {
+/** @param settleMs - time for candidates still being signalled to replace peer-reflexive ones. */
+export function runPair(world: SimWorld, peerA: Peer, peerB: Peer, settleMs = 8000): NatOutcome | undefined {
   const signallingMs = 30;
   signal(peerA, peerB, world, signallingMs);
   signal(peerB, peerA, world, signallingMs);
@@ -86,20 +126,13 @@ export function runPair(world: SimWorld, peerA: Peer, peerB: Peer): NatOutcome |
       for (const base of peer.bases) peer.agent.addHostCandidate(base, now);
       peer.agent.addStunServer(STUN_SERVER, now);
     });
-    world.schedule(2 * 2 * LATENCY_MS, () =>
-      // an Allocate takes two round trips (RFC 8656 §7, §5: 401 first)
-      peer.driver.mutate((now) => {
-        peer.addRelay?.();
-        peer.agent.endOfLocalCandidates(now);
-      }),
-    );
   }
   const done = () => nominatedPair(peerA) && nominatedPair(peerB);
   if (!world.run({ until: 30_000, done })) return undefined;
   const inRoundTrips = (at: number) => (at - signallingMs) / (2 * LATENCY_MS);
   const roundTrips = inRoundTrips(world.now);
   const usableRoundTrips = inRoundTrips(Math.max(peerA.selectedAt ?? world.now, peerB.selectedAt ?? world.now));
-  world.run({ until: world.now + 8000 }); // candidates still being signalled replace peer-reflexive ones
+  world.run({ until: world.now + settleMs });
   const kind = kindOf(peerA, peerB);
   peerA.close();
   peerB.close();

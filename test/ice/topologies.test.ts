@@ -1,23 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import type { TransportAddress } from '../../src/core/index.ts';
-import { SimNetwork, SimWorld, seeds } from '../sim/index.ts';
+import { SimWorld, seeds } from '../sim/index.ts';
 import { type NatOptions, openToInternet, SimNat, SimSite } from '../sim/nat.ts';
-import { address, bindStunServer, isConnected, nominatedPair, Peer, signal } from './harness.ts';
-import { addRelay, runPair, STUN_SERVER } from './nat-scenario.ts';
+import { address, isConnected, nominatedPair, Peer, signal } from './harness.ts';
+import { askForRelays, Internet, runPair, STUN_SERVER } from './nat-scenario.ts';
 
 const CONE: NatOptions = { mapping: 'endpoint-independent', filtering: 'address-and-port-dependent' };
 const SYMMETRIC: NatOptions = { mapping: 'address-and-port-dependent', filtering: 'address-and-port-dependent' };
 
-function internetOf(seed: number, loss = 0.02): { world: SimWorld; internet: SimNetwork } {
+function internetOf(seed: number, loss = 0.02): { world: SimWorld; internet: Internet } {
   const world = new SimWorld(seed);
-  const internet = new SimNetwork(world, { latencyMs: 25, jitterMs: 5, loss });
-  bindStunServer(internet, STUN_SERVER);
-  return { world, internet };
+  return { world, internet: new Internet(world, loss) };
 }
 
-function peerAt(site: SimSite, internet: SimNetwork, bases: readonly TransportAddress[], controlling: boolean): Peer {
+function peerAt(site: SimSite, internet: Internet, bases: readonly TransportAddress[], controlling: boolean): Peer {
   const peer = new Peer(site, bases, { role: controlling ? 'controlling' : 'controlled' });
-  addRelay(peer, site, internet, address('198.51.100.200', controlling ? 50_001 : 50_002));
+  askForRelays(peer, site, internet);
   return peer;
 }
 
@@ -78,6 +76,27 @@ describe('topologies', () => {
     const b = new Peer(siteB, dual, { role: 'controlled' });
     expect(runPair(world, a, b)?.kind).toBe('host-host');
   });
+
+  it.each(seeds(10))(
+    'seed %i: a direct path that comes late takes over from the nominated relay, on both sides',
+    (seed) => {
+      const { world, internet } = internetOf(seed, 0.05);
+      const peers = [1, 2].map((i) => {
+        const home = new SimSite(world, [`10.${i}.`]);
+        new SimNat(home, internet, `192.0.2.${i}`, CONE);
+        return peerAt(home, internet, [address(`10.${i}.0.1`, 5000)], i === 1);
+      });
+      const cut = (loss: number): void => {
+        internet.setLink('192.0.2.1', '192.0.2.2', { latencyMs: 25, loss });
+        internet.setLink('192.0.2.2', '192.0.2.1', { latencyMs: 25, loss });
+      };
+      cut(1);
+      world.schedule(10_000, () => cut(0.05));
+      const outcome = runPair(world, peers[0]!, peers[1]!, 30_000);
+      expect(outcome?.kind).toBe('srflx-srflx');
+      expect(outcome!.roundTrips).toBeLessThan(200); // the relay was nominated before the path was there
+    },
+  );
 
   it('consent checks keep the bindings of a NAT that forgets after 20 s; without traffic they are gone', () => {
     const { world, internet } = internetOf(1, 0);

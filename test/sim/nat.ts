@@ -24,11 +24,11 @@ export interface Gateway {
 
 /**
  * A network of some hosts with one way out. Addresses that start with one of its prefixes are inside; everything else goes
- * to the gateway, or nowhere. A datagram from a relayed address goes to its relay (see {@link SimRelay}).
+ * to the gateway, or nowhere. What is sent from the local end of a TCP connection travels on that (see {@link SimStream}).
  */
 export class SimSite extends SimNetwork {
   gateway: Gateway | undefined;
-  readonly relays: Map<string, Gateway> = new Map();
+  readonly streams: Map<string, Gateway> = new Map();
   readonly #prefixes: readonly string[];
 
   constructor(world: SimWorld, prefixes: readonly string[], link: LinkOptions = { latencyMs: 0.2 }) {
@@ -41,8 +41,8 @@ export class SimSite extends SimNetwork {
   }
 
   override send(bytes: Uint8Array, from: TransportAddress, to: TransportAddress): void {
-    const relay = this.relays.get(formatAddress(from));
-    if (relay !== undefined) relay.forward(bytes, from, to);
+    const stream = this.streams.get(formatAddress(from));
+    if (stream !== undefined) stream.forward(bytes, from, to);
     else if (this.isInside(to.ip)) super.send(bytes, from, to);
     else this.gateway?.forward(bytes, from, to);
   }
@@ -151,44 +151,33 @@ export class SimNat implements Gateway {
   }
 }
 
-/** A firewall that lets no UDP out: hosts behind it have their relay only (over TCP or TLS). */
+/** A firewall that lets no UDP out: hosts behind it have their relay only (over TCP). */
 export const BLOCKED: Gateway = { forward: () => undefined };
 
 /**
- * One allocation on a relay, as the agent sees it: datagrams from the relayed address leave the relay, and those of peers
- * that it has sent to come back (RFC 8656 §9: permissions are per IP address). The leg between client and relay is not
- * simulated but for its delay: it works through every NAT and firewall.
+ * A TCP connection to a server, as its client sees it: messages whole, in order, none lost, through every NAT and firewall.
+ * Datagrams that a host of the site sends from `local` travel on it.
  */
-export class SimRelay implements Gateway {
-  readonly relayed: TransportAddress;
-  readonly #site: SimSite;
-  readonly #internet: SimNetwork;
-  readonly #legMs: number;
-  readonly #permissions = new Set<string>();
+export class SimStream implements Gateway {
+  readonly #world: SimWorld;
+  readonly #latencyMs: number;
+  /** Where what is sent arrives, and where what comes back does: set by the two ends. */
+  toServer: (bytes: Uint8Array) => void = () => undefined;
+  toClient: (bytes: Uint8Array) => void = () => undefined;
 
-  constructor(site: SimSite, internet: SimNetwork, relayed: TransportAddress, legMs: number) {
-    this.relayed = relayed;
-    this.#site = site;
-    this.#internet = internet;
-    this.#legMs = legMs;
-    site.relays.set(formatAddress(relayed), this);
-    internet.bind(relayed, (bytes, from) => this.#inbound(bytes, from));
+  constructor(site: SimSite, local: TransportAddress, latencyMs: number) {
+    this.#world = site.world;
+    this.#latencyMs = latencyMs;
+    site.streams.set(formatAddress(local), this);
   }
 
-  /** Where what comes for the allocation is delivered: set by the host. */
-  onDatagram: (bytes: Uint8Array, from: TransportAddress) => void = () => undefined;
-
-  forward(bytes: Uint8Array, from: TransportAddress, to: TransportAddress): void {
-    this.#permissions.add(to.ip);
+  forward(bytes: Uint8Array): void {
     const copy = bytes.slice();
-    const { world } = this.#site;
-    world.schedule(world.now + this.#legMs, () => this.#internet.send(copy, from, to));
+    this.#world.schedule(this.#world.now + this.#latencyMs, () => this.toServer(copy));
   }
 
-  #inbound(bytes: Uint8Array, from: TransportAddress): void {
-    if (!this.#permissions.has(from.ip)) return;
+  back(bytes: Uint8Array): void {
     const copy = bytes.slice();
-    const { world } = this.#site;
-    world.schedule(world.now + this.#legMs, () => this.onDatagram(copy, from));
+    this.#world.schedule(this.#world.now + this.#latencyMs, () => this.toClient(copy));
   }
 }
