@@ -8,7 +8,8 @@ import {
   type SigningKey,
   UsageError,
 } from '../core/index.ts';
-import { bitString, decodeDer, encodeDer, explicit, sequence, smallInteger, unsigned } from './der.ts';
+import { bitString, type DerElement, decodeDer, encodeDer, explicit, sequence, smallInteger, unsigned } from './der.ts';
+import { type SelfSignedFields, selfSignedCertificate, selfSignedTbs } from './self-signed.ts';
 import { parseCertificate } from './x509.ts';
 import { certificateScheme, writeSignatureAlgorithm } from './x509-algorithms.ts';
 import { type ExtensionOptions, writeExtensions } from './x509-extensions.ts';
@@ -61,32 +62,52 @@ export function generateCertificate(env: Env, options: CertificateOptions = {}):
   const lifetimeMs = options.lifetimeMs ?? DEFAULT_CERTIFICATE_LIFETIME_MS;
   if (!(lifetimeMs > 0)) throw new UsageError('the lifetime of a certificate must be positive');
   const key = options.key ?? env.crypto.generateSigningKey(options.keyType ?? 'ecdsa-p256');
-  const signer = options.issuer?.key ?? key;
   const nowMs = env.wallClockMs();
-  const notBeforeMs = wholeSeconds(nowMs - (options.backdateMs ?? DEFAULT_BACKDATE_MS));
-  const notAfterMs = wholeSeconds(nowMs + lifetimeMs);
-  const subject = commonNameOnly(options.commonName ?? bytesToHex(randomBytes(env, 8)));
-  const issuedBy = options.issuer === undefined ? undefined : parseCertificate(options.issuer.der);
-  const issuer = issuedBy === undefined ? subject : decodeDer(issuedBy.subject.der, 'issuer');
+  const fields = {
+    keyType: key.type,
+    spki: key.publicKeySpki,
+    notBeforeMs: wholeSeconds(nowMs - (options.backdateMs ?? DEFAULT_BACKDATE_MS)),
+    notAfterMs: wholeSeconds(nowMs + lifetimeMs),
+    commonName: options.commonName ?? bytesToHex(randomBytes(env, 8)),
+    serial: randomSerial(env),
+  };
+  const { notBeforeMs, notAfterMs } = fields;
   const extensions = writeExtensions(options);
+  if (options.issuer !== undefined || extensions !== undefined) {
+    return { ...issueCertificate(fields, key, options.issuer, extensions), key, notBeforeMs, notAfterMs };
+  }
+  const tbs = selfSignedTbs(fields);
+  const signature = key.sign(certificateScheme(key.type), tbs);
+  return { der: selfSignedCertificate(tbs, key.type, signature), key, notBeforeMs, notAfterMs };
+}
+
+/** Any certificate, by asn1js. */
+function issueCertificate(
+  fields: SelfSignedFields,
+  key: SigningKey,
+  issuer: Certificate | undefined,
+  extensions: DerElement | undefined,
+): Pick<Certificate, 'der' | 'chain'> {
+  const signer = issuer?.key ?? key;
+  const subject = commonNameOnly(fields.commonName);
+  const issuedBy = issuer === undefined ? undefined : parseCertificate(issuer.der);
   const algorithm = writeSignatureAlgorithm(signer.type);
   const tbs = sequence(
     explicit(0, smallInteger(V3)),
-    unsigned(randomSerial(env)),
+    unsigned(fields.serial),
     algorithm,
-    issuer,
-    sequence(writeTime(notBeforeMs), writeTime(notAfterMs)),
+    issuedBy === undefined ? subject : decodeDer(issuedBy.subject.der, 'issuer'),
+    sequence(writeTime(fields.notBeforeMs), writeTime(fields.notAfterMs)),
     subject,
-    decodeDer(key.publicKeySpki, 'spki'),
+    decodeDer(fields.spki, 'spki'),
     ...(extensions === undefined ? [] : [explicit(3, extensions)]),
   );
   const signature = signer.sign(certificateScheme(signer.type), encodeDer(tbs));
   const der = encodeDer(sequence(tbs, algorithm, bitString(signature)));
-  const certificate = { der, key, notBeforeMs, notAfterMs };
-  if (options.issuer === undefined || issuedBy === undefined) return certificate;
+  if (issuer === undefined || issuedBy === undefined) return { der };
   const issuedByRoot = equalBytes(issuedBy.issuer.der, issuedBy.subject.der);
-  const chain = [...(issuedByRoot ? [] : [options.issuer.der]), ...(options.issuer.chain ?? [])];
-  return chain.length === 0 ? certificate : { ...certificate, chain };
+  const chain = [...(issuedByRoot ? [] : [issuer.der]), ...(issuer.chain ?? [])];
+  return chain.length === 0 ? { der } : { der, chain };
 }
 
 function wholeSeconds(ms: number): number {

@@ -1,4 +1,5 @@
 export * from './certificate.ts';
+export { type CertificateKey, readCertificateKey } from './certificate-key.ts';
 export * from './constant-time.ts';
 export * from './noble.ts';
 export { importNobleKeyShare } from './noble-keys.ts';

@@ -1,8 +1,8 @@
 /**
  * Poly1305 (RFC 8439 §2.5): a polynomial in r over the 16-byte blocks of the message, modulo 2^130 - 5, plus s.
  *
- * Numbers are six limbs of 22 bits in doubles, so that a product of limbs (45 bits, and 20 times that for the limbs that
- * wrap around) summed over a row stays below 2^53 and is exact: 36 multiplications a block, where limbs of 13 bits in
+ * Numbers are six signed limbs of 22 bits in doubles. With the message added a limb is below 1.6 · 2^22, and so the sum of a row
+ * (one factor below 2^22 and up to five below 20 · 2^22, for the limbs that wrap around) below 2^52, and exact: 36 multiplications a block, where limbs of 13 bits in
  * 32-bit arithmetic need 100. 2^132 is four times 2^130, hence 4 · 5 = 20 as the factor of what wraps around.
  *
  *   limb   h0        h1        h2        h3        h4        h5
@@ -10,7 +10,14 @@
  */
 
 const LIMB = 2 ** 22;
+/**
+ * Added and taken away again, it rounds a double of up to 2^72 to a multiple of 2^22: what is carried, with its weight. The rest
+ * lies between -2^21 and 2^21.
+ */
+const ROUND = 3 * 2 ** 73;
 const LIMB_INVERSE = 2 ** -22;
+/** What is carried out of the top limb comes back at the bottom. */
+const WRAP = 20 * LIMB_INVERSE;
 const LIMB_MASK = 0x3f_ffff;
 /** Bits of the top limb below 2^130. */
 const TOP_LIMB = 2 ** 20;
@@ -95,32 +102,37 @@ export class Poly1305 {
       h4 += ((w2 >>> 24) | (w3 << 8)) & LIMB_MASK;
       h5 += (w3 >>> 14) | BLOCK_BIT;
       const d0 = h0 * r0 + h1 * s5 + h2 * s4 + h3 * s3 + h4 * s2 + h5 * s1;
-      let d1 = h0 * r1 + h1 * r0 + h2 * s5 + h3 * s4 + h4 * s3 + h5 * s2;
-      let d2 = h0 * r2 + h1 * r1 + h2 * r0 + h3 * s5 + h4 * s4 + h5 * s3;
-      let d3 = h0 * r3 + h1 * r2 + h2 * r1 + h3 * r0 + h4 * s5 + h5 * s4;
-      let d4 = h0 * r4 + h1 * r3 + h2 * r2 + h3 * r1 + h4 * r0 + h5 * s5;
-      let d5 = h0 * r5 + h1 * r4 + h2 * r3 + h3 * r2 + h4 * r1 + h5 * r0;
-      let carry = Math.floor(d0 * LIMB_INVERSE);
-      h0 = d0 - carry * LIMB;
-      d1 += carry;
-      carry = Math.floor(d1 * LIMB_INVERSE);
-      h1 = d1 - carry * LIMB;
-      d2 += carry;
-      carry = Math.floor(d2 * LIMB_INVERSE);
-      h2 = d2 - carry * LIMB;
-      d3 += carry;
-      carry = Math.floor(d3 * LIMB_INVERSE);
-      h3 = d3 - carry * LIMB;
-      d4 += carry;
-      carry = Math.floor(d4 * LIMB_INVERSE);
-      h4 = d4 - carry * LIMB;
-      d5 += carry;
-      carry = Math.floor(d5 * LIMB_INVERSE);
-      h5 = d5 - carry * LIMB;
-      h0 += carry * 20;
-      carry = Math.floor(h0 * LIMB_INVERSE);
-      h0 -= carry * LIMB;
-      h1 += carry;
+      const d1 = h0 * r1 + h1 * r0 + h2 * s5 + h3 * s4 + h4 * s3 + h5 * s2;
+      const d2 = h0 * r2 + h1 * r1 + h2 * r0 + h3 * s5 + h4 * s4 + h5 * s3;
+      const d3 = h0 * r3 + h1 * r2 + h2 * r1 + h3 * r0 + h4 * s5 + h5 * s4;
+      const d4 = h0 * r4 + h1 * r3 + h2 * r2 + h3 * r1 + h4 * r0 + h5 * s5;
+      const d5 = h0 * r5 + h1 * r4 + h2 * r3 + h3 * r2 + h4 * r1 + h5 * r0;
+      // All limbs carry at once, twice, instead of one behind the other: the processor works on the six side by side. The
+      // first pass leaves up to 2^35 in a limb, the second at most 2^21 + 2^13.
+      let c0 = d0 + ROUND - ROUND;
+      let c1 = d1 + ROUND - ROUND;
+      let c2 = d2 + ROUND - ROUND;
+      let c3 = d3 + ROUND - ROUND;
+      let c4 = d4 + ROUND - ROUND;
+      let c5 = d5 + ROUND - ROUND;
+      h0 = d0 - c0 + c5 * WRAP;
+      h1 = d1 - c1 + c0 * LIMB_INVERSE;
+      h2 = d2 - c2 + c1 * LIMB_INVERSE;
+      h3 = d3 - c3 + c2 * LIMB_INVERSE;
+      h4 = d4 - c4 + c3 * LIMB_INVERSE;
+      h5 = d5 - c5 + c4 * LIMB_INVERSE;
+      c0 = h0 + ROUND - ROUND;
+      c1 = h1 + ROUND - ROUND;
+      c2 = h2 + ROUND - ROUND;
+      c3 = h3 + ROUND - ROUND;
+      c4 = h4 + ROUND - ROUND;
+      c5 = h5 + ROUND - ROUND;
+      h0 += c5 * WRAP - c0;
+      h1 += c0 * LIMB_INVERSE - c1;
+      h2 += c1 * LIMB_INVERSE - c2;
+      h3 += c2 * LIMB_INVERSE - c3;
+      h4 += c3 * LIMB_INVERSE - c4;
+      h5 += c4 * LIMB_INVERSE - c5;
     }
     h[0] = h0;
     h[1] = h1;

@@ -55,15 +55,20 @@ export function readTime(element: DerElement, field: string): number {
   return (days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second) * MS_PER_SECOND;
 }
 
-/** A `Time` at whole seconds: UTCTime until 2049, GeneralizedTime from 2050 on (RFC 5280 §4.1.2.5). */
-export function writeTime(atMs: number): DerElement {
+/** A time of whole seconds as RFC 5280 §4.1.2.5 writes it: UTCTime until 2049, GeneralizedTime from 2050 on. */
+export function timeText(atMs: number): { readonly text: string; readonly generalized: boolean } {
   const seconds = Math.floor(atMs / MS_PER_SECOND);
   const days = Math.floor(seconds / SECONDS_PER_DAY);
   const ofDay = seconds - days * SECONDS_PER_DAY;
   const { year, month, day } = civilFromDays(days);
   const two = (value: number) => String(value).padStart(2, '0');
   const rest = `${two(month)}${two(day)}${two(Math.floor(ofDay / 3600))}${two(Math.floor(ofDay / 60) % 60)}${two(ofDay % 60)}Z`;
-  return year >= 1950 && year < 2050
-    ? new UTCTime({ value: `${two(year % 100)}${rest}` })
-    : new GeneralizedTime({ value: `${String(year).padStart(4, '0')}${rest}` });
+  const generalized = year < 1950 || year >= 2050;
+  return { text: `${generalized ? String(year).padStart(4, '0') : two(year % 100)}${rest}`, generalized };
+}
+
+/** A `Time`, see {@link timeText}. */
+export function writeTime(atMs: number): DerElement {
+  const { text, generalized } = timeText(atMs);
+  return generalized ? new GeneralizedTime({ value: text }) : new UTCTime({ value: text });
 }

@@ -1,5 +1,5 @@
 import { type CryptoBackend, CryptoError, DecodeError, type KeyType, type VerifyingKey } from '../core/index.ts';
-import { parseCertificate } from '../crypto/index.ts';
+import { type CertificateKey, readCertificateKey } from '../crypto/index.ts';
 import { HandshakeFault } from './alert.ts';
 import type { DigitallySigned } from './messages/index.ts';
 import { type Authentication, type SchemeRow, SIGNATURE_SCHEMES, schemeByCode } from './registry.ts';
@@ -42,9 +42,9 @@ export function chooseCertificate(
  * @throws {HandshakeFault} `bad_certificate` when it does not parse; `unsupported_certificate` for its key or usage.
  */
 export function peerKey(crypto: CryptoBackend, der: Uint8Array): VerifyingKey {
-  let certificate: ReturnType<typeof parseCertificate>;
+  let certificate: CertificateKey;
   try {
-    certificate = parseCertificate(der);
+    certificate = readCertificateKey(der);
   } catch (error) {
     if (error instanceof DecodeError) throw new HandshakeFault('bad_certificate', error.reason, error.message);
     throw error;
