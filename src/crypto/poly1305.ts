@@ -1,9 +1,10 @@
 /**
  * Poly1305 (RFC 8439 §2.5): a polynomial in r over the 16-byte blocks of the message, modulo 2^130 - 5, plus s.
  *
- * Numbers are six signed limbs of 22 bits in doubles. With the message added a limb is below 1.6 · 2^22, and so the sum of a row
- * (one factor below 2^22 and up to five below 20 · 2^22, for the limbs that wrap around) below 2^52, and exact: 36 multiplications a block, where limbs of 13 bits in
- * 32-bit arithmetic need 100. 2^132 is four times 2^130, hence 4 · 5 = 20 as the factor of what wraps around.
+ * Numbers are six signed limbs of 22 bits in doubles. With the message added, a limb is below 1.6 · 2^22, so the sum of a
+ * row (one factor below 2^22 and up to five below 20 · 2^22, for the limbs that wrap around) is below 2^52, and exact: 36
+ * multiplications a block, where limbs of 13 bits in 32-bit arithmetic need 100. 2^132 is four times 2^130, hence
+ * 4 · 5 = 20 as the factor of what wraps around.
  *
  *   limb   h0        h1        h2        h3        h4        h5
  *   bits   0-21      22-43     44-65     66-87     88-109    110-131
