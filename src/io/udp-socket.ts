@@ -18,24 +18,47 @@ export const MAX_POOLED_BUFFERS = 256;
 /** Longer datagrams (path MTUs above Ethernet's) get a buffer of their own. */
 const SEND_BUFFER_BYTES = 2048;
 
+/** How a socket shares its address with others. */
+export interface UdpSocketOptions {
+  /**
+   * Lets other sockets, also of other processes and users, be bound to the same address (SO_REUSEADDR of Linux). All of them
+   * must ask for it.
+   */
+  readonly shared?: boolean;
+  /** Connects it: datagrams go there only, and the system hands out those that come from there, before any other socket. */
+  readonly remote?: TransportAddress;
+}
+
 /**
  * Binds a UDP socket. An IPv6 socket carries IPv6 only, so that `::` and `0.0.0.0` can be bound side by side.
  * @param local - port 0 asks for a free one. A link-local IPv6 address is bound on the interface that has it.
  * @throws rejects with the system's error (`EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`) when it cannot be bound.
  */
-export function bindUdpSocket(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> {
+export function bindUdpSocket(
+  local: TransportAddress,
+  handlers: UdpHandlers,
+  options: UdpSocketOptions = {},
+): Promise<UdpSocket> {
+  const { shared = false, remote } = options;
   return new Promise((resolve, reject) => {
     const family = ipFamily(local.ip);
     const zone = isLinkLocal(local.ip) ? zoneOf(local.ip) : '';
-    const socket = createSocket({ type: family === 4 ? 'udp4' : 'udp6', ipv6Only: family === 6, lookup: literal });
+    const type = family === 4 ? 'udp4' : 'udp6';
+    const socket = createSocket({ type, ipv6Only: family === 6, lookup: literal, reuseAddr: shared });
     const failed = (error: Error) => {
       socket.close();
       reject(error);
     };
-    socket.once('error', failed);
-    socket.bind({ port: local.port, address: local.ip + zone, exclusive: true }, () => {
+    const succeeded = () => {
       socket.off('error', failed);
-      resolve(new NodeUdpSocket(socket, { ip: local.ip, port: socket.address().port }, zone, handlers));
+      const bound = { ip: local.ip, port: socket.address().port };
+      resolve(new NodeUdpSocket(socket, bound, zone, remote !== undefined, handlers));
+    };
+    socket.once('error', failed);
+    // Both at once: what arrives in between, from anybody, waits in this socket.
+    socket.bind({ port: local.port, address: local.ip + zone, exclusive: true }, () => {
+      if (remote === undefined) succeeded();
+      else socket.connect(remote.port, zone !== '' && isLinkLocal(remote.ip) ? remote.ip + zone : remote.ip, succeeded);
     });
   });
 }
@@ -72,12 +95,14 @@ class NodeUdpSocket implements UdpSocket {
   readonly local: TransportAddress;
   readonly #socket: Socket;
   readonly #zone: string;
+  readonly #isConnected: boolean;
   readonly #handlers: UdpHandlers;
   readonly #remotes = new RemoteCache();
   #inFlight = 0;
   #closed = false;
 
-  constructor(socket: Socket, local: TransportAddress, zone: string, handlers: UdpHandlers) {
+  constructor(socket: Socket, local: TransportAddress, zone: string, isConnected: boolean, handlers: UdpHandlers) {
+    this.#isConnected = isConnected;
     this.local = local;
     this.#socket = socket;
     this.#zone = zone;
@@ -112,7 +137,8 @@ class NodeUdpSocket implements UdpSocket {
     const ip = this.#zone !== '' && isLinkLocal(remote.ip) ? remote.ip + this.#zone : remote.ip;
     this.#inFlight++;
     try {
-      this.#socket.send(pending.bytes, 0, length, remote.port, ip, pending.done);
+      if (this.#isConnected) this.#socket.send(pending.bytes, 0, length, pending.done);
+      else this.#socket.send(pending.bytes, 0, length, remote.port, ip, pending.done);
     } catch (error) {
       pending.done(asError(error)); // port 0, or a socket that the system has closed
     }

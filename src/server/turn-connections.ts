@@ -71,9 +71,10 @@ export class StreamListener {
   readonly #sockets = new Set<Socket>();
   #tls: TlsServer | undefined;
 
-  constructor(handlers: ConnectionHandlers, certificate: PemCertificate | undefined) {
+  /** @param give - gets each new connection unread, instead of this listener. */
+  constructor(handlers: ConnectionHandlers, certificate: PemCertificate | undefined, give?: (socket: Socket) => void) {
     this.#handlers = handlers;
-    this.#server = createServer((socket) => this.#accept(socket));
+    this.#server = createServer({ pauseOnConnect: give !== undefined }, give ?? ((socket) => this.adopt(socket)));
     this.setCertificate(certificate);
   }
 
@@ -108,7 +109,8 @@ export class StreamListener {
     this.#tls?.close();
   }
 
-  #accept(socket: Socket): void {
+  /** Serves a connection of which nothing has been read. */
+  adopt(socket: Socket): void {
     this.#sockets.add(socket);
     socket.setNoDelay(true);
     socket.on('close', () => this.#sockets.delete(socket));

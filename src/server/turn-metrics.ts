@@ -1,4 +1,3 @@
-import type { DropCounters } from '../core/index.ts';
 import type { TurnServerStats } from '../turn/index.ts';
 
 /** What the shell adds to what the core counts. */
@@ -12,7 +11,11 @@ export interface TurnShellStats {
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
 
 /** The text format of Prometheus, version 0.0.4. */
-export function prometheusText(stats: TurnServerStats, shell: TurnShellStats, drops: DropCounters): string {
+export function prometheusText(
+  stats: TurnServerStats,
+  shell: TurnShellStats,
+  drops: Readonly<Record<string, number | undefined>>,
+): string {
   const { traffic } = stats;
   const direction = (toPeers: number, toClients: number): Sample[] => [
     [{ direction: 'to_peer' }, toPeers],
@@ -41,7 +44,7 @@ export function prometheusText(stats: TurnServerStats, shell: TurnShellStats, dr
       'Bytes of data relayed.',
       direction(traffic.toPeerBytes, traffic.toClientBytes),
     ),
-    metric('turn_drops_total', 'counter', 'Input that was not acted on.', labelled('reason', drops.toJSON())),
+    metric('turn_drops_total', 'counter', 'Input that was not acted on.', labelled('reason', drops)),
     metric('turn_send_errors_total', 'counter', 'Datagrams that could not be sent.', [[{}, shell.sendErrorsTotal]]),
   ].join('');
 }

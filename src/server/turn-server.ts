@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import {
   Driver,
   type DropCounters,
@@ -8,11 +9,13 @@ import {
   type Platform,
   type TransmitSlot,
   type TransportAddress,
+  type UdpHandlers,
   type UdpSocket,
 } from '../core/index.ts';
 import { platform as nodePlatform, systemSetsDontFragment, WakeTimer } from '../io/index.ts';
 import { userHash } from '../stun/index.ts';
 import {
+  type FleetOptions,
   type RelayAddress,
   TurnServerCore,
   type TurnServerCoreOptions,
@@ -22,8 +25,9 @@ import {
 import { type Log, NO_LOG } from './log.ts';
 import { type Connection, type ConnectionHandlers, type PemCertificate, StreamListener } from './turn-connections.ts';
 import { DtlsClients, dtlsCertificate, isDtls } from './turn-dtls.ts';
-import { prometheusText } from './turn-metrics.ts';
+import { prometheusText, type TurnShellStats } from './turn-metrics.ts';
 import { TcpRelays } from './turn-tcp-relays.ts';
+import { type BindUdp, pathsAt, UdpSockets } from './turn-udp-sockets.ts';
 
 /** Open TCP, TLS and DTLS connections together, by default; more are refused. */
 export const DEFAULT_MAX_CONNECTIONS = 20_000;
@@ -57,6 +61,30 @@ export interface TurnServerOptions
   readonly env?: Env;
 }
 
+/** What a fleet gets to work with. */
+export interface TurnServerParts {
+  readonly core: TurnServerCore;
+  readonly driver: Driver<TurnServerEvent, FiveTuple>;
+  readonly udp: UdpSockets;
+}
+
+/** What is different in a server that is one of several behind the same addresses. */
+export interface TurnFleetShell {
+  readonly options: FleetOptions;
+  /** Called once, when the server has been made. */
+  attach(parts: TurnServerParts): void;
+  /** For the sockets that it listens on. */
+  readonly bindListener?: BindUdp;
+  /** Sees every event first; `hand-over` and `ask-admission` are its own. */
+  onEvent(event: TurnServerEvent): void;
+  /** Takes a datagram away, whose sender another member serves. Borrowed. */
+  takes?(bytes: Uint8Array, path: FiveTuple): boolean;
+  /** Sends what none of the server's sockets can. */
+  sends?(slot: TransmitSlot<FiveTuple>, path: FiveTuple): boolean;
+  /** Takes each new TCP connection away, unread. */
+  readonly giveStream?: (socket: Socket) => void;
+}
+
 /**
  * A TURN server (RFC 8656) that also answers STUN: over UDP and TCP, and with a certificate over TLS and DTLS on the same
  * ports.
@@ -78,19 +106,21 @@ export class TurnServer {
   #certificate: PemCertificate | undefined;
   readonly #noTls: boolean;
   readonly #noDtls: boolean;
-  /** Sockets by the very object that paths carry as `local`, and by text for paths that were made elsewhere. */
-  readonly #sockets = new Map<TransportAddress, UdpSocket>();
-  readonly #socketsByKey = new Map<string, UdpSocket>();
-  readonly #relays = new Map<number, { readonly socket: UdpSocket; readonly local: TransportAddress }>();
+  readonly #udp: UdpSockets;
+  readonly #fleet: TurnFleetShell | undefined;
   readonly #connections = new Map<FiveTuple, Connection>();
   readonly #streams: StreamListener[] = [];
+  #adopted: StreamListener | undefined;
   readonly #dtls: DtlsClients[] = [];
   #sendErrors = 0;
   #closed = false;
   #drained: (() => void)[] = [];
 
-  /** @throws {UsageError} for options that cannot work; see `TurnServerCore`. */
-  constructor(options: TurnServerOptions) {
+  /**
+   * @param fleet - for a server that is one of several, see `TurnWorkers`.
+   * @throws {UsageError} for options that cannot work; see `TurnServerCore`.
+   */
+  constructor(options: TurnServerOptions, fleet?: TurnFleetShell) {
     const platform = options.platform ?? nodePlatform;
     this.#platform = platform;
     this.#env = options.env ?? platform.env;
@@ -111,6 +141,7 @@ export class TurnServer {
       dontFragment: mtusKnown && systemSetsDontFragment(),
       ...options,
       ...userStore(this.#env, options),
+      ...(fleet === undefined ? {} : { fleet: fleet.options }),
       env: this.#env,
       tcpRelay: options.noTcpRelay !== true,
       relayAddresses,
@@ -123,6 +154,11 @@ export class TurnServer {
       wakeAt: (at: number) => timer.arm(at),
     };
     this.#driver = new Driver(this.#core, host, (event) => this.#onEvent(event));
+    const bindRelay = (local: TransportAddress, handlers: UdpHandlers) => platform.bindUdp(local, handlers);
+    const input = (bytes: Uint8Array, path: FiveTuple) => this.#driver.input(bytes, path);
+    this.#udp = new UdpSockets(bindRelay, input, () => this.#countSendError());
+    this.#fleet = fleet;
+    fleet?.attach({ core: this.#core, driver: this.#driver, udp: this.#udp });
   }
 
   get stats(): TurnServerStats {
@@ -134,10 +170,14 @@ export class TurnServer {
     return this.#core.drops;
   }
 
+  /** What the shell counts beside. */
+  get shellStats(): TurnShellStats {
+    return { connections: this.#connections.size, sendErrorsTotal: this.#sendErrors };
+  }
+
   /** Everything countable, in the text format of Prometheus. */
   metrics(): string {
-    const shell = { connections: this.#connections.size, sendErrorsTotal: this.#sendErrors };
-    return prometheusText(this.#core.stats, shell, this.#core.drops);
+    return prometheusText(this.stats, this.shellStats, this.drops.toJSON());
   }
 
   /**
@@ -155,9 +195,14 @@ export class TurnServer {
     const wanted = { ip: address.host ?? '127.0.0.1', port: address.port };
     const transport = address.transport ?? 'udp';
     const bound = transport === 'udp' ? await this.#listenUdp(wanted) : await this.#listenTcp(wanted);
-    this.#core.addOwnAddress(bound.ip);
+    this.addOwnAddress(bound.ip);
     this.#log({ level: 'info', event: 'listening', service: 'turn', transport, ip: bound.ip, port: bound.port });
     return bound;
+  }
+
+  /** One more address of this machine that clients must not reach, canonical text. */
+  addOwnAddress(ip: string): void {
+    this.#core.addOwnAddress(ip);
   }
 
   /**
@@ -189,16 +234,14 @@ export class TurnServer {
     this.#driver.close();
     for (const clients of this.#dtls) clients.close();
     for (const listener of this.#streams) listener.close();
-    for (const socket of this.#sockets.values()) socket.close();
-    for (const { socket } of this.#relays.values()) socket.close();
+    this.#udp.closeAll();
     this.#tcpRelays.closeAll();
-    this.#sockets.clear();
     this.#settleDrained();
   }
 
   async #listenUdp(wanted: TransportAddress): Promise<TransportAddress> {
-    const paths = new WeakMap<TransportAddress, FiveTuple>();
     let local = wanted;
+    const paths = pathsAt(() => local);
     const clients =
       this.#certificate === undefined || this.#noDtls
         ? undefined
@@ -209,34 +252,44 @@ export class TurnServer {
             this.#handlers,
             (buffer, offset, length, remote) => socket.send(buffer, offset, length, remote),
           );
-    const socket: UdpSocket = await this.#platform.bindUdp(wanted, {
+    const bind: BindUdp = this.#fleet?.bindListener ?? ((local, handlers) => this.#platform.bindUdp(local, handlers));
+    const socket: UdpSocket = await bind(wanted, {
       onDatagram: (bytes, remote) => {
         if (clients !== undefined && isDtls(bytes[0])) {
           clients.handleDatagram(bytes, local, remote);
           return;
         }
-        let path = paths.get(remote);
-        if (path === undefined) {
-          path = { protocol: 'udp', local, remote };
-          paths.set(remote, path);
-        }
-        this.#driver.input(bytes, path);
+        const path = paths(remote);
+        if (this.#fleet?.takes?.(bytes, path) !== true) this.#driver.input(bytes, path);
       },
       onError: () => this.#countSendError(),
     });
     this.#refuseWhenClosed(() => socket.close());
     local = socket.local;
     if (clients !== undefined) this.#dtls.push(clients);
-    this.#addSocket(socket);
+    this.#udp.add(socket);
     return local;
   }
 
   async #listenTcp(wanted: TransportAddress): Promise<TransportAddress> {
-    const listener = new StreamListener(this.#handlers, this.#noTls ? undefined : this.#certificate);
+    const listener = this.#newStreamListener();
     const bound = await listener.listen(wanted);
     this.#refuseWhenClosed(() => listener.close());
     this.#streams.push(listener);
     return bound;
+  }
+
+  #newStreamListener(): StreamListener {
+    return new StreamListener(this.#handlers, this.#noTls ? undefined : this.#certificate, this.#fleet?.giveStream);
+  }
+
+  /** Takes a TCP connection that another process has accepted, and of which nothing was read. */
+  adopt(socket: Socket): void {
+    if (this.#adopted === undefined) {
+      this.#adopted = this.#newStreamListener();
+      this.#streams.push(this.#adopted);
+    }
+    this.#adopted.adopt(socket);
   }
 
   #refuseWhenClosed(undo: () => void): void {
@@ -272,15 +325,14 @@ export class TurnServer {
     const { path } = slot;
     if (path === undefined) return;
     if (path.protocol === 'udp') {
-      const socket = this.#sockets.get(path.local) ?? this.#socketsByKey.get(formatAddress(path.local));
-      if (socket === undefined) this.#countSendError();
-      else socket.send(slot.buffer, slot.offset, slot.length, path.remote);
+      if (!this.#udp.send(slot, path) && this.#fleet?.sends?.(slot, path) !== true) this.#countSendError();
     } else if (this.#connections.get(path)?.send(slot) !== true) {
       this.#countSendError();
     }
   }
 
   #onEvent(event: TurnServerEvent): void {
+    this.#fleet?.onEvent(event);
     switch (event.type) {
       case 'open-relay':
         void this.#openRelay(event.relay, event.local, event.transport);
@@ -299,7 +351,7 @@ export class TurnServer {
         this.#tcpRelays.close(event.connection);
         break;
       case 'close-relay':
-        this.#closeRelay(event.relay);
+        if (!this.#tcpRelays.closeRelay(event.relay)) this.#udp.closeRelay(event.relay);
         break;
       case 'allocated': {
         const { username, realm, origin, path, relayed, lifetimeS } = event;
@@ -356,49 +408,15 @@ export class TurnServer {
   async #openRelay(relay: number, local: TransportAddress, transport: 'udp' | 'tcp'): Promise<void> {
     try {
       if (transport === 'tcp') await this.#tcpRelays.open(relay, local);
-      else await this.#openUdpRelay(relay, local);
+      else await this.#udp.openRelay(relay, local);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#log({ level: 'warn', event: 'relay-failed', transport, ip: local.ip, port: local.port, reason });
       if (!this.#closed) this.#driver.mutate((now) => this.#core.relayFailed(relay, now));
       return;
     }
-    if (this.#closed) this.#closeRelay(relay);
+    if (this.#closed) this.#udp.closeRelay(relay);
     else this.#driver.mutate((now) => this.#core.relayOpened(relay, local, now));
-  }
-
-  async #openUdpRelay(relay: number, local: TransportAddress): Promise<void> {
-    const paths = new WeakMap<TransportAddress, FiveTuple>();
-    // The port is never 0: the socket is bound to `local` itself, which paths then carry.
-    const socket = await this.#platform.bindUdp(local, {
-      onDatagram: (bytes, remote) => {
-        let path = paths.get(remote);
-        if (path === undefined) {
-          path = { protocol: 'udp', local, remote };
-          paths.set(remote, path);
-        }
-        this.#driver.input(bytes, path);
-      },
-      onError: () => this.#countSendError(),
-    });
-    this.#relays.set(relay, { socket, local });
-    this.#sockets.set(local, socket);
-    this.#socketsByKey.set(formatAddress(local), socket);
-  }
-
-  #closeRelay(relay: number): void {
-    if (this.#tcpRelays.closeRelay(relay)) return;
-    const opened = this.#relays.get(relay);
-    if (opened === undefined) return;
-    opened.socket.close();
-    this.#relays.delete(relay);
-    this.#sockets.delete(opened.local);
-    this.#socketsByKey.delete(formatAddress(opened.local));
-  }
-
-  #addSocket(socket: UdpSocket): void {
-    this.#sockets.set(socket.local, socket);
-    this.#socketsByKey.set(formatAddress(socket.local), socket);
   }
 
   #countSendError(): void {

@@ -1,7 +1,15 @@
-import { type DeadlineHeap, type FiveTuple, formatFiveTuple, type Instant, NEVER } from '../../core/index.ts';
+import {
+  type DeadlineHeap,
+  type FiveTuple,
+  formatFiveTuple,
+  type Instant,
+  NEVER,
+  UsageError,
+} from '../../core/index.ts';
 import type { Relay } from './allocation.ts';
 import { Allocation, type AllocationParameters, isStream } from './allocation.ts';
 import type { Expiry } from './expiry.ts';
+import type { FleetOptions } from './fleet.ts';
 import type { PortKind, RelayTable } from './relay-table.ts';
 import type { ReleaseReason, TurnServerEvent } from './types.ts';
 
@@ -25,6 +33,10 @@ export class AllocationTable {
   readonly #byPath = new Map<string, Allocation>();
   readonly #perUser = new Map<string, number>();
   readonly #byTransport: Record<FiveTuple['protocol'], number> = { udp: 0, tcp: 0, tls: 0, dtls: 0 };
+  readonly #fleet: FleetOptions | undefined;
+  /** Allocations that wait for the fleet's word. */
+  readonly #admissions = new Map<number, { readonly allocation: Allocation; readonly wish: RelayWish }>();
+  #lastAdmission = 0;
   /** Since construction, open ones. */
   total = 0;
 
@@ -35,7 +47,9 @@ export class AllocationTable {
     emit: (event: TurnServerEvent) => void,
     onSettled: (allocation: Allocation, now: Instant) => void,
     onReleased: (allocation: Allocation) => void,
+    fleet: FleetOptions | undefined,
   ) {
+    this.#fleet = fleet;
     this.#relays = relays;
     this.#deadlines = deadlines;
     this.#emit = emit;
@@ -70,7 +84,39 @@ export class AllocationTable {
     this.#all.add(allocation);
     this.#byPath.set(formatFiveTuple(allocation.path), allocation);
     this.#byTransport[allocation.path.protocol]++;
+    if (this.#fleet?.asksAdmission === true) {
+      allocation.isCounted = false; // by us: whoever admits it counts it
+      this.#countHere(allocation.quotaKey, 1);
+      const admission = ++this.#lastAdmission;
+      this.#admissions.set(admission, { allocation, wish });
+      const { quotaKey, path } = allocation;
+      this.#emit({ type: 'ask-admission', admission, quotaKey, path });
+      return;
+    }
     this.#count(allocation.quotaKey, 1);
+    this.#start(allocation, wish, now);
+  }
+
+  /** The fleet has counted one more allocation on its user, or refuses to. @throws {UsageError} when it was not asked. */
+  admitted(admission: number, allowed: boolean, now: Instant): void {
+    const waiting = this.#admissions.get(admission);
+    if (waiting === undefined) throw new UsageError(`admission ${admission} was not asked for`);
+    this.#admissions.delete(admission);
+    const { allocation, wish } = waiting;
+    if (allocation.state !== 'closed' && allowed) {
+      allocation.isCounted = true;
+      this.#start(allocation, wish, now);
+      return;
+    }
+    if (allowed) this.#fleet?.quota.add(allocation.quotaKey, -1); // the client has gone meanwhile
+    if (wish.type === 'reserved') this.#relays.close(wish.relay);
+    if (allocation.state === 'closed') return;
+    allocation.refusal = 486;
+    this.release(allocation, 'relay-failed', now);
+    this.#onSettled(allocation, now);
+  }
+
+  #start(allocation: Allocation, wish: RelayWish, now: Instant): void {
     if (wish.type === 'reserved') this.#settle(allocation, [wish.relay], now);
     else this.#open(allocation, wish.families, wish.kind, now);
   }
@@ -103,7 +149,8 @@ export class AllocationTable {
     this.#forgetNext(allocation);
     this.#byPath.delete(formatFiveTuple(allocation.path));
     this.#byTransport[allocation.path.protocol]--;
-    this.#count(allocation.quotaKey, -1);
+    if (allocation.isCounted) this.#count(allocation.quotaKey, -1);
+    else this.#countHere(allocation.quotaKey, -1);
     for (const relay of allocation.relays) this.#relays.close(relay);
     if (!wasOpen) return;
     const { username, path, traffic, createdAt } = allocation;
@@ -197,6 +244,11 @@ export class AllocationTable {
   }
 
   #count(quotaKey: string, change: 1 | -1): void {
+    this.#fleet?.quota.add(quotaKey, change);
+    this.#countHere(quotaKey, change);
+  }
+
+  #countHere(quotaKey: string, change: 1 | -1): void {
     const count = this.countOf(quotaKey) + change;
     if (count > 0) this.#perUser.set(quotaKey, count);
     else this.#perUser.delete(quotaKey);

@@ -170,6 +170,10 @@ export class Allocation implements LongTermSession {
   readonly deadline: Expiry;
   /** Attributes of the success response that a retransmission must repeat. */
   reservationToken: Uint8Array | undefined;
+  /** What its Allocate is answered with when it gets no relay. */
+  refusal: 486 | 508 = 508;
+  /** Whether the fleet's quota counts it, so that its end must be told. */
+  isCounted = true;
   addressError: { readonly family: 4 | 6; readonly code: 440 | 508 } | undefined;
   /** Numbers are the allocation's, peers are a relay's: ChannelData does not say which relay it means. */
   readonly #channels = new Map<number, Channel>();

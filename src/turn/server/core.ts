@@ -1,4 +1,5 @@
 import {
+  ByteReader,
   DeadlineHeap,
   DecodeError,
   DropCounters,
@@ -29,6 +30,7 @@ import type { Allocation, Relay } from './allocation.ts';
 import { AllocationTable } from './allocation-table.ts';
 import { Authenticator } from './authenticator.ts';
 import type { Expiry } from './expiry.ts';
+import { readTrunkHeader } from './fleet.ts';
 import { Forwarder, type PeerSource } from './forwarder.ts';
 import { TicketTable } from './mobility.ts';
 import { Outbox } from './outbox.ts';
@@ -113,8 +115,9 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
     this.#authenticator = new Authenticator(options);
     const emit = (event: TurnServerEvent): void => void this.#events.push(event);
     const ports = { min: options.minPort, max: options.maxPort };
-    this.#relays = new RelayTable(options.env, options.relayAddresses, ports, this.#deadlines, emit);
-    this.#tickets = new TicketTable(options.env);
+    const { fleet } = options;
+    this.#relays = new RelayTable(options.env, options.relayAddresses, ports, this.#deadlines, emit, fleet?.member);
+    this.#tickets = new TicketTable(options.env, fleet?.member);
     this.#allocations = new AllocationTable(
       this.#relays,
       this.#deadlines,
@@ -124,6 +127,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
         this.#tickets.forget(allocation);
         this.#connections.closeAll(allocation);
       },
+      fleet,
     );
     this.#connections = new PeerConnections(options.env, this.#deadlines, emit, (connection) =>
       this.#requests.answerConnect(connection, false),
@@ -139,6 +143,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       connections: this.#connections,
       outbox: this.#outbox,
       drop,
+      emit,
     });
     const { env, behaviourDiscovery } = options;
     this.#stun = new StunServer({ env, ...(behaviourDiscovery === undefined ? {} : { behaviourDiscovery }) });
@@ -182,6 +187,24 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   relayFailed(relay: RelayId, now: Instant): void {
     this.#relays.failed(relay, now);
     this.#checkDrained();
+  }
+
+  /** The answer to `ask-admission`; when allowed, the fleet's quota has counted it. @throws {UsageError} when not asked. */
+  admitted(admission: number, allowed: boolean, now: Instant): void {
+    this.#allocations.admitted(admission, allowed, now);
+    this.#checkDrained();
+  }
+
+  /** A datagram of another member of the fleet: data for one of our relayed addresses. */
+  handleTrunk(bytes: Uint8Array, now: Instant): void {
+    try {
+      const r = new ByteReader(bytes);
+      const { from, to } = readTrunkHeader(r);
+      this.#forwarder.fromTrunk(from, to, bytes, bytes.length - r.remaining, now);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#drop(error.reason, error.message);
+    }
   }
 
   /** Whether the client on that path has an allocation: a connection without one may be closed after a while. */

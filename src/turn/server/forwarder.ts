@@ -19,6 +19,7 @@ import {
 import { CHANNEL_DATA_HEADER_BYTES } from '../channel-data.ts';
 import type { PeerPolicy } from './address-policy.ts';
 import type { Allocation, Channel, Permission, Relay } from './allocation.ts';
+import { type FleetOptions, MAX_TRUNK_HEADER_BYTES, writeTrunkHeader } from './fleet.ts';
 import type { Outbox } from './outbox.ts';
 import { TokenBucket } from './rate-limits.ts';
 import type { RelayTable } from './relay-table.ts';
@@ -81,6 +82,7 @@ export class Forwarder {
   readonly #outbox: Outbox;
   readonly #drop: (reason: DropReason, detail: string) => void;
   readonly #dontFragment: boolean;
+  readonly #fleet: FleetOptions | undefined;
   readonly #totalRate: TurnServerCoreOptions['totalRate'];
   #totalFromClients: TokenBucket | undefined;
   #totalToClients: TokenBucket | undefined;
@@ -100,6 +102,7 @@ export class Forwarder {
     this.#policy = policy;
     this.#outbox = outbox;
     this.#drop = drop;
+    this.#fleet = options.fleet;
     this.#dontFragment = options.dontFragment === true;
     this.#totalRate = options.totalRate;
   }
@@ -166,17 +169,56 @@ export class Forwarder {
   ): void {
     const from = allocation.relays.find((relay) => relay.local === local);
     const to = this.#relays.atExternal(peer);
-    if (from === undefined || to === undefined) {
+    const trunk = to === undefined ? this.#fleet?.trunkTo(peer) : undefined;
+    if (from === undefined || (to === undefined && trunk === undefined)) {
       this.#drop('unknown-peer', 'one of our own addresses, where no relay is');
       return;
     }
     if (!this.#admitFromClient(allocation, length, now)) return;
-    if (to.permission(from.external.ip, now) === undefined) {
+    if (trunk !== undefined) this.#toTrunk(trunk, from.external, peer, bytes, start, length);
+    else if (to !== undefined) this.#betweenClients(from.external, from.externalKey, to, bytes, start, length, now);
+  }
+
+  /** Data that another member of the fleet has taken from a client of its own, `bytes` from `start` on. */
+  fromTrunk(from: TransportAddress, to: TransportAddress, bytes: Uint8Array, start: number, now: Instant): void {
+    const relay = this.#relays.atExternal(to);
+    if (relay === undefined) this.#drop('unknown-peer', 'one of our own addresses, where no relay is');
+    else this.#betweenClients(from, formatAddress(from), relay, bytes, start, bytes.length - start, now);
+  }
+
+  #betweenClients(
+    from: TransportAddress,
+    fromKey: string,
+    to: Relay,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    now: Instant,
+  ): void {
+    if (to.permission(from.ip, now) === undefined) {
       this.#drop('unknown-peer', 'another client, without a permission');
       return;
     }
-    const channel = to.channelOf(from.externalKey, now);
-    this.#toClient(to, from.external, channel, bytes, start, length, now);
+    this.#toClient(to, from, to.channelOf(fromKey, now), bytes, start, length, now);
+  }
+
+  #toTrunk(
+    trunk: FiveTuple,
+    from: TransportAddress,
+    to: TransportAddress,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+  ): void {
+    const buffer = this.#outbox.begin(MAX_TRUNK_HEADER_BYTES + length);
+    if (buffer === undefined) {
+      this.#drop('limit', 'datagrams waiting');
+      return;
+    }
+    const w = new ByteWriter(buffer);
+    writeTrunkHeader(w, from, to);
+    copy(bytes, start, length, buffer, w.pos);
+    this.#outbox.commit(w.pos + length, trunk);
   }
 
   /** A datagram at a relayed address (RFC 8656 §11.3). */

@@ -27,11 +27,14 @@ interface Tickets {
  */
 export class TicketTable {
   readonly #env: Env;
+  readonly #member: number | undefined;
   readonly #byTicket = new Map<string, Allocation>();
   readonly #byAllocation = new Map<Allocation, Tickets>();
 
-  constructor(env: Env) {
+  /** @param member - of a fleet: the first byte of its tickets. */
+  constructor(env: Env, member?: number) {
     this.#env = env;
+    this.#member = member;
   }
 
   get size(): number {
@@ -46,6 +49,7 @@ export class TicketTable {
   issue(allocation: Allocation): Uint8Array {
     const random = new Uint8Array(RANDOM_BYTES);
     this.#env.random(random);
+    if (this.#member !== undefined) random[0] = this.#member;
     const key = bytesToHex(random);
     const known = this.#byAllocation.get(allocation);
     if (known?.used !== undefined) this.#byTicket.delete(known.used);

@@ -62,16 +62,22 @@ export class RelayTable {
   readonly #byLocal = new Map<string, Relay>();
   readonly #byExternal = new Map<string, Relay>();
   readonly #reservations = new Map<string, Reservation>();
+  readonly #member: number | undefined;
   #lastId = 0;
 
-  /** @throws {UsageError} for a bad port range, or an address given twice. */
+  /**
+   * @param member - of a fleet: the first byte of its tokens.
+   * @throws {UsageError} for a bad port range, or an address given twice.
+   */
   constructor(
     env: Env,
     addresses: readonly RelayAddress[],
     ports: { readonly min?: number | undefined; readonly max?: number | undefined },
     deadlines: DeadlineHeap<Expiry>,
     emit: (event: TurnServerEvent) => void,
+    member: number | undefined,
   ) {
+    this.#member = member;
     this.#env = env;
     this.#deadlines = deadlines;
     this.#emit = emit;
@@ -151,6 +157,7 @@ export class RelayTable {
   reserve(relay: Relay, quotaKey: string, expired: (quotaKey: string) => void, now: Instant): Uint8Array {
     const token = new Uint8Array(TOKEN_BYTES);
     this.#env.random(token);
+    if (this.#member !== undefined) token[0] = this.#member;
     const key = bytesToHex(token);
     const deadline = createExpiry(() => {
       this.#reservations.delete(key);

@@ -26,6 +26,7 @@ import { type AllocateRequest, grantLifetimeS, readAllocateRequest } from './all
 import { type Allocation, isStream, type Relay } from './allocation.ts';
 import type { AllocationTable, RelayWish } from './allocation-table.ts';
 import type { Authenticator } from './authenticator.ts';
+import { memberOfTicket, memberOfToken } from './fleet.ts';
 import type { TicketTable } from './mobility.ts';
 import { originsOf } from './origins.ts';
 import type { Outbox } from './outbox.ts';
@@ -35,7 +36,7 @@ import type { RelayTable } from './relay-table.ts';
 import { answerTo, type Context, Responder } from './responder.ts';
 import { quotaKeyOf } from './rest-credentials.ts';
 import { TcpRequests } from './tcp-requests.ts';
-import { maxChannelOf, type Rate, type TurnServerCoreOptions } from './types.ts';
+import { maxChannelOf, type Rate, type TurnServerCoreOptions, type TurnServerEvent } from './types.ts';
 
 /** Requests that this server has a meaning for. */
 const METHODS: ReadonlySet<number> = new Set([
@@ -57,6 +58,7 @@ export interface RequestRooms {
   readonly tickets: TicketTable;
   readonly connections: PeerConnections;
   readonly outbox: Outbox;
+  readonly emit: (event: TurnServerEvent) => void;
   readonly drop: (reason: DropReason, detail: string) => void;
 }
 
@@ -104,6 +106,12 @@ export class TurnRequests {
     }
     const name = methodName(message.method);
     this.requests.set(name, (this.requests.get(name) ?? 0) + 1);
+    if (allocation === undefined && this.#handsOver(path) && this.#isMove(message)) {
+      const ticket = message.valueBytes('MOBILITY-TICKET');
+      const member = ticket === undefined ? undefined : memberOfTicket(ticket);
+      this.#handOver(message, path, member, undefined); // its owner knows the key that it must be signed with
+      return;
+    }
     const user = this.#authenticate(message, path, allocation);
     if (user.type === 'rejected') {
       this.#responder.count(user.code);
@@ -203,6 +211,9 @@ export class TurnRequests {
       this.#responder.reject(context, 300, [['ALTERNATE-SERVER', this.#options.alternateServer]]);
     } else if (refusal !== undefined) {
       this.#responder.reject(context, refusal);
+    } else if (this.#handsOver(context.path)) {
+      const member = token === undefined ? undefined : memberOfToken(token);
+      this.#handOver(context.message, context.path, member, quotaKey);
     } else if (token !== undefined) {
       const relay = allocations.claim(token);
       if (relay === undefined) this.#responder.reject(context, 508);
@@ -224,12 +235,31 @@ export class TurnRequests {
     else this.#rooms.drop('duplicate', 'Allocate whose sockets are being opened: the answer is on its way');
   }
 
+  #handsOver(path: FiveTuple): boolean {
+    return this.#options.fleet?.handsOver === true && path.protocol === 'udp';
+  }
+
+  #isMove(message: StunMessage): boolean {
+    return this.#options.mobility === true && message.method === STUN_METHODS.Refresh && message.has('MOBILITY-TICKET');
+  }
+
+  #handOver(message: StunMessage, path: FiveTuple, member: number | undefined, quotaKey: string | undefined): void {
+    const bytes = Uint8Array.from(message.bytes); // copy: the datagram is borrowed
+    this.#rooms.emit({ type: 'hand-over', path, bytes, member, quotaKey });
+  }
+
+  /** Whether another member of the fleet may have a relay there; it will know. */
+  #isOthers(peer: TransportAddress): boolean {
+    return this.#options.fleet?.trunkTo(peer) !== undefined;
+  }
+
   /** What speaks against one more allocation, whatever it is like. */
   #refusal(context: Context, quotaKey: string): StunErrorCode | undefined {
-    const { userQuota, totalQuota, alternateServer } = this.#options;
+    const { userQuota, totalQuota, alternateServer, fleet } = this.#options;
     const { allocations } = this.#rooms;
     if (isTunnelAddress(context.path.remote.ip)) return 403; // RFC 8656 §21.4
     if (this.isDraining) return alternateServer === undefined ? 508 : 300;
+    if (fleet !== undefined) return fleet.quota.refuses(quotaKey) ? 486 : undefined;
     if (userQuota !== undefined && allocations.countOf(quotaKey) >= userQuota) return 486;
     return allocations.size >= (totalQuota ?? DEFAULT_MAX_ALLOCATIONS) ? 486 : undefined;
   }
@@ -265,8 +295,9 @@ export class TurnRequests {
     if (allocation.relays.length > 0) {
       this.#responder.write(answer, allocation.path, 'success', this.#allocated(allocation, now), signer);
     } else {
-      this.#responder.count(508);
-      this.#responder.write(answer, allocation.path, 'error', [['ERROR-CODE', stunError(508)]], signer);
+      const { refusal } = allocation;
+      this.#responder.count(refusal);
+      this.#responder.write(answer, allocation.path, 'error', [['ERROR-CODE', stunError(refusal)]], signer);
     }
   }
 
@@ -411,7 +442,7 @@ export class TurnRequests {
     if (relay === undefined) return 443;
     const isOwn = this.#rooms.policy.verdict(peer.ip) === 'own';
     // One of our own addresses is a peer only where another client's relay stands.
-    if (isOwn && this.#rooms.relays.atExternal(peer) === undefined) return 403;
+    if (isOwn && this.#rooms.relays.atExternal(peer) === undefined && !this.#isOthers(peer)) return 403;
     const failure = allocation.bindChannel(relay, number, peer, isOwn, now);
     if (failure === undefined) relay.permit(peer.ip, now);
     return failure;

@@ -2,6 +2,7 @@ import type { Env, FiveTuple, TransportAddress } from '../../core/index.ts';
 import type { BehaviourDiscoveryAddresses, LongTermAlgorithm, StoredUser } from '../../stun/index.ts';
 import { MAX_CHANNEL, MAX_LEGACY_CHANNEL } from '../channel-data.ts';
 import type { PeerPolicyOptions } from './address-policy.ts';
+import type { FleetOptions } from './fleet.ts';
 import type { OauthOptions } from './oauth.ts';
 
 /** An address on which relayed ports are opened. */
@@ -90,6 +91,8 @@ export interface TurnServerCoreOptions {
   readonly strictChannels?: boolean;
   /** Answers behaviour discovery (RFC 5780); the shell must own all four sockets. */
   readonly behaviourDiscovery?: BehaviourDiscoveryAddresses;
+  /** Is one of several servers behind the same addresses. Default: alone. */
+  readonly fleet?: FleetOptions;
 }
 
 /** The highest channel number that a client may bind. */
@@ -169,6 +172,23 @@ export type TurnServerEvent =
       readonly reason: ReleaseReason;
       readonly durationMs: number;
       readonly traffic: Readonly<TrafficCounters>;
+    }
+  /** In a fleet: another member is to serve what that client asks for. `bytes` is the request, a copy. */
+  | {
+      readonly type: 'hand-over';
+      readonly path: FiveTuple;
+      readonly bytes: Uint8Array;
+      /** Who has what its token or ticket names; undefined when any member will do. */
+      readonly member: number | undefined;
+      /** Whom to count a new allocation on; undefined for a move, which makes none. */
+      readonly quotaKey: string | undefined;
+    }
+  /** In a fleet: may that user have one more allocation? Call `admitted`. */
+  | {
+      readonly type: 'ask-admission';
+      readonly admission: number;
+      readonly quotaKey: string;
+      readonly path: FiveTuple;
     }
   /** The client goes on from another address (RFC 8016). */
   | { readonly type: 'moved'; readonly username: string; readonly from: FiveTuple; readonly path: FiveTuple }
