@@ -128,6 +128,11 @@ export interface Platform {
   watchInterfaces?(onChange: () => void): () => void;
   /** @throws when the address cannot be bound: the promise rejects with the system's reason. */
   bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket>;
+  /**
+   * Only where `bindUdp` gives shares of a socket (a mux): one that nobody else has, for a TURN server, which takes two
+   * connections from one address for one client.
+   */
+  readonly bindPrivateUdp?: ((local: TransportAddress, handlers: UdpHandlers) => Promise<UdpSocket>) | undefined;
   /** A platform without streams (a simulator, a mux of UDP ports) reaches TURN servers over UDP only. Rejects with the system's reason. */
   connectTcp?(remote: TransportAddress, handlers: StreamHandlers, options: StreamOptions): Promise<ByteStream>;
   /** `accept` takes each connection that arrives. Rejects with the system's reason. Without it ICE-TCP only connects itself. */

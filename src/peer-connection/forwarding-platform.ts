@@ -47,6 +47,10 @@ export class ForwardingPlatform implements Platform {
     return this.inner.bindUdp(local, handlers);
   }
 
+  get bindPrivateUdp(): Platform['bindPrivateUdp'] {
+    return this.inner.bindPrivateUdp?.bind(this.inner);
+  }
+
   async connectTcp(...given: Parameters<NonNullable<Platform['connectTcp']>>): Promise<ByteStream> {
     if (this.inner.connectTcp === undefined) throw new Error('this platform has no TCP');
     return this.inner.connectTcp(...given);

@@ -38,6 +38,7 @@ export class Gatherer {
   }
 
   close(): void {
+    this.#relays.close();
     this.#bases.close();
   }
 

@@ -10,6 +10,7 @@ import {
   type SansIo,
   type TransmitSlot,
   type TransportAddress,
+  type UdpHandlers,
   type UdpSocket,
 } from '../core/index.ts';
 import type { IceTcp } from './ice-tcp.ts';
@@ -114,10 +115,11 @@ export class SocketHost<E> implements Host<FiveTuple> {
 
   /**
    * Binds one socket; its datagrams go to the core from now on.
+   * @param own - not a share of a socket that other connections have.
    * @returns what it is bound to, or undefined when the host was closed meanwhile.
    * @throws with the system's reason (the promise rejects).
    */
-  async bind(address: TransportAddress): Promise<TransportAddress | undefined> {
+  async bind(address: TransportAddress, own = false): Promise<TransportAddress | undefined> {
     let local: TransportAddress | undefined;
     const pathFrom = (from: TransportAddress, remote: TransportAddress): FiveTuple => {
       let path = paths.get(remote);
@@ -129,14 +131,18 @@ export class SocketHost<E> implements Host<FiveTuple> {
     };
     // The socket hands out one object for each sender, so this gives one path for each.
     const paths = new WeakMap<TransportAddress, FiveTuple>();
-    const socket = await this.#platform.bindUdp(address, {
+    const platform = this.#platform;
+    const handlers: UdpHandlers = {
       onDatagram: (bytes, remote) => {
         if (local !== undefined) this.input(bytes, pathFrom(local, remote));
       },
       isProven: (remote) => local !== undefined && this.isProven(pathFrom(local, remote)),
       // Single sends that fail (no route to one of many candidates) are what connectivity checks are there to find out.
-      onError: (error) => this.#platform.env.trace.note('socket', error.message),
-    });
+      onError: (error) => platform.env.trace.note('socket', error.message),
+    };
+    const socket = await (own && platform.bindPrivateUdp !== undefined
+      ? platform.bindPrivateUdp(address, handlers)
+      : platform.bindUdp(address, handlers));
     if (this.#closed) {
       socket.close();
       return undefined;

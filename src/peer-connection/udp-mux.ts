@@ -23,6 +23,8 @@ export const MAX_MUX_CONNECTIONS = 16_384;
  * request. Everything else belongs to the connection whose peer has proved itself to be at the sender's address, else to
  * the one that has sent there (a TURN server); from other addresses it is dropped. See `IceMux` of `purertc/ice`.
  *
+ * Relays do not share: for a TURN server over UDP each connection binds a port of its own, which only sends to it first.
+ *
  * Two connections of one mux cannot carry data to the same remote address and port, which two peers behind one mux of
  * their own would need.
  *
@@ -59,6 +61,11 @@ export class UdpMux extends ForwardingPlatform {
   /** A share of the port on `local.ip`; the port that `local` names does not matter. */
   override async bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> {
     return (await this.#shared(local.ip)).share(handlers);
+  }
+
+  /** A socket of a relay's own: an allocation belongs to its 5-tuple (RFC 8656 §3.2), so that two cannot share the port. */
+  override get bindPrivateUdp(): NonNullable<Platform['bindPrivateUdp']> {
+    return (local, handlers) => this.inner.bindPrivateUdp?.(local, handlers) ?? this.inner.bindUdp(local, handlers);
   }
 
   async #shared(ip: string): Promise<SharedSocket> {

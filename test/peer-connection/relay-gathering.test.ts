@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { RTCPeerConnection, type RTCPeerConnectionIceErrorEvent } from '../../src/index.ts';
+import type { Platform } from '../../src/core/index.ts';
+import { RTCPeerConnection, type RTCPeerConnectionIceErrorEvent, UdpMux } from '../../src/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
-import { MAX_RELAY_ATTEMPTS } from '../../src/peer-connection/relay-gatherer.ts';
+import { MAX_RELAY_ATTEMPTS, MAX_RELAY_RENEWALS, RELAY_STABLE_MS } from '../../src/peer-connection/relay-gatherer.ts';
 import { STUN_METHODS } from '../../src/stun/index.ts';
 import { SimNetwork, SimWorld, simEnv } from '../sim/index.ts';
 import { FakeTurnServer, failWith } from '../turn/fake-server.ts';
@@ -19,7 +20,7 @@ interface Wishes {
 }
 
 /** A connection with a TURN server, what it finds and what goes wrong. */
-function makePeer(platform: SimPlatform, wishes: Wishes = {}) {
+function makePeer(platform: Platform, wishes: Wishes = {}) {
   const { urls = UDP, iceTransportPolicy = 'relay', credential = USER.password, username = USER.username } = wishes;
   const pc = new RTCPeerConnection({
     iceServers: [{ urls, username, credential }],
@@ -141,6 +142,85 @@ describe('TURN over TCP through the façade', () => {
     },
   );
 
+  it('a connection that breaks is made anew, with its relay, and data goes on over the new candidate', async () => {
+    const { network, core, streams, platforms } = streamWorld();
+    const [a, b] = [makePeer(platforms[0], { urls: TCP }), makePeer(platforms[1], { urls: TCP })];
+    a.pc.onicecandidate = ({ candidate }) => void b.pc.addIceCandidate(candidate ?? undefined);
+    b.pc.onicecandidate = ({ candidate }) => void a.pc.addIceCandidate(candidate ?? undefined);
+    b.pc.ondatachannel = ({ channel }) => {
+      channel.onmessage = ({ data }) => channel.send(data as string);
+    };
+    const channel = a.pc.createDataChannel('x');
+    const echoes: unknown[] = [];
+    channel.onmessage = ({ data }) => void echoes.push(data);
+    void a.pc
+      .setLocalDescription()
+      .then(() => b.pc.setRemoteDescription(a.pc.localDescription!))
+      .then(() => b.pc.setLocalDescription())
+      .then(() => a.pc.setRemoteDescription(b.pc.localDescription!));
+    await runUntil(network, () => channel.readyState === 'open');
+    const [accepted] = [...streams.open.values()].filter(({ path }) => path.remote.ip === IPS[0]);
+    streams.hangUp(accepted!);
+    core.pathClosed(accepted!.path, network.world.now);
+    expect(await runUntil(network, () => a.candidates.length === 2)).toBe(true);
+    channel.send('again');
+    expect(await runUntil(network, () => echoes.length === 1)).toBe(true);
+    expect(['connected', 'completed']).toContain(a.pc.iceConnectionState);
+    expect([a.errors, b.errors]).toEqual([[], []]);
+    a.pc.close();
+    b.pc.close();
+    for (const platform of platforms) expect([platform.open, platform.pendingTimers]).toEqual([0, 0]);
+  });
+
+  it(`a relay that is lost is asked for ${MAX_RELAY_RENEWALS} times more, ever more slowly, and in silence`, async () => {
+    const { network, streams, platforms } = streamWorld();
+    const { pc, errors } = makePeer(platforms[0], { urls: TCP });
+    await gather(pc, network);
+    const lostAt = network.world.now;
+    const askedAt: number[] = [];
+    const connectTcp = streams.connectFrom(IPS[0]);
+    Object.assign(platforms[0], {
+      connectTcp: (...given: Parameters<typeof connectTcp>) => {
+        askedAt.push(Math.round((network.world.now - lostAt) / 100) / 10);
+        return connectTcp(...given);
+      },
+    });
+    streams.refuse = true;
+    streams.hangUp([...streams.open.values()][0]!);
+    await runUntil(network, () => false, lostAt + 120_000);
+    expect(askedAt).toEqual([1, 3, 7, 15, 31]);
+    expect(errors).toEqual([]);
+    pc.close();
+    expect([platforms[0].open, platforms[0].pendingTimers]).toEqual([0, 0]);
+  });
+
+  it('one that goes at once, time and again, is given up too', async () => {
+    const { network, streams, platforms } = streamWorld();
+    const { pc, candidates } = makePeer(platforms[0], { urls: TCP });
+    await gather(pc, network);
+    for (let n = 0; n <= MAX_RELAY_RENEWALS; n++) {
+      expect(await runUntil(network, () => streams.open.size === 1 && candidates.length === n + 1)).toBe(true);
+      streams.hangUp([...streams.open.values()][0]!);
+    }
+    await runUntil(network, () => false, network.world.now + 120_000);
+    expect(candidates).toHaveLength(MAX_RELAY_RENEWALS + 1);
+    pc.close();
+    expect([platforms[0].open, platforms[0].pendingTimers]).toEqual([0, 0]);
+  });
+
+  it('one that lasted is asked for again each time', async () => {
+    const { network, streams, platforms } = streamWorld();
+    const { pc, candidates } = makePeer(platforms[0], { urls: TCP });
+    await gather(pc, network);
+    for (let n = 0; n <= MAX_RELAY_RENEWALS + 1; n++) {
+      const stands = () => streams.open.size === 1 && candidates.length === n + 1;
+      expect(await runUntil(network, stands, network.world.now + 10_000)).toBe(true);
+      await runUntil(network, () => false, network.world.now + RELAY_STABLE_MS);
+      streams.hangUp([...streams.open.values()][0]!);
+    }
+    pc.close();
+  });
+
   it('closing while the connection is being made leaves none', async () => {
     const { network, streams, platforms } = streamWorld();
     const { pc } = makePeer(platforms[0], { urls: TCP });
@@ -179,6 +259,66 @@ describe('relays through the façade', () => {
     expect([ports.size, candidates.length, errors.length]).toEqual([2, 1, 0]);
     pc.close();
     expect([platform.open, platform.pendingTimers]).toEqual([0, 0]);
+  });
+
+  it('are asked for again when the server has forgotten them (437 to Refresh), but not after a wrong password', async () => {
+    const { network, fake, platform } = fakeWorld();
+    const server = fake(SERVER);
+    let allocations = 0;
+    let refusal: ReturnType<typeof failWith> | undefined = failWith(437);
+    server.answer = ({ method }) => {
+      if (method === STUN_METHODS.Allocate) allocations++;
+      return method === STUN_METHODS.Refresh ? refusal : undefined;
+    };
+    const { pc, candidates, errors } = makePeer(platform);
+    await gather(pc, network);
+    expect(await runUntil(network, () => candidates.length === 2, network.world.now + 600_000)).toBe(true);
+    expect(allocations).toBe(2);
+    refusal = failWith(441);
+    await runUntil(network, () => false, network.world.now + 1_800_000);
+    expect([allocations, candidates.length, errors.length]).toEqual([2, 2, 0]);
+    pc.close();
+    expect([platform.open, platform.pendingTimers]).toEqual([0, 0]);
+  });
+
+  it('of two connections behind one mux have a port each, and carry data', async () => {
+    const { network, core } = makeRelayWorld(1, { latencyMs: 10 });
+    const inner = new SimPlatform(network, [IPS[0]]);
+    const mux = new UdpMux(inner, 3478);
+    const peers = [1, 2].map((n) => {
+      const [server, client] = [makePeer(mux), makePeer(new SimPlatform(network, [`10.2.0.${n}`]))];
+      network.setLink(IPS[0], `10.2.0.${n}`, { latencyMs: 1, loss: 1 });
+      network.setLink(`10.2.0.${n}`, IPS[0], { latencyMs: 1, loss: 1 });
+      const [a, b] = [client.pc, server.pc];
+      a.onicecandidate = ({ candidate }) => void b.addIceCandidate(candidate ?? undefined);
+      b.onicecandidate = ({ candidate }) => void a.addIceCandidate(candidate ?? undefined);
+      b.ondatachannel = ({ channel }) => {
+        channel.onmessage = ({ data }) => channel.send(`${data} back`);
+      };
+      const channel = a.createDataChannel('x');
+      const echoes: unknown[] = [];
+      channel.onopen = () => channel.send(String(n));
+      channel.onmessage = ({ data }) => void echoes.push(data);
+      void a
+        .setLocalDescription()
+        .then(() => b.setRemoteDescription(a.localDescription!))
+        .then(() => b.setLocalDescription())
+        .then(() => a.setRemoteDescription(b.localDescription!));
+      return { a, b, echoes, errors: server.errors };
+    });
+    expect(await runUntil(network, () => peers.every(({ echoes }) => echoes.length === 1))).toBe(true);
+    expect(peers.map(({ echoes, errors }) => [echoes, errors])).toEqual([
+      [['1 back'], []],
+      [['2 back'], []],
+    ]);
+    expect(core.stats.allocations).toBe(4);
+    expect(inner.open).toBe(3); // the shared one, and two
+    for (const { a, b } of peers) {
+      a.close();
+      b.close();
+    }
+    expect(inner.open).toBe(1);
+    mux.close();
   });
 
   it(`give up after ${MAX_RELAY_ATTEMPTS} ports`, async () => {
