@@ -158,7 +158,6 @@ export class Session {
   /** All chunks of a packet were handled. */
   endOfPacket(now: Instant): void {
     this.receiver.endOfPacket(this.#rtt.smoothedMs ?? ASSUMED_RTT_MS, now);
-    this.reset.noteReceived();
   }
 
   nextTimeout(): Instant {

@@ -18,14 +18,6 @@ interface PendingRequest {
   waits: boolean;
 }
 
-/** A reset that the peer asked for. */
-interface ResetByPeer {
-  readonly seq: number;
-  /** Unwrapped: the last TSN of the streams' old life. */
-  readonly lastTsn: number;
-  readonly streamIds: readonly number[];
-}
-
 /** What a {@link StreamReset} works with; all of one session. */
 export interface StreamResetParts {
   readonly tcb: Tcb;
@@ -54,10 +46,6 @@ export class StreamReset {
   #expectedSeq: number;
   /** Our answer to the last request of the peer. */
   #lastResult: number = RESULT.BAD_SEQUENCE_NUMBER;
-  /** A reset that waits until everything before it has arrived (RFC 6525 §5.2.2 E2). */
-  #deferred: ResetByPeer | undefined;
-  /** The deferred reset that was carried out last: see {@link #isRepeated}. */
-  #performedLate: ResetByPeer | undefined;
   #responses: ReConfigParameter[] = [];
   #sendRequest = false;
   #timerAt: Instant = NEVER;
@@ -166,17 +154,6 @@ export class StreamReset {
     this.#sendRequest = true;
   }
 
-  /** After DATA: a deferred reset of the peer may be due. The answer goes out at once instead of on its next request. */
-  noteReceived(): void {
-    const deferred = this.#deferred;
-    if (deferred === undefined || this.#receiver.tsns.cumulative < deferred.lastTsn) return;
-    this.#deferred = undefined;
-    this.#performedLate = deferred;
-    this.#performReset(deferred.streamIds);
-    this.#lastResult = RESULT.PERFORMED;
-    this.#respond(deferred.seq, RESULT.PERFORMED);
-  }
-
   /** Handles one RE-CONFIG chunk. */
   handle(parameters: readonly ReConfigParameter[]): void {
     for (const parameter of parameters) {
@@ -214,10 +191,18 @@ export class StreamReset {
     this.#events.push({ type: 'streams-added', inboundStreams, outboundStreams: this.#outboundStreams });
   }
 
-  /** RFC 6525 §5.2.1: the expected sequence number, or the one before for a retransmission. */
+  /**
+   * RFC 6525 §5.2.1: the expected sequence number, or the one before for a retransmission.
+   *
+   * A reset that is ahead of its data (§5.2.2 E2) is answered "in progress" and carried out when the peer asks again and the
+   * data is here; until it has that answer it sends nothing on the streams, so nothing is waiting for us to be faster.
+   * Carried out before, it would be carried out twice with dcSCTP, which asks again under the next number (where §5.2.7 has
+   * the request repeated as it was), and the second time somebody else may have the streams.
+   */
   #handleRequest(request: ReConfigRequest): void {
     const { requestSeq } = request;
     if (requestSeq === (this.#expectedSeq - 1) >>> 0) {
+      if (this.#lastResult === RESULT.IN_PROGRESS) this.#lastResult = this.#perform(request);
       this.#respond(requestSeq, this.#lastResult);
       return;
     }
@@ -226,7 +211,6 @@ export class StreamReset {
       return;
     }
     this.#expectedSeq = (requestSeq + 1) >>> 0;
-    this.#deferred = undefined;
     this.#lastResult = this.#perform(request);
     this.#respond(requestSeq, this.#lastResult);
   }
@@ -246,11 +230,7 @@ export class StreamReset {
       case 'outgoing-reset': {
         if (request.streamIds.some((id) => id >= this.#receiver.inboundStreams)) return RESULT.WRONG_SSN;
         const lastTsn = this.#receiver.tsns.unwrap(request.lastTsn);
-        if (this.#isRepeated(request.requestSeq, lastTsn, request.streamIds)) return RESULT.PERFORMED;
-        if (this.#receiver.tsns.cumulative < lastTsn) {
-          this.#deferred = { seq: request.requestSeq, lastTsn, streamIds: request.streamIds };
-          return RESULT.IN_PROGRESS;
-        }
+        if (this.#receiver.tsns.cumulative < lastTsn) return RESULT.IN_PROGRESS;
         this.#performReset(request.streamIds);
         return RESULT.PERFORMED;
       }
@@ -272,23 +252,6 @@ export class StreamReset {
       case 'tsn-reset': // RFC 6525 §5.2.4: WebRTC never uses it
         return RESULT.DENIED;
     }
-  }
-
-  /**
-   * dcSCTP answers "in progress" by asking again under the next number, where RFC 6525 §5.2.7 has the request repeated as
-   * it was, and does so even when we have carried the reset out meanwhile and said it. To reset again then would hit
-   * whoever uses the streams by now. It is known by everything but its number being the same, and comes once.
-   */
-  #isRepeated(seq: number, lastTsn: number, streamIds: readonly number[]): boolean {
-    const earlier = this.#performedLate;
-    this.#performedLate = undefined;
-    return (
-      earlier !== undefined &&
-      seq === (earlier.seq + 1) >>> 0 &&
-      lastTsn === earlier.lastTsn &&
-      streamIds.length === earlier.streamIds.length &&
-      streamIds.every((id) => earlier.streamIds.includes(id))
-    );
   }
 
   #performReset(streamIds: readonly number[]): void {
