@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { Driver, type SansIo, type TransmitSlot } from '../../src/core/index.ts';
+import { Driver, type TransmitSlot } from '../../src/core/index.ts';
 import { nobleCrypto } from '../../src/crypto/index.ts';
 import { resolveCookie } from '../../src/sctp/cookie-resolution.ts';
 import { SctpAssociation, type SctpEvent } from '../../src/sctp/index.ts';
 import type { Tcb } from '../../src/sctp/tcb.ts';
 import { PERFECT, SimHost, SimLink, SimWorld, seeds, simEnv } from '../sim/index.ts';
-import { connectBoth, connectedPair, makePair, pattern } from './helpers.ts';
+import { connectBoth, connectedPair, makePair, pattern, Replaceable } from './helpers.ts';
 import { chunksOf, packet, tagOf } from './packets.ts';
 
 describe('RFC 9260 §5.2.4, table 12', () => {
@@ -166,35 +166,6 @@ describe('the handshake', () => {
     expect([...chunksOf(answers[0]!)[0]!.bytes]).toEqual([6, 0, 0, 14, 0, 2, 0, 10, 0, 0, 0, 1, 0, 7]);
   });
 });
-
-/** A core that can be replaced, as when a process restarts behind the same address. */
-class Replaceable implements SansIo<SctpEvent> {
-  core: SctpAssociation;
-
-  constructor(core: SctpAssociation) {
-    this.core = core;
-  }
-
-  handleInput(bytes: Uint8Array, _path: unknown, now: number): void {
-    this.core.handleInput(bytes, undefined, now);
-  }
-
-  handleTimeout(now: number): void {
-    this.core.handleTimeout(now);
-  }
-
-  pollTransmit(slot: TransmitSlot, now: number): boolean {
-    return this.core.pollTransmit(slot, now);
-  }
-
-  pollEvent(): SctpEvent | undefined {
-    return this.core.pollEvent();
-  }
-
-  nextTimeout(): number {
-    return this.core.nextTimeout();
-  }
-}
 
 describe('a peer that restarts (RFC 9260 §5.2.4.1)', () => {
   it.each(seeds(50))('seed %i: is recognized under loss, streams begin anew, and data flows again', (seed) => {

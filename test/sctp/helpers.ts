@@ -1,7 +1,36 @@
-import type { CryptoBackend, Trace } from '../../src/core/index.ts';
+import type { CryptoBackend, Instant, SansIo, Trace, TransmitSlot } from '../../src/core/index.ts';
 import { nobleCrypto } from '../../src/crypto/index.ts';
 import { SctpAssociation, type SctpEvent, type SctpMessage, type SctpOptions } from '../../src/sctp/index.ts';
 import { connectPair, type LinkOptions, PERFECT, type SimEnd, SimWorld, simEnv } from '../sim/index.ts';
+
+/** An association that can be replaced, as when a process restarts behind the same address. */
+export class Replaceable implements SansIo<SctpEvent> {
+  core: SctpAssociation;
+
+  constructor(core: SctpAssociation) {
+    this.core = core;
+  }
+
+  handleInput(bytes: Uint8Array, _path: unknown, now: Instant): void {
+    this.core.handleInput(bytes, undefined, now);
+  }
+
+  handleTimeout(now: Instant): void {
+    this.core.handleTimeout(now);
+  }
+
+  pollTransmit(slot: TransmitSlot, now: Instant): boolean {
+    return this.core.pollTransmit(slot, now);
+  }
+
+  pollEvent(): SctpEvent | undefined {
+    return this.core.pollEvent();
+  }
+
+  nextTimeout(): Instant {
+    return this.core.nextTimeout();
+  }
+}
 
 /** Two associations over a simulated link. */
 export interface Pair {
@@ -16,6 +45,8 @@ export interface Side {
   readonly messages: (SctpEvent & { readonly type: 'message' })[];
   send(message: Partial<SctpMessage> & { readonly bytes: Uint8Array }): void;
   types(): string[];
+  /** The process dies, and another one takes its place and connects. */
+  restart(): void;
 }
 
 export interface PairOptions {
@@ -32,24 +63,33 @@ export interface PairOptions {
 export function makePair(options: PairOptions = {}): Pair {
   const world = new SimWorld(options.seed ?? 1, options.maxSteps);
   const crypto = options.crypto ?? nobleCrypto;
-  const coreA = new SctpAssociation({ env: simEnv(world, crypto, options.trace), ...options.a });
-  const coreB = new SctpAssociation({ env: simEnv(world, crypto), ...options.b });
+  const makeA = () => new SctpAssociation({ env: simEnv(world, crypto, options.trace), ...options.a });
+  const makeB = () => new SctpAssociation({ env: simEnv(world, crypto), ...options.b });
+  const placeA = new Replaceable(makeA());
+  const placeB = new Replaceable(makeB());
   const link = options.link ?? PERFECT;
-  const { a, b } = connectPair(world, coreA, coreB, link, options.back ?? link);
-  return { world, a: makeSide(coreA, a), b: makeSide(coreB, b) };
+  const { a, b } = connectPair(world, placeA, placeB, link, options.back ?? link);
+  return { world, a: makeSide(placeA, makeA, a), b: makeSide(placeB, makeB, b) };
 }
 
-function makeSide(core: SctpAssociation, end: SimEnd<SctpEvent>): Side {
+function makeSide(place: Replaceable, make: () => SctpAssociation, end: SimEnd<SctpEvent>): Side {
   const messages: (SctpEvent & { readonly type: 'message' })[] = [];
   end.onEvent = (event) => {
     if (event.type === 'message') messages.push(event);
   };
   return {
-    core,
+    get core() {
+      return place.core;
+    },
     end,
     messages,
-    send: (message) => end.driver.mutate((now) => core.send({ streamId: 0, ppid: 51, ordered: true, ...message }, now)),
+    send: (message) =>
+      end.driver.mutate((now) => place.core.send({ streamId: 0, ppid: 51, ordered: true, ...message }, now)),
     types: () => end.events.filter((event) => event.type !== 'message').map((event) => event.type),
+    restart: () => {
+      place.core = make();
+      end.driver.mutate((now) => place.core.connect(now));
+    },
   };
 }
 

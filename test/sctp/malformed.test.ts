@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DropReason } from '../../src/core/index.ts';
 import { hexToBytes } from '../../src/core/index.ts';
+import { MAX_QUOTED_BYTES } from '../../src/sctp/limits.ts';
 import { connectedPair, type Pair, pattern } from './helpers.ts';
 import { chunksOf, hex32, packet, rawPacket, tagOf } from './packets.ts';
 
@@ -205,6 +206,21 @@ describe('malformed packets into an established association', () => {
         202,
         254,
       ]);
+  });
+
+  it('what is quoted of an unknown chunk is bounded by MAX_QUOTED_BYTES', () => {
+    const { pair, wire } = established();
+    const answers: { type: number; bytes: Uint8Array }[] = [];
+    pair.b.end.link.onSend = (bytes) => answers.push(...chunksOf(bytes));
+    const error = (length: number) => {
+      answers.length = 0;
+      const chunk = new Uint8Array(length).fill(0xff);
+      chunk.set([length >>> 8, length], 2);
+      pair.b.end.driver.input(packet(wire.tag, chunk), undefined);
+      return answers.find((answer) => answer.type === 9)!.bytes.length;
+    };
+    expect(error(MAX_QUOTED_BYTES)).toBe(8 + MAX_QUOTED_BYTES);
+    expect(error(1100)).toBe(8 + MAX_QUOTED_BYTES);
   });
 
   it('DATA on a stream that does not exist is acknowledged and reported (RFC 9260 §6.5)', () => {
