@@ -57,7 +57,8 @@ export class InboundChecks {
       host.drop('stale', 'check of another generation');
       return;
     }
-    if (this.#replays.isReplay(request, path)) {
+    const key = formatFiveTuple(path);
+    if (this.#replays.isReplay(request, this.#session.checklist.get(key)?.key ?? key)) {
       host.drop('replayed', 'check repeated from elsewhere');
       return;
     }
