@@ -1,57 +1,98 @@
 /**
- * A link between two peers on this machine: a UDP relay with one-way delay and random loss, in a process of its own so
- * that its work is not counted as a peer's. Both peers see only the emulator's addresses.
+ * A link between two peers on this machine: a UDP relay with one-way delay, random loss, an MTU, and, where wanted, a rate
+ * with a queue before it. It runs in the harness's process, so that its work is not counted as a peer's, and forwards about
+ * 100,000 datagrams a second at most; {@link Emulator.busy} says how much of its thread it took. Both peers see only the
+ * emulator's addresses.
  *
- *   A ──> socket "B" (what A takes for B) ──delay, loss──> socket "A" ──> B
+ *   A ──> socket "B" (what A takes for B) ──MTU, loss, queue, delay──> socket "A" ──> B
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { describeDatagram } from './datagrams.mjs';
 
-/** Deliveries due at the same millisecond leave together: one timer, in order, however many datagrams are under way. */
-class DelayLine {
-  constructor(delayMs) {
-    this.delayMs = delayMs;
+/** IPv4 and UDP headers: what a datagram is longer on the wire. */
+const HEADER_BYTES = 28;
+/** setTimeout wakes at whole milliseconds, late rather than early: what is due so soon leaves now. */
+const SLACK_MS = 0.5;
+const COMPACT_AT = 8192;
+
+/** One direction: first in, first out, so one timer is enough however many datagrams are under way. */
+class Direction {
+  constructor(options, random, send) {
+    this.options = options;
+    this.random = random;
+    this.send = send;
     this.queue = [];
+    this.dueAt = [];
     this.head = 0;
     this.timer = undefined;
+    /** When the rate-limited link has sent everything that it has taken. */
+    this.freeAt = 0;
+    this.wireBytes = 0;
+    this.drops = { loss: 0, mtu: 0, queue: 0 };
   }
 
-  push(deliver) {
-    this.queue.push({ at: performance.now() + this.delayMs, deliver });
-    this.timer ??= setTimeout(() => this.#run(), this.delayMs);
+  push(bytes, now) {
+    const { delayMs, loss, mtuBytes, bitsPerMs, queueBytes } = this.options;
+    const length = bytes.length + HEADER_BYTES;
+    if (length > mtuBytes) return this.#drop('mtu');
+    if (loss > 0 && this.random() < loss) return this.#drop('loss');
+    let leavesAt = now;
+    if (bitsPerMs !== undefined) {
+      const from = Math.max(now, this.freeAt);
+      if (((from - now) * bitsPerMs) / 8 + length > queueBytes) return this.#drop('queue');
+      leavesAt = from + (length * 8) / bitsPerMs;
+      this.freeAt = leavesAt;
+    }
+    this.queue.push(bytes);
+    this.dueAt.push(leavesAt + delayMs);
+    if (this.timer === undefined) this.#arm(now);
   }
 
-  /** Forgets what is under way. */
-  clear() {
-    clearTimeout(this.timer);
-    this.queue = [];
+  #drop(reason) {
+    this.drops[reason]++;
+  }
+
+  #arm(now) {
+    this.timer = setTimeout(() => this.#run(), Math.max(0, this.dueAt[this.head] - now));
   }
 
   #run() {
-    this.timer = undefined;
     const now = performance.now();
-    while (this.head < this.queue.length && this.queue[this.head].at <= now + 0.5) this.queue[this.head++].deliver();
-    if (this.head > 4096) {
+    for (; this.head < this.queue.length && this.dueAt[this.head] <= now + SLACK_MS; this.head++) {
+      this.wireBytes += this.queue[this.head].length + HEADER_BYTES;
+      this.send(this.queue[this.head]);
+      this.queue[this.head] = undefined;
+    }
+    if (this.head >= COMPACT_AT || this.head === this.queue.length) {
       this.queue.splice(0, this.head);
+      this.dueAt.splice(0, this.head);
       this.head = 0;
     }
-    if (this.head < this.queue.length) this.timer = setTimeout(() => this.#run(), this.queue[this.head].at - now);
+    this.timer = undefined;
+    if (this.head < this.queue.length) this.#arm(now);
   }
 }
 
 export class Emulator {
-  constructor(options) {
-    this.options = options;
-    this.random = mulberry32(options.seed ?? 1);
+  #log;
+  #utilization = performance.eventLoopUtilization();
+
+  /**
+   * @param options - `delayMs` one way; `loss` 0 to 1; `mtuBytes` of an IP packet; `megabits` a second and `queueBytes`
+   * before the bottleneck, both ways; `seed`.
+   */
+  constructor({ delayMs, loss = 0, mtuBytes = 65_535, megabits, queueBytes, seed = 1 }) {
+    const bitsPerMs = megabits === undefined ? undefined : megabits * 1000;
+    this.options = { delayMs, loss, mtuBytes, bitsPerMs, queueBytes };
+    this.random = mulberry32(seed);
   }
 
   async start() {
     this.asA = await this.#open();
     this.asB = await this.#open();
-    this.toA = new DelayLine(this.options.delayMs);
-    this.toB = new DelayLine(this.options.delayMs);
-    this.#forward(this.asB, this.toB, this.asA, () => this.b);
-    this.#forward(this.asA, this.toA, this.asB, () => this.a);
+    this.toB = this.#direct(this.asB, this.asA, 'b', '→');
+    this.toA = this.#direct(this.asA, this.asB, 'a', '←');
     return this;
   }
 
@@ -68,11 +109,35 @@ export class Emulator {
     return { type: description.type, sdp: `${bare}${line}` };
   }
 
+  /** From now on every datagram that a peer sends is noted: `{atMs, direction, what}`. */
+  log() {
+    const start = performance.now();
+    const entries = [];
+    this.#log = (direction, bytes, now) =>
+      entries.push({ atMs: now - start, direction, what: describeDatagram(bytes), bytes: bytes.length });
+    return entries;
+  }
+
+  /** Starts counting what passes towards B; the answer is the share of the rate that was filled, undefined without a rate. */
+  fill() {
+    const { bitsPerMs } = this.options;
+    const [bytes, at] = [this.toB.wireBytes, performance.now()];
+    return () =>
+      bitsPerMs === undefined ? undefined : ((this.toB.wireBytes - bytes) * 8) / (performance.now() - at) / bitsPerMs;
+  }
+
+  /** Share of its thread that was busy since the last call: near 1 the emulator is the limit, not the peers. */
+  busy() {
+    const since = performance.eventLoopUtilization(this.#utilization);
+    this.#utilization = performance.eventLoopUtilization();
+    return since.utilization;
+  }
+
   close() {
-    this.toA.clear();
-    this.toB.clear();
+    for (const direction of [this.toA, this.toB]) clearTimeout(direction.timer);
     this.asA.close();
     this.asB.close();
+    this.closed = true;
   }
 
   async #open() {
@@ -82,16 +147,22 @@ export class Emulator {
     return socket;
   }
 
-  #forward(from, line, via, target) {
-    from.on('message', (bytes) => {
-      if (this.random() < this.options.loss) return;
-      line.push(() => {
-        const to = target();
-        if (to !== undefined) via.send(bytes, to.port, to.address, () => undefined);
-      });
+  #direct(from, via, target, arrow) {
+    const direction = new Direction(this.options, this.random, (bytes) => {
+      const to = this[target];
+      if (to !== undefined && !this.closed) via.send(bytes, to.port, to.address, ignore);
     });
+    from.on('message', (bytes) => {
+      const now = performance.now();
+      this.#log?.(arrow, bytes, now);
+      direction.push(bytes, now);
+    });
+    return direction;
   }
 }
+
+/** Nobody may listen there any more. */
+const ignore = () => undefined;
 
 function mulberry32(seed) {
   let state = seed;

@@ -1,76 +1,158 @@
 #!/usr/bin/env node
 /**
- * `npm run bench [-- SUITE … --subjects a,b --rounds 3 --seconds 2 --json FILE]`
- *
- * Suites: `channels` (default), `distance`, `codecs`, `relay`, `dtls`, `ice`. All subjects are interleaved round by round and measured by the same
- * code; figures are only comparable within one run.
+ * `npm run bench [-- SUITE … --subjects a,b --rounds 3 --seconds 1 --json FILE]`; bench/README.md lists suites and options.
+ * All subjects are interleaved round by round and measured by the same code; figures are only comparable within one run.
  */
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { closeChromium } from './chromium.mjs';
+import { describeMachine, ForeignLoad } from './machine.mjs';
 import { Report } from './report.mjs';
-import { isInstalled, subjects } from './subjects.mjs';
+import { benchFolder, enginesOf, isInstalled, subjectNamed, subjects } from './subjects.mjs';
 import { channels } from './suites/channels.mjs';
 import { codecs } from './suites/codecs.mjs';
+import { connections } from './suites/connections.mjs';
 import { distance } from './suites/distance.mjs';
 import { dtls } from './suites/dtls.mjs';
 import { ice } from './suites/ice.mjs';
+import { jumbo } from './suites/jumbo.mjs';
+import { memory } from './suites/memory.mjs';
 import { RELAY_SUBJECTS, relay } from './suites/relay.mjs';
 
-const SUITES = { channels, distance, codecs, relay, dtls, ice };
-/** Suites with subjects of their own: our own operations only, or servers. */
-const OWN_SUBJECTS = { codecs: ['purertc'], dtls: ['purertc'], relay: RELAY_SUBJECTS };
+const isModule = (subject) => enginesOf(subject).every((engine) => engine === 'module');
+const hasChannels = (subject) => !enginesOf(subject).includes('socket');
+const noPage = (subject) => !enginesOf(subject).includes('page');
+
+/**
+ * `seconds` is about what one subject takes in one round, `s` being the measured seconds of each figure; `fits` says which
+ * subjects a suite is for, `own` names its own (our own operations only, or servers).
+ */
+const SUITES = {
+  channels: { run: channels, seconds: (s, sizes) => 4 + sizes * (s + 0.6), fits: () => true },
+  distance: { run: distance, seconds: (s) => 60 + 12 * s, fits: hasChannels },
+  connections: { run: connections, seconds: () => 45, fits: isModule },
+  memory: { run: memory, seconds: (s) => 4 + 5 * s, fits: hasChannels },
+  jumbo: { run: jumbo, seconds: (s) => 2 + 3 * (s + 0.6), fits: noPage },
+  ice: { run: ice, seconds: () => 20, fits: isModule },
+  relay: { run: relay, seconds: (s) => 6 + 8 * s, own: RELAY_SUBJECTS },
+  dtls: { run: dtls, seconds: (s) => 10 * s, own: ['purertc'] },
+  codecs: { run: codecs, seconds: () => 6, own: ['purertc'] },
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     subjects: { type: 'string' },
     rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '2' },
+    seconds: { type: 'string', default: '1' },
     sizes: { type: 'string', default: '1024,16384,65536,262144' },
+    counts: { type: 'string', default: '1,10,100,1000' },
+    links: { type: 'string' },
+    mtu: { type: 'string', default: '1500' },
     allocations: { type: 'string', default: '1000' },
+    pin: { type: 'boolean', default: false },
+    noise: { type: 'string', default: '0.1' },
+    repeats: { type: 'string', default: '2' },
     json: { type: 'string' },
   },
 });
-const unknown = positionals.filter((name) => !(name in SUITES));
-if (unknown.length > 0) {
-  console.error(`bench: no suite is called ${unknown.join(', ')}; there are: ${Object.keys(SUITES).join(', ')}`);
+
+function fail(message) {
+  console.error(`bench: ${message}`);
   process.exit(1);
 }
+
+const unknown = positionals.filter((name) => !(name in SUITES));
+if (unknown.length > 0) {
+  fail(`no suite is called ${unknown.join(', ')}; there are: ${Object.keys(SUITES).join(', ')}`);
+}
+const suites = positionals.length > 0 ? positionals : ['channels'];
 const rounds = Number(values.rounds);
+const wanted = values.subjects?.split(',');
 const options = {
   milliseconds: Number(values.seconds) * 1000,
   sizes: values.sizes.split(',').map(Number),
+  counts: values.counts.split(',').map(Number),
+  links: values.links,
+  mtuBytes: Number(values.mtu),
   allocations: Number(values.allocations),
+  /** Each end of a pair on a processor of its own. Chromium's many processes are left to the system. */
+  wrappers: values.pin ? [0, 1].map((processor) => ['taskset', '-c', String(processor)]) : [[], []],
   round: 0,
 };
-const wanted = values.subjects?.split(',');
-const chosen = subjects
-  .filter((s) => (wanted === undefined ? isInstalled(s) : wanted.includes(s.name)))
-  .map((s) => s.name);
+
+function subjectsOf(suite) {
+  const { own, fits } = SUITES[suite];
+  if (own !== undefined) return own.filter((name) => wanted?.includes(name) ?? true);
+  if (wanted === undefined) return subjects.filter((s) => !s.extra && isInstalled(s) && fits(s)).map((s) => s.name);
+  try {
+    return wanted.map(subjectNamed).flatMap((s) => (fits(s) ? [s.name] : []));
+  } catch (error) {
+    return fail(error.message);
+  }
+}
+
 const absent = subjects.filter((s) => !isInstalled(s)).map((s) => s.name);
-if (absent.length > 0) console.log(`not installed (npm run bench:setup installs them): ${absent.join(', ')}`);
+if (absent.length > 0) {
+  process.stderr.write(`not installed (npm run bench:setup installs what npm has): ${absent.join(', ')}\n`);
+}
+const estimate = (suite) =>
+  rounds * subjectsOf(suite).length * SUITES[suite].seconds(Number(values.seconds), options.sizes.length);
+for (const suite of suites) process.stderr.write(`${suite}: about ${Math.ceil(estimate(suite) / 60)} min\n`);
 
 const results = {};
-for (const suite of positionals.length > 0 ? positionals : ['channels']) {
-  const own = OWN_SUBJECTS[suite];
-  const names = own === undefined ? chosen : own.filter((name) => wanted?.includes(name) ?? true);
+const folder = join(benchFolder, 'results');
+for (const suite of suites) {
+  const names = subjectsOf(suite);
   const report = new Report(names);
+  const loads = [];
+  const startedAt = performance.now();
   for (options.round = 1; options.round <= rounds; options.round++) {
-    for (const name of names) {
-      process.stderr.write(
-        `${suite}, round ${options.round} of ${rounds}: ${name} (load ${loadavg()[0].toFixed(1)})\n`,
-      );
-      try {
-        await SUITES[suite](report, name, options);
-      } catch (error) {
-        process.stderr.write(`  ${name} failed: ${error.message}\n`);
-      }
-    }
+    for (const name of names) loads.push({ round: options.round, ...(await quietly(report, suite, name)) });
   }
-  console.log(`\n## ${suite}, ${rounds} round(s)\n\n${report.table()}`);
-  results[suite] = report;
+  console.log(`\n## ${suite}, ${rounds} round(s)\n\n${report.table()}\n`);
+  results[suite] = {
+    ...report.toJSON(),
+    rounds,
+    secondsPerFigure: Number(values.seconds),
+    pinned: values.pin,
+    mtuBytes: options.mtuBytes,
+    minutes: (performance.now() - startedAt) / 60_000,
+    foreignLoads: loads,
+  };
+  // At once: a later suite may be interrupted.
+  mkdirSync(folder, { recursive: true });
+  save(join(folder, `${suite}.json`), { machine: describeMachine(), suites: { [suite]: results[suite] } });
 }
-if (values.json !== undefined) {
-  writeFileSync(values.json, `${JSON.stringify({ node: process.version, rounds, results }, null, 2)}\n`);
+await closeChromium();
+if (values.json !== undefined) save(values.json, { machine: describeMachine(), suites: results });
+
+/**
+ * One subject in one round. A round in which others used much of the machine is taken again, `--repeats` times at most; of
+ * several, the quietest counts.
+ */
+async function quietly(report, suite, name) {
+  let best;
+  for (let attempt = 0; attempt <= Number(values.repeats); attempt++) {
+    process.stderr.write(`${suite}, round ${options.round} of ${rounds}: ${name} (load ${loadavg()[0].toFixed(1)})\n`);
+    const load = new ForeignLoad();
+    const round = new Report([name]);
+    try {
+      await SUITES[suite].run(round, name, options);
+    } catch (error) {
+      round.fail('all figures', name, error);
+    }
+    const share = load.share();
+    if (best === undefined || share < best.share) best = { round, share, attempt };
+    if (share <= Number(values.noise)) break;
+    process.stderr.write(`  others used ${(share * 100).toFixed(0)} % of the machine meanwhile\n`);
+  }
+  report.add(best.round);
+  return { subject: name, share: best.share, noisy: best.share > Number(values.noise) };
+}
+
+function save(path, content) {
+  writeFileSync(path, `${JSON.stringify(content, null, 1)}\n`);
 }

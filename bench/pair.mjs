@@ -1,71 +1,129 @@
-/** Two peer processes of one subject, joined over IPC. */
+/** Two peers of one subject, each in a process or a page of its own, joined by the harness. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { openPagePeer } from './chromium.mjs';
+import { peakBytes } from './machine.mjs';
+import { quantile } from './report.mjs';
+import { enginesOf, subjectNamed } from './subjects.mjs';
 
-const script = fileURLToPath(new URL('./peer.mjs', import.meta.url));
-const COMMAND_TIMEOUT_MS = 60_000;
-const END_TIMEOUT_MS = 3000;
+/** More than a command takes, beside the time that it is told to take: what hangs costs no more than this. */
+const COMMAND_TIMEOUT_MS = 8000;
+const END_TIMEOUT_MS = 1000;
+const SCRIPTS = { module: './peer.mjs', socket: './socket-peer.mjs' };
+/** The commands between "make an offer" and "open on both sides": an offer, an answer, its acceptance. */
+const SIGNALING_STEPS = 3;
 
-class Peer {
-  constructor(subject) {
-    this.child = fork(script, [subject], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+/** A peer in a Node process, commanded over IPC. */
+export class ProcessPeer {
+  /**
+   * @param args - of the script.
+   * @param wrapper - a program and its arguments that start the process, such as `taskset -c 0`.
+   */
+  constructor(script, args, wrapper = []) {
+    const command = [...wrapper, process.execPath];
+    this.child = fork(fileURLToPath(new URL(script, import.meta.url)), args, {
+      execPath: command[0],
+      execArgv: [...command.slice(1), '--expose-gc'],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
     this.waiting = new Map();
     this.nextId = 0;
-    this.ready = this.#expect('ready');
+    this.ready = this.#expect('ready', COMMAND_TIMEOUT_MS);
     this.child.on('message', ({ id, result, error }) => {
-      const waiting = this.waiting.get(id);
-      this.waiting.delete(id);
-      if (error === undefined) waiting?.resolve(result);
-      else waiting?.reject(new Error(error));
+      if (error === undefined) this.waiting.get(id)?.resolve(result);
+      else this.waiting.get(id)?.reject(new Error(error));
     });
-    this.child.on('exit', (code, signal) => {
-      for (const { reject } of this.waiting.values())
-        reject(new Error(`the ${subject} peer ended (${signal ?? code})`));
-    });
-  }
-
-  #expect(id) {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error(`no answer to ${id} within ${COMMAND_TIMEOUT_MS} ms`)),
-        COMMAND_TIMEOUT_MS,
-      );
-      const settle = (done) => (value) => {
-        clearTimeout(timer);
-        done(value);
-      };
-      this.waiting.set(id, { resolve: settle(resolve), reject: settle(reject) });
-    });
+    this.child.on('error', (error) => this.#fail(error));
+    this.child.on('exit', (code, signal) => this.#fail(new Error(`the peer ended (${signal ?? code})`)));
   }
 
   call(command, ...args) {
+    return this.callWithin(0, command, ...args);
+  }
+
+  /** @param ms - how long the command takes by itself. */
+  callWithin(ms, command, ...args) {
     const id = ++this.nextId;
-    const answer = this.#expect(id);
-    this.child.send({ id, command, args });
+    const answer = this.#expect(id, ms + COMMAND_TIMEOUT_MS, command);
+    if (this.child.connected) this.child.send({ id, command, args });
     return answer;
+  }
+
+  /** Bytes that it had at most, seen from outside: it need not answer. */
+  peakBytes() {
+    return peakBytes(this.child.pid);
   }
 
   /** Ends the process, also when it hangs: a subject that cannot be measured must not stop the others. */
   end() {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return Promise.resolve();
     const exited = new Promise((resolve) => this.child.once('exit', resolve));
     if (this.child.connected) this.child.disconnect();
-    else if (this.child.exitCode !== null || this.child.signalCode !== null) return Promise.resolve();
     const killer = setTimeout(() => this.child.kill('SIGKILL'), END_TIMEOUT_MS);
     return exited.finally(() => clearTimeout(killer));
+  }
+
+  #expect(id, ms, what = id) {
+    const answer = new Promise((resolve, reject) => {
+      const settle = (done) => (value) => {
+        clearTimeout(timer);
+        this.waiting.delete(id);
+        done(value);
+      };
+      const late = () => this.waiting.get(id)?.reject(new Error(`no answer to '${what}' within ${ms} ms`));
+      const timer = setTimeout(late, ms);
+      this.waiting.set(id, { resolve: settle(resolve), reject: settle(reject) });
+    });
+    answer.catch(() => undefined); // whoever waits hears of it; a second answer that fails has nobody waiting any more
+    return answer;
+  }
+
+  #fail(error) {
+    for (const { reject } of [...this.waiting.values()]) reject(error);
   }
 }
 
 export class Pair {
-  static async start(subject) {
+  /** What {@link connect} leaves out. */
+  signalingMs = 0;
+
+  /** @param wrappers - what starts the process of each end. */
+  static async start(subject, wrappers = [[], []], args = [[], []]) {
     const pair = new Pair();
-    pair.a = new Peer(subject);
-    pair.b = new Peer(subject);
-    await Promise.all([pair.a.ready, pair.b.ready]);
+    const open = async (side) => {
+      const engine = enginesOf(subjectNamed(subject))[side];
+      if (engine === 'page') return openPagePeer();
+      const peer = new ProcessPeer(SCRIPTS[engine], [subject, ...args[side]], wrappers[side]);
+      await peer.ready.catch(async (error) => {
+        await peer.end();
+        throw error;
+      });
+      return peer;
+    };
+    const opened = await Promise.allSettled([open(0), open(1)]);
+    const failed = opened.find(({ status }) => status === 'rejected');
+    if (failed !== undefined) {
+      await Promise.all(opened.map(({ value }) => value?.end()));
+      throw failed.reason;
+    }
+    [pair.a, pair.b] = opened.map(({ value }) => value);
     return pair;
   }
 
+  /** Measures how long the harness takes to bring a description to a peer and back. */
+  async calibrate() {
+    const description = { type: 'offer', sdp: 'a=candidate:1 1 udp 1 127.0.0.1 1 typ host\r\n'.repeat(16) };
+    const times = [];
+    for (let i = 0; i < 40; i++) {
+      const start = performance.now();
+      await (i % 2 === 0 ? this.a : this.b).call('nothing', description);
+      if (i >= 10) times.push(performance.now() - start);
+    }
+    this.signalingMs = SIGNALING_STEPS * quantile(times, 0.5);
+  }
+
   /**
-   * Connects anew; returns the milliseconds from "make an offer" to "open on both sides".
+   * Connects anew; returns the milliseconds from "make an offer" to "open on both sides", without those of the harness.
    * @param emulator - a link to put between the two.
    */
   async connect(emulator) {
@@ -73,9 +131,10 @@ export class Pair {
     const standIn = (side, description) => emulator?.standIn(side, description) ?? description;
     const offer = standIn('a', await this.a.call('offer'));
     const answer = standIn('b', await this.b.call('answer', offer));
-    await this.a.call('accept', answer);
-    await Promise.all([this.a.call('open'), this.b.call('open')]);
-    return performance.now() - start;
+    const negotiatedAt = performance.now();
+    await Promise.all([this.a.call('accept', answer), this.b.call('open')]);
+    this.negotiatedMs = negotiatedAt - start;
+    return performance.now() - start - this.signalingMs;
   }
 
   async disconnect() {
