@@ -108,6 +108,11 @@ export abstract class Connection implements DtlsEndpoint {
     return this.#records.newestSequence;
   }
 
+  /** Whether the datagram begins with a record of the peer's, a copy or not, of this number or later. It is destroyed. */
+  authenticates(bytes: Uint8Array, sequence: number): boolean {
+    return this.#state === 'connected' && this.#records.authenticates(bytes, sequence);
+  }
+
   /** The random of the ClientHello, which names this handshake; empty before it. */
   get clientRandom(): Uint8Array {
     return this.#handshake.clientRandom;

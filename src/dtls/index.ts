@@ -1,8 +1,8 @@
 export { ALERT_CODES, type AlertDescription, type AlertLevel } from './alert.ts';
+export type { DtlsConnectionId } from './association.ts';
 export { DtlsClient } from './client.ts';
 export { COOKIE_ROTATION_MS, CookieJar } from './cookie.ts';
 export {
-  type DtlsConnectionId,
   DtlsListener,
   type DtlsListenerEvent,
   type DtlsListenerOptions,

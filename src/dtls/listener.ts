@@ -1,34 +1,25 @@
 import {
   bytesToHex,
-  type Deadline,
   DeadlineHeap,
   DropCounters,
   type DropReason,
-  EMPTY,
   type Env,
   equalBytes,
   type FiveTuple,
-  formatAddress,
   type Instant,
   NEVER,
   Ring,
   type SansIo,
   type TransmitSlot,
   UsageError,
-  utf8,
 } from '../core/index.ts';
-import { CookieJar } from './cookie.ts';
-import { CLIENT_HELLO, CONTENT_HANDSHAKE, CONTENT_TLS12_CID } from './registry.ts';
-import { DtlsServer } from './server.ts';
+import { Association, type DtlsConnectionId, helloRandom, isClientHello, pathKey } from './association.ts';
+import { HelloDesk } from './hello-desk.ts';
+import { CONTENT_TLS12_CID } from './registry.ts';
 import type { DtlsEndpoint, DtlsEvent, DtlsServerOptions } from './types.ts';
 
 export const DEFAULT_MAX_CONNECTIONS = 10_000;
 export const DEFAULT_IDLE_TIMEOUT_MS = 300_000;
-/** ClientHellos in fragments, whose cookie cannot be seen before they are whole, that are put together at one time. */
-export const MAX_FRAGMENTED_HELLOS = 64;
-
-/** A number that stands for one association, never used again. */
-export type DtlsConnectionId = number;
 
 export interface DtlsListenerOptions {
   readonly env: Env;
@@ -60,7 +51,7 @@ export type DtlsListenerEvent =
       readonly path: FiveTuple;
       readonly event: DtlsEvent;
     }
-  /** The client's address has changed (RFC 9146 §6). */
+  /** The client is at another address now, and has proved it (RFC 9146 §6, `PeerAddress`). */
   | {
       readonly type: 'migrated';
       readonly connection: DtlsConnectionId;
@@ -70,24 +61,12 @@ export type DtlsListenerEvent =
   /** Forgotten: closed, failed, idle, or replaced by a new association from the same address. */
   | { readonly type: 'removed'; readonly connection: DtlsConnectionId };
 
-interface Association extends Deadline {
-  readonly id: DtlsConnectionId;
-  readonly server: DtlsServer;
-  path: FiveTuple;
-  key: string;
-  /** Hexadecimal; empty: none. */
-  readonly cid: string;
-  lastHeardAt: Instant;
-  sending: boolean;
-  reporting: boolean;
-}
-
 /**
  * Many DTLS servers on one UDP port, sans-IO: no state for a client before its cookie is right (RFC 6347 §4.2.1), one
  * association for each address, idle ones closed, and connection IDs followed to new addresses (RFC 9146 §6).
  *
  * ```text
- * datagram → connection ID known?  → that association (its address moves when the record is authentic and the newest)
+ * datagram → connection ID known?  → that association (its address moves when the peer has shown to be there)
  *          → address known?        → that association; a plaintext ClientHello is tried beside it (RFC 6347 §4.2.8)
  *          → otherwise             → a server without state: HelloVerifyRequest, or an association when the cookie fits
  * ```
@@ -108,7 +87,7 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
   readonly drops: DropCounters = new DropCounters();
   readonly #options: DtlsListenerOptions;
   readonly #env: Env;
-  readonly #cookies: CookieJar;
+  readonly #desk: HelloDesk;
   readonly #maxConnections: number;
   readonly #idleTimeoutMs: number;
   readonly #cidBytes: number;
@@ -117,21 +96,16 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
   readonly #byCid = new Map<string, Association>();
   /** New associations from an address that has one already, until they are connected. */
   readonly #candidates = new Map<string, Association>();
-  /** Servers without state that hold fragments of a ClientHello; the oldest goes first. */
-  readonly #fragmented = new Map<string, DtlsServer>();
   readonly #deadlines = new DeadlineHeap<Association>();
   readonly #events = new Ring<DtlsListenerEvent>();
   readonly #sending = new Ring<Association>();
   readonly #reporting = new Ring<Association>();
-  /** HelloVerifyRequests, ready to leave. */
-  readonly #answers = new Ring<{ readonly server: DtlsServer; readonly path: FiveTuple }>();
   #nextId: DtlsConnectionId = 1;
 
   /** @throws {UsageError} for options outside their range. */
   constructor(options: DtlsListenerOptions) {
     this.#options = options;
     this.#env = options.env;
-    this.#cookies = new CookieJar(options.env);
     this.#maxConnections = options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
     this.#idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_IDLE_TIMEOUT_MS;
     this.#cidBytes = options.connectionIdBytes ?? 0;
@@ -139,6 +113,12 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
       throw new UsageError('connectionIdBytes must be 0, or from 4 to 20');
     }
     if (!(this.#idleTimeoutMs > 0)) throw new UsageError('idleTimeoutMs must be positive');
+    this.#desk = new HelloDesk({
+      env: this.#env,
+      connectionIdBytes: this.#cidBytes,
+      accept: (path) => this.#admit(path),
+      drop: (reason, detail) => this.#drop(reason, detail),
+    });
   }
 
   get connectionCount(): number {
@@ -166,12 +146,20 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
     this.#touch(association);
   }
 
+  /** As `DtlsEndpoint.limitDatagramBytes`; an unknown connection needs no datagrams. */
+  limitDatagramBytes(id: DtlsConnectionId, bytes: number, now: Instant): void {
+    const association = this.#byId.get(id);
+    if (association === undefined) return;
+    association.server.limitDatagramBytes(bytes, now);
+    this.#touch(association);
+  }
+
   closeAll(now: Instant): void {
     for (const id of [...this.#byId.keys()]) this.close(id, now);
   }
 
   handleInput(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
-    const key = keyOf(path);
+    const key = pathKey(path);
     if (bytes[0] === CONTENT_TLS12_CID) {
       const cid = bytesToHex(bytes.subarray(11, 11 + this.#cidBytes));
       const association = this.#byCid.get(cid);
@@ -200,16 +188,10 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
   }
 
   pollTransmit(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
-    for (let answer = this.#answers.peek(); answer !== undefined; answer = this.#answers.peek()) {
-      if (answer.server.pollTransmit(slot, now)) {
-        slot.path = answer.path;
-        return true;
-      }
-      this.#answers.shift();
-    }
+    if (this.#desk.pollTransmit(slot, now)) return true;
     for (let next = this.#sending.peek(); next !== undefined; next = this.#sending.peek()) {
       if (next.server.pollTransmit(slot, now)) {
-        slot.path = next.path;
+        slot.path = next.address.route(slot.length);
         return true;
       }
       next.sending = false;
@@ -225,10 +207,10 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
       const next = this.#reporting.peek();
       if (next === undefined) return undefined;
       const event = next.server.pollEvent();
-      if (event !== undefined) return { type: 'dtls', connection: next.id, path: next.path, event };
+      if (event !== undefined) return { type: 'dtls', connection: next.id, path: next.address.path, event };
       next.reporting = false;
       this.#reporting.shift();
-      if (isOver(next)) this.#remove(next);
+      if (next.isOver) this.#remove(next);
     }
   }
 
@@ -253,7 +235,7 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
   #isRestart(association: Association, bytes: Uint8Array): boolean {
     if (!isClientHello(bytes)) return false;
     const random = helloRandom(bytes);
-    if (random.length === 0) return this.#fragmented.has(association.key); // more of a hello that began as a new one
+    if (random.length === 0) return this.#desk.holds(association.address.key); // more of a hello that began as a new one
     return !equalBytes(random, association.server.clientRandom);
   }
 
@@ -285,91 +267,39 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
     this.#touch(accepted);
   }
 
-  #newServer(path: FiveTuple): DtlsServer | undefined {
+  #admit(path: FiveTuple): DtlsServerOptions | undefined {
     if (this.#byId.size >= this.#maxConnections) {
       this.#drop('limit', 'ClientHello: too many connections');
       return undefined;
     }
     const options = this.#options.accept(path);
-    if (options === undefined) {
-      this.#drop('unknown-peer', 'ClientHello: not accepted');
-      return undefined;
-    }
-    const connectionId = new Uint8Array(this.#cidBytes);
-    this.#env.random(connectionId);
-    return new DtlsServer({
-      ...options,
-      env: this.#env,
-      cookies: this.#cookies,
-      cookieExchange: true,
-      clientIdentity: utf8(formatAddress(path.remote)),
-      ...(this.#cidBytes === 0 ? {} : { connectionId }),
-    });
+    if (options === undefined) this.#drop('unknown-peer', 'ClientHello: not accepted');
+    return options && { ...options, env: this.#env };
   }
 
-  /**
-   * Fragments held for an address prove nothing about who sent them: a hello that they contradict is read without them,
-   * so that one stray or forged fragment does not keep the client out.
-   */
+  /** @returns an association once the cookie was right. */
   #handleHello(bytes: Uint8Array, path: FiveTuple, key: string, now: Instant): Association | undefined {
-    const held = this.#fragmented.get(key);
-    if (held !== undefined) {
-      const drops = held.drops.total;
-      const accepted = this.#tryHello(held, bytes, path, key, now);
-      if (accepted !== undefined || held.drops.total === drops) return accepted;
-      this.#fragmented.delete(key);
-    }
-    const server = this.#newServer(path);
-    return server && this.#tryHello(server, bytes, path, key, now);
-  }
-
-  /** @returns an association once the cookie was right. Until then the server is forgotten again, or holds fragments. */
-  #tryHello(
-    server: DtlsServer,
-    bytes: Uint8Array,
-    path: FiveTuple,
-    key: string,
-    now: Instant,
-  ): Association | undefined {
-    server.handleInput(bytes, undefined, now);
-    this.#fragmented.delete(key);
-    if (server.state === 'new') {
-      this.#answers.push({ server, path });
-      if (server.holdsFragments) {
-        if (this.#fragmented.size >= MAX_FRAGMENTED_HELLOS) {
-          const oldest = this.#fragmented.keys().next();
-          if (!oldest.done) this.#fragmented.delete(oldest.value);
-          this.#drop('limit', 'fragmented ClientHello');
-        }
-        this.#fragmented.set(key, server);
-      }
-      return undefined;
-    }
-    const cid = server.ownConnectionId;
-    const association: Association = {
-      id: this.#nextId++,
-      server,
-      path,
-      key,
-      cid: cid.length > 0 ? bytesToHex(cid) : '',
-      lastHeardAt: now,
-      at: now,
-      order: 0,
-      heapIndex: -1,
-      sending: false,
-      reporting: false,
-    };
+    const server = this.#desk.handleHello(bytes, path, key, now);
+    if (server === undefined) return undefined;
+    const association = new Association(this.#nextId++, server, path, now);
     this.#byId.set(association.id, association);
     if (association.cid !== '') this.#byCid.set(association.cid, association);
     return association;
   }
 
   #feed(association: Association, bytes: Uint8Array, path: FiveTuple, key: string, now: Instant): void {
-    const newest = association.server.newestSequence;
-    association.server.handleInput(bytes, undefined, now);
-    if (association.server.newestSequence > newest) {
+    const { server, address } = association;
+    const newest = server.newestSequence;
+    // Opening destroys the datagram, and a copy of a record is looked at again below.
+    const copy = address.onTrial && address.key === key ? bytes.slice() : undefined;
+    server.handleInput(bytes, undefined, now);
+    if (server.newestSequence > newest) {
       association.lastHeardAt = now;
-      if (association.key !== key) this.#migrate(association, path, key);
+      this.#heard(association, bytes.length, path, key, now);
+    } else if (copy !== undefined && server.authenticates(copy, address.trialSequence)) {
+      // What the address on trial sent comes from the settled one too: somebody copies records.
+      address.returned();
+      this.#drop('unknown-path', 'migration by a copied record');
     }
     this.#touch(association);
   }
@@ -378,12 +308,16 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
    * RFC 9146 §6: only for a record that is authentic and newer than every other. Nobody is driven from an address by it:
    * while another association is there, answers keep going to the old address.
    */
-  #migrate(association: Association, path: FiveTuple, key: string) {
-    if (this.#byPath.has(key)) return this.#drop('unknown-path', 'migration to an address in use');
-    const from = association.path;
-    if (this.#byPath.get(association.key) === association) this.#byPath.delete(association.key);
-    association.path = path;
-    association.key = key;
+  #heard(association: Association, bytes: number, path: FiveTuple, key: string, now: Instant) {
+    const { address, server } = association;
+    if (key !== address.key && this.#byPath.has(key))
+      return this.#drop('unknown-path', 'migration to an address in use');
+    const from = address.path;
+    const fromKey = address.key;
+    const change = address.heard(path, key, bytes, server.newestSequence, now);
+    if (change === 'returned') this.#drop('unknown-path', 'migration that was none');
+    if (change !== 'moved') return;
+    if (this.#byPath.get(fromKey) === association) this.#byPath.delete(fromKey);
     this.#byPath.set(key, association);
     this.#events.push({ type: 'migrated', connection: association.id, from, path });
   }
@@ -400,14 +334,14 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
     }
     // Once it is over it has no deadline: it is removed as soon as its last events are read.
     const deadline = Math.min(association.server.nextTimeout(), association.lastHeardAt + this.#idleTimeoutMs);
-    this.#deadlines.set(association, isOver(association) ? NEVER : deadline);
+    this.#deadlines.set(association, association.isOver ? NEVER : deadline);
   }
 
   #remove(association: Association): void {
     if (!this.#byId.delete(association.id)) return;
     this.#deadlines.remove(association);
-    if (this.#byPath.get(association.key) === association) this.#byPath.delete(association.key);
-    if (this.#candidates.get(association.key) === association) this.#candidates.delete(association.key);
+    if (this.#byPath.get(association.address.key) === association) this.#byPath.delete(association.address.key);
+    if (this.#candidates.get(association.address.key) === association) this.#candidates.delete(association.address.key);
     if (this.#byCid.get(association.cid) === association) this.#byCid.delete(association.cid);
     this.#events.push({ type: 'removed', connection: association.id });
   }
@@ -416,30 +350,4 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
     this.drops.count(reason);
     this.#env.trace.drop('dtls-listener', reason, detail);
   }
-}
-
-function keyOf(path: FiveTuple): string {
-  return `${formatAddress(path.local)} ${formatAddress(path.remote)}`;
-}
-
-function isOver(association: Association): boolean {
-  return association.server.state === 'closed' || association.server.state === 'failed';
-}
-
-/** The random of a ClientHello that lies in the datagram from its beginning; empty for a later fragment. */
-function helloRandom(bytes: Uint8Array): Uint8Array {
-  const first = bytes[19] === 0 && bytes[20] === 0 && bytes[21] === 0;
-  return first ? bytes.subarray(27, 59) : EMPTY;
-}
-
-/** The datagram begins with a plaintext record that begins with (a fragment of) a ClientHello. */
-function isClientHello(bytes: Uint8Array): boolean {
-  return (
-    bytes.length > 13 &&
-    bytes[0] === CONTENT_HANDSHAKE &&
-    bytes[1] === 0xfe &&
-    bytes[3] === 0 &&
-    bytes[4] === 0 &&
-    bytes[13] === CLIENT_HELLO
-  );
 }

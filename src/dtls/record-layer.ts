@@ -133,6 +133,17 @@ export class RecordLayer {
     return undefined;
   }
 
+  /**
+   * Whether the datagram begins with a record of the peer's that is not older than `sequence`, seen before or not. Nothing is
+   * committed; the bytes are destroyed.
+   */
+  authenticates(bytes: Uint8Array, sequence: number): boolean {
+    const header = this.#header;
+    if (bytes.length === 0 || readRecordHeader(bytes, 0, this.#cidBytes, header) !== undefined) return false;
+    if (header.epoch !== 1 || header.sequence < sequence) return false;
+    return this.#reader?.authenticates(header, bytes) ?? false;
+  }
+
   /** The next held record, once there are keys to open it. */
   takeHeld(): Uint8Array | undefined {
     return this.#reader === undefined ? undefined : this.#held.shift();

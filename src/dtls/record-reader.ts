@@ -30,14 +30,27 @@ export class RecordReader {
     return this.#cipher.openingExhausted;
   }
 
-  /** @returns undefined when the record is authentic and new; its plaintext then lies at `start`..`end`. */
-  open(header: RecordHeader, bytes: Uint8Array): DropReason | undefined {
+  /** Whether the record is the peer's, also when it was here before. Nothing is committed; the bytes are destroyed. */
+  authenticates(header: RecordHeader, bytes: Uint8Array): boolean {
+    if (this.#wrongConnectionId(header, bytes) !== undefined) return false;
+    const length = header.end - header.bodyStart;
+    return this.#cipher.open(header.type, this.epoch, header.sequence, bytes, header.bodyStart, length) >= 0;
+  }
+
+  #wrongConnectionId(header: RecordHeader, bytes: Uint8Array): DropReason | undefined {
     const cid = this.#cipher.connectionId;
-    const hasCid = header.type === CONTENT_TLS12_CID;
     // RFC 9146 §4: once negotiated every protected record carries it, and nobody else's.
-    if (hasCid !== cid.length > 0) return 'bad-type';
+    if ((header.type === CONTENT_TLS12_CID) !== cid.length > 0) return 'bad-type';
     const cidAt = header.start + 11;
     for (let i = 0; i < cid.length; i++) if (bytes[cidAt + i] !== cid[i]) return 'unknown-peer';
+    return undefined;
+  }
+
+  /** @returns undefined when the record is authentic and new; its plaintext then lies at `start`..`end`. */
+  open(header: RecordHeader, bytes: Uint8Array): DropReason | undefined {
+    const wrong = this.#wrongConnectionId(header, bytes);
+    if (wrong !== undefined) return wrong;
+    const hasCid = header.type === CONTENT_TLS12_CID;
     const replay = this.#window.check(header.sequence);
     if (replay !== undefined) return replay;
     const length = header.end - header.bodyStart;

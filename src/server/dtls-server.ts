@@ -48,7 +48,7 @@ export interface DtlsServerOptions
   readonly onConnection?: (peer: DtlsPeer) => void;
   /** One record's worth, yours to keep. */
   readonly onMessage?: (bytes: Uint8Array, peer: DtlsPeer) => void;
-  /** The client goes on from another address; it has proved with a record that it is the same. */
+  /** The client goes on from another address; several records have shown that it is the same, and there. */
   readonly onMigrate?: (peer: DtlsPeer, from: TransportAddress) => void;
   /** Once for each that `onConnection` told of. `error` is absent after close_notify from either side, and for idle clients. */
   readonly onClose?: (peer: DtlsPeer, error: DtlsError | undefined) => void;
