@@ -147,48 +147,61 @@ export class Poly1305 {
   finish(tag: Uint8Array): void {
     const h = this.#h;
     this.#carryFully();
+    const h0 = h[0]! | 0;
+    const h1 = h[1]! | 0;
+    const h2 = h[2]! | 0;
+    const h3 = h[3]! | 0;
+    const h4 = h[4]! | 0;
+    const h5 = h[5]! | 0;
     // h - (2^130 - 5) = h + 5 - 2^130; where that is not negative it is the reduced number. Selected without a branch.
-    const g = [0, 0, 0, 0, 0, 0];
-    let carry = 5;
-    for (let i = 0; i < 6; i++) {
-      const sum = h[i]! + carry;
-      g[i] = sum & LIMB_MASK;
-      carry = sum >>> 22;
-    }
-    g[5]! -= TOP_LIMB;
-    const keep = g[5]! >> 31; // all ones when h was below the modulus
-    const limb = (i: number): number => (h[i]! & keep) | (g[i]! & ~keep);
-    const words = [
-      limb(0) | (limb(1) << 22),
-      (limb(1) >>> 10) | (limb(2) << 12),
-      (limb(2) >>> 20) | (limb(3) << 2) | (limb(4) << 24),
-      (limb(4) >>> 8) | (limb(5) << 14),
-    ];
-    let sum = 0;
-    for (let i = 0; i < 4; i++) {
-      sum = (words[i]! >>> 0) + this.#s[i]! + Math.floor(sum / TWO_32);
-      tag[4 * i] = sum;
-      tag[4 * i + 1] = sum >>> 8;
-      tag[4 * i + 2] = sum >>> 16;
-      tag[4 * i + 3] = sum >>> 24;
-    }
+    const g0 = h0 + 5;
+    const g1 = h1 + (g0 >>> 22);
+    const g2 = h2 + (g1 >>> 22);
+    const g3 = h3 + (g2 >>> 22);
+    const g4 = h4 + (g3 >>> 22);
+    const g5 = h5 + (g4 >>> 22) - TOP_LIMB;
+    const keep = g5 >> 31; // all ones when h was below the modulus
+    const x0 = select(h0, g0, keep);
+    const x1 = select(h1, g1, keep);
+    const x2 = select(h2, g2, keep);
+    const x3 = select(h3, g3, keep);
+    const x4 = select(h4, g4, keep);
+    const x5 = select(h5, g5, keep);
+    const s = this.#s;
+    let sum = ((x0 | (x1 << 22)) >>> 0) + s[0]!;
+    putWord(tag, 0, sum);
+    sum = (((x1 >>> 10) | (x2 << 12)) >>> 0) + s[1]! + Math.floor(sum / TWO_32);
+    putWord(tag, 4, sum);
+    sum = (((x2 >>> 20) | (x3 << 2) | (x4 << 24)) >>> 0) + s[2]! + Math.floor(sum / TWO_32);
+    putWord(tag, 8, sum);
+    sum = (((x4 >>> 8) | (x5 << 14)) >>> 0) + s[3]! + Math.floor(sum / TWO_32);
+    putWord(tag, 12, sum);
   }
 
-  /** Brings every limb below 2^22 and the whole below 2^130 + a little, twice, as the first pass may carry over the top. */
+  /** Brings every limb into 0 to 2^22 - 1 and the whole below 2^130 + 5: three passes, as each may carry over the top. */
   #carryFully(): void {
     const h = this.#h;
-    for (let pass = 0; pass < 2; pass++) {
+    for (let pass = 0; pass < 3; pass++) {
+      const over = Math.floor(h[5]! / TOP_LIMB);
+      h[5]! -= over * TOP_LIMB;
+      h[0]! += over * 5;
       for (let i = 0; i < 5; i++) {
         const carry = Math.floor(h[i]! * LIMB_INVERSE);
         h[i]! -= carry * LIMB;
         h[i + 1]! += carry;
       }
-      const over = Math.floor(h[5]! / TOP_LIMB);
-      h[5]! -= over * TOP_LIMB;
-      h[0]! += over * 5;
     }
-    const carry = Math.floor(h[0]! * LIMB_INVERSE);
-    h[0]! -= carry * LIMB;
-    h[1]! += carry;
   }
+}
+
+function select(whenKept: number, otherwise: number, keep: number): number {
+  return (whenKept & keep) | (otherwise & LIMB_MASK & ~keep);
+}
+
+/** The low 32 bits of a sum, little-endian. */
+function putWord(out: Uint8Array, at: number, sum: number): void {
+  out[at] = sum;
+  out[at + 1] = sum >>> 8;
+  out[at + 2] = sum >>> 16;
+  out[at + 3] = sum >>> 24;
 }
