@@ -1,4 +1,5 @@
 import { type FiveTuple, formatAddress, sameAddress, type TransportAddress } from '../core/index.ts';
+import type { CheckRequest } from './binding.ts';
 import type { IceCandidate, IceTransport, LocalCandidate, RemoteCandidate } from './candidate.ts';
 import { MAX_LOCAL_CANDIDATES, MAX_REMOTE_CANDIDATES } from './limits.ts';
 
@@ -62,14 +63,29 @@ export class CandidateBook {
    * value, different from the foundations of all other remote candidates": `~` is no ice-char.
    * @returns undefined at the bound.
    */
-  senderOf(address: TransportAddress, protocol: IceTransport, priority: number): RemoteCandidate | undefined {
+  senderOf(
+    address: TransportAddress,
+    protocol: IceTransport,
+    { priority, remoteUfrag: usernameFragment }: Pick<CheckRequest, 'priority' | 'remoteUfrag'>,
+  ): RemoteCandidate | undefined {
     const known = this.findRemote(address, protocol);
     if (known !== undefined) return known;
     const foundation = `~${formatAddress(address)}`;
     const { ip, port } = address;
     // RFC 6544 §7.2: who connects to a passive candidate is active.
     const tcpType = protocol === 'tcp' ? 'active' : undefined;
-    return this.addRemote({ foundation, component: 1, protocol, priority, address: ip, port, type: 'prflx', tcpType });
+    const type = 'prflx';
+    return this.addRemote({
+      foundation,
+      component: 1,
+      protocol,
+      priority,
+      address: ip,
+      port,
+      type,
+      tcpType,
+      usernameFragment,
+    });
   }
 
   /**

@@ -132,7 +132,7 @@ export class InboundChecks {
     const existing = checklist.get(formatFiveTuple(path));
     if (existing !== undefined) return existing;
     if (book.remotes.length >= MAX_REMOTE_CANDIDATES) this.#forgetDeadSender();
-    const remote = book.senderOf(path.remote, local.candidate.protocol, request.priority);
+    const remote = book.senderOf(path.remote, local.candidate.protocol, request);
     if (remote === undefined) return undefined;
     const pair = new CandidatePair(host.nextId(), local, remote, host.role);
     return checklist.add(pair) ? pair : undefined;

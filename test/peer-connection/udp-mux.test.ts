@@ -57,6 +57,19 @@ describe('UdpMux', () => {
     expect(server.open).toBe(1);
     const port = peers[0]!.server.sctp?.transport.iceTransport.getSelectedCandidatePair()?.local.port;
     expect(port).toBe(3478);
+    // Nobody has signalled the client's candidate: only the text is missing.
+    const { remote } = peers[0]!.server.sctp!.transport.iceTransport.getSelectedCandidatePair()!;
+    expect(remote).toMatchObject({
+      candidate: '',
+      sdpMid: '0',
+      type: 'prflx',
+      address: '10.0.1.1',
+      port: 40_000,
+      protocol: 'udp',
+      component: 'rtp',
+      usernameFragment: peers[0]!.client.localDescription!.sdp.match(/ice-ufrag:(\S+)/)![1],
+    });
+    expect([typeof remote.foundation, typeof remote.priority]).toEqual(['string', 'number']);
 
     // One leaves, the others stay.
     peers[0]!.server.close();
