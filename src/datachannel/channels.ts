@@ -85,10 +85,16 @@ export class DataChannels {
     this.#resetUnknown = options.onUnknownStream !== 'drop';
   }
 
-  /** The DTLS role is known: channels that wait for an id get theirs, in order of creation (RFC 8832 §6). */
+  /**
+   * The DTLS role is known: channels that wait for an id get theirs, in order of creation (RFC 8832 §6). A peer that
+   * restarts over another DTLS association may have another role (RFC 8842 §5): it holds for ids that are yet to be chosen.
+   */
   setRole(role: DtlsRole, now: Instant): void {
     if (this.#life.role === role) return;
-    if (this.#life.role !== undefined) throw new UsageError('the DTLS role of an association does not change');
+    if (this.#life.role !== undefined) {
+      this.#life.role = role;
+      return;
+    }
     this.#life.assignIds(role);
     if (this.#association === 'connected') this.#life.announceAll(now);
   }

@@ -256,9 +256,8 @@ export class Connection {
     const agreement = hasAssociation(change.agreement) ? change.agreement : undefined;
     const data = isUsable(change.data) ? change.data : undefined;
     const session = this.#ensureSession();
-    const anew = agreement !== undefined && (agreement.newDtlsAssociation || agreement.newSctpAssociation);
-    if (anew && session.hasBegun) {
-      throw domError('OperationError', 'a second DTLS or SCTP association needs a new connection');
+    if (agreement?.newSctpAssociation === true && session.hasBegun) {
+      throw domError('OperationError', 'a second SCTP association needs a new connection');
     }
     if (type === 'offer' && negotiation.session.state === 'stable') this.#hadStableSctp = this.#hasSctp;
     negotiation.commit(change);
@@ -278,13 +277,14 @@ export class Connection {
   }
 
   /** An answer, also a provisional one: ICE, DTLS and SCTP go on with what was agreed. */
-  #connect(session: PeerSession, { remote, dtlsRole }: JsepAgreement): void {
+  #connect(session: PeerSession, { remote, dtlsRole, newDtlsAssociation }: JsepAgreement): void {
     const { transport } = remote;
     this.#ice.applyRemote(session, this.configuration, remote);
     const limit = maxSendMessageSize(transport.maxMessageSize, MAX_CHANNEL_BUFFER_BYTES);
     session.sctp.maxMessageSize = limit;
     session.connect({
       dtlsRole,
+      replacesDtls: newDtlsAssociation,
       fingerprints: transport.fingerprints,
       acceptAnyCertificate: this.#options.acceptAnyFingerprint ?? false,
       maxMessageSize: limit,

@@ -6,6 +6,11 @@ interface EarlyDatagram {
   readonly path: FiveTuple;
 }
 
+/** Whether the first record is of epoch 0 (RFC 6347 §4.1), the beginning of a handshake. */
+export function isUnprotected(bytes: Uint8Array): boolean {
+  return bytes[3] === 0 && bytes[4] === 0;
+}
+
 /**
  * DTLS that comes before its endpoint exists: an answerer sends its ClientHello as soon as it has a pair, and its answer
  * may take longer through the signalling than that through the network. Kept copied and bounded; whether a path may carry

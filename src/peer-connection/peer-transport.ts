@@ -14,7 +14,7 @@ import { DtlsClient, type DtlsEndpoint, type DtlsEvent } from '../dtls/index.ts'
 import { IceAgent, type IceCandidate, type IceEvent } from '../ice/index.ts';
 import { DEFAULT_MTU_BYTES, type SctpAssociation, type SctpEvent } from '../sctp/index.ts';
 import { classifyPacket } from './demux.ts';
-import { EarlyDatagrams } from './early-datagrams.ts';
+import { EarlyDatagrams, isUnprotected } from './early-datagrams.ts';
 import { createAssociation, createEndpoint, largestPacket } from './layers.ts';
 import { PeerIdentity } from './peer-identity.ts';
 import { Relays } from './relays.ts';
@@ -59,11 +59,13 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   readonly #early = new EarlyDatagrams();
   #remote: RemoteTransport | undefined;
   #dtls: DtlsEndpoint | undefined;
+  /** The endpoint is to be replaced at the next selected pair. */
+  #replacing = false;
   #sctp: SctpAssociation | undefined;
   #channels: DataChannels | undefined;
   #phase: 'open' | 'closing-sctp' | 'closing-dtls' | 'closing-relays' | 'closed' = 'open';
   #sctpEnded = false;
-  readonly #identity: PeerIdentity;
+  #identity: PeerIdentity;
   /** The driver's slot as the layers below the path see it; one object for as long as the driver uses one buffer. */
   #inner: TransmitSlot<void> | undefined;
 
@@ -105,8 +107,8 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
 
   /**
    * The remote description is known: from here on channels can be opened, and DTLS starts as soon as ICE has a pair.
-   * A later call changes only what may change while the association lives: the set of fingerprints and the largest
-   * message (a new DTLS association would need a new transport, RFC 8842 §5.1).
+   * A later call changes what may change while the association lives: the set of fingerprints and the largest message. With
+   * `replacesDtls` the next pair that ICE selects gets a DTLS association of its own.
    * @throws {UsageError} when closed.
    */
   connect(remote: RemoteTransport, now: Instant): void {
@@ -116,6 +118,8 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     const maxSendMessageBytes = remote.maxMessageSize ?? UNSTATED_MAX_MESSAGE_SIZE;
     if (!first) {
       this.#channels?.setMaxSendMessageBytes(maxSendMessageBytes);
+      if (this.#dtls === undefined) this.#channels?.setRole(remote.dtlsRole, now);
+      this.#replacing ||= remote.replacesDtls === true && this.#dtls !== undefined;
       return;
     }
     this.#sctp = createAssociation(this.#options, remote);
@@ -194,7 +198,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   }
 
   #handleDtls(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
-    if (this.#dtls === undefined) {
+    if (this.#dtls === undefined || (this.#replacing && isUnprotected(bytes))) {
       const refused = this.#early.keep(bytes, path);
       if (refused !== undefined) this.#drop(refused);
     } else if (this.ice.acceptsData(path)) {
@@ -317,7 +321,9 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
         this.#events.push(event);
         if (event.path !== undefined) this.relays.select(event.path, now);
         this.#limitPackets();
-        if (event.path !== undefined && this.#remote !== undefined && this.#dtls === undefined) this.#startDtls(now);
+        if (event.path === undefined) break;
+        if (this.#replacing) this.#identity = new PeerIdentity(this.#options.env.crypto);
+        if (this.#replacing || this.#dtls === undefined) this.#startDtls(now);
         break;
       case 'data':
         break; // only datagrams of STUN's kind were handed to the agent
@@ -330,7 +336,8 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     const remote = this.#remote;
     if (remote === undefined || this.#phase !== 'open') return;
     const endpoint = createEndpoint(this.#options, this.ice, this.#identity, remote, () => this.#remote);
-    this.#dtls = endpoint;
+    this.#dtls = endpoint; // one that was there goes without a word: its path leads nowhere any more
+    this.#replacing = false;
     if (endpoint instanceof DtlsClient) endpoint.start(now);
     this.#events.push({ type: 'dtls-state', state: 'connecting' });
     for (const { bytes, path } of this.#early.take()) this.#handleDtls(bytes, path, now);
@@ -354,7 +361,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
         }
         this.#limitPackets();
         // RFC 8841 §9.3: both sides initiate; RFC 9260 §5.2 makes one association of it.
-        this.#sctp?.connect(now);
+        if (this.#sctp?.state === 'closed' && !this.#sctpEnded) this.#sctp.connect(now);
         break;
       case 'alert':
         this.#identity.noteAlert(event.direction, event.description);
@@ -388,6 +395,10 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     if (event.type === 'streams-added') return; // nobody here asks for more than the 65,535 of RFC 8831 §6.2
     this.#channels?.handleSctpEvent(event, now);
     switch (event.type) {
+      case 'restarted':
+        // Under another DTLS association a peer that kept its state keeps to the ids of before; this one has none.
+        if (this.#remote !== undefined) this.#channels?.setRole(this.#remote.dtlsRole, now);
+        break;
       case 'connected': {
         const maxChannels = Math.min(event.inboundStreams, event.outboundStreams);
         this.#events.push({ type: 'sctp-state', state: 'connected', maxChannels });

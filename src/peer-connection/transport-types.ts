@@ -61,6 +61,11 @@ export interface RemoteTransport {
   /** Ours: `client` when our `a=setup` is `active` in the end (RFC 8842 §5). */
   readonly dtlsRole: DtlsRole;
   /**
+   * Another DTLS association is to take the place of the one that there is (RFC 8842 §4), once the ICE restart that has
+   * to come with it has found a pair. SCTP lives on above it (RFC 8841 §10.5); a peer that is somebody else restarts it.
+   */
+  readonly replacesDtls?: boolean;
+  /**
    * Of the peer's certificate (RFC 8122 §5). The wish to check it differently (libp2p's webrtc-direct learns the peer's
    * certificate in a handshake of its own) is `acceptAnyCertificate`.
    */

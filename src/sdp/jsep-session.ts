@@ -49,6 +49,8 @@ export interface JsepSession {
   readonly pendingRemote: JsepDescription | undefined;
   /** What the last final answer settled; undefined before, and where it rejected the data section. */
   readonly agreement: JsepAgreement | undefined;
+  /** What a provisional answer of the exchange under way settled. */
+  readonly provisional: JsepAgreement | undefined;
 }
 
 /** What {@link applyDescription} did. */
@@ -73,6 +75,7 @@ export const NEW_JSEP_SESSION: JsepSession = {
   currentRemote: undefined,
   pendingRemote: undefined,
   agreement: undefined,
+  provisional: undefined,
 };
 
 /** The caller applied a description in a state that does not allow it (W3C InvalidStateError). */
@@ -120,6 +123,7 @@ export function applyDescription(
   const iceRestart = credentialsChanged(dataSectionOf(before?.model), data);
   if (type === 'offer') {
     checkOffer(session.currentLocal?.model, session.currentRemote?.model, model, side);
+    checkOfferedIdentity(session, side, data);
     const description: JsepDescription = { type, model };
     const slots = side === 'local' ? { pendingLocal: description } : { pendingRemote: description };
     return { session: { ...session, ...slots, state }, iceRestart, data, agreement: undefined };
@@ -144,11 +148,14 @@ function answered(
   answer: JsepDescription,
   agreement: JsepAgreement | undefined,
 ): JsepSession {
-  if (answer.type === 'pranswer')
-    return side === 'local' ? { ...session, pendingLocal: answer } : { ...session, pendingRemote: answer };
+  if (answer.type === 'pranswer') {
+    const slots = side === 'local' ? { pendingLocal: answer } : { pendingRemote: answer };
+    return { ...session, ...slots, provisional: agreement };
+  }
   const [currentLocal, currentRemote] =
     side === 'local' ? [answer, session.pendingRemote] : [session.pendingLocal, answer];
-  return { ...session, currentLocal, currentRemote, pendingLocal: undefined, pendingRemote: undefined, agreement };
+  const settled = { pendingLocal: undefined, pendingRemote: undefined, provisional: undefined, agreement };
+  return { ...session, currentLocal, currentRemote, ...settled };
 }
 
 /** What the two descriptions settle; undefined where the answer rejects the data section. */
@@ -167,15 +174,30 @@ function agree(
     answer.transport.setup,
     side === 'local' ? 'answerer' : 'offerer',
   );
-  const last = session.agreement;
-  const newDtlsAssociation = last === undefined || needsNewDtls(last, local, remote, dtlsRole);
-  if (last !== undefined) {
-    const [lastOffer, lastAnswer] = side === 'local' ? [last.remote, last.local] : [last.local, last.remote];
-    checkIceRestart(credentialsChanged(lastOffer, offer), credentialsChanged(lastAnswer, answer), newDtlsAssociation);
+  const { agreement } = session;
+  if (agreement !== undefined) {
+    const [lastOffer, lastAnswer] =
+      side === 'local' ? [agreement.remote, agreement.local] : [agreement.local, agreement.remote];
+    const replaced = needsNewDtls(agreement, local, remote, dtlsRole);
+    checkIceRestart(credentialsChanged(lastOffer, offer), credentialsChanged(lastAnswer, answer), replaced);
   }
+  // What runs is what the provisional answer before this one has begun, where there was one.
+  const last = session.provisional ?? agreement;
+  const newDtlsAssociation = last === undefined || needsNewDtls(last, local, remote, dtlsRole);
   const newSctpAssociation =
     hasSctp(local, remote) && (last === undefined || sctpPorts(last) !== sctpPorts({ local, remote }));
   return { local, remote, dtlsRole, newDtlsAssociation, newSctpAssociation };
+}
+
+/**
+ * RFC 9429 §5.11: another identity comes only with an ICE restart. In an offer it is known at once, before anybody answers.
+ * @throws {SdpError} without a line.
+ */
+function checkOfferedIdentity(session: JsepSession, side: Side, offered: DataSection | undefined): void {
+  const last = side === 'local' ? session.agreement?.local : session.agreement?.remote;
+  if (last === undefined || offered === undefined) return;
+  const restarts = credentialsChanged(last, offered);
+  if (identityChanged(last, offered)) checkIceRestart(restarts, restarts, true);
 }
 
 /** RFC 8841 §10.3: with port 0 on either side there is no association. A missing port means the usual one. */

@@ -177,13 +177,19 @@ describe('misuse throws and changes nothing', () => {
     expect(channels.info(channels.open({}, 0))?.id).toBe(0);
   });
 
-  it('a handle that never was, another role, a closed association', () => {
+  it('a handle that never was, a closed association', () => {
     const { channels, association } = fakeSide({ role: 'client' });
     expect(() => channels.send(1, '', 0)).toThrow(UsageError);
-    expect(() => channels.setRole('server', 0)).toThrow(UsageError);
-    channels.setRole('client', 0);
     association.event({ type: 'closed' });
     expect(() => channels.open({}, 0)).toThrow(refusedWith('closed'));
+  });
+
+  it('another role, of a peer that restarts, is for ids that are yet to be chosen', () => {
+    const { channels } = fakeSide({ role: 'client' });
+    const before = channels.open({}, 0);
+    channels.setRole('server', 0);
+    expect(channels.info(before)?.id).toBe(0);
+    expect(channels.info(channels.open({}, 0))?.id).toBe(1);
   });
 
   it('an explicit in-band id is checked when the role becomes known', () => {

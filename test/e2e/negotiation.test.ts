@@ -1,6 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { type RTCIceCandidate, RTCPeerConnection, type RTCSessionDescription } from '../../src/index.ts';
-import { LOOPBACK, negotiate, once, Pair, untilState } from './support.ts';
+import {
+  type RTCDataChannel,
+  type RTCIceCandidate,
+  RTCPeerConnection,
+  type RTCSessionDescription,
+} from '../../src/index.ts';
+import { LOOPBACK, negotiate, once, Pair, trickle, untilState } from './support.ts';
 
 let pair: Pair | undefined;
 afterEach(() => {
@@ -213,25 +218,131 @@ describe('offers with media', () => {
   });
 });
 
-describe('a second DTLS association on one connection (RFC 8842 §4)', () => {
-  it.each([
-    [
-      'new fingerprints',
-      (sdp: string) => sdp.replace(/(a=fingerprint:sha-256 )(..)/, (_, a, b) => a + (b === '00' ? '01' : '00')),
-    ],
-    ['another SCTP port', (sdp: string) => sdp.replace(/a=sctp-port:\d+/, 'a=sctp-port:5001')],
-  ])('%s: refused, and after a rollback the connection lives on', async (_, change) => {
+const otherFingerprint = (sdp: string): string =>
+  sdp.replace(/(a=fingerprint:sha-256 )(..)/, (_, name: string, byte: string) => name + (byte === '00' ? '01' : '00'));
+
+describe('another DTLS association on one connection (RFC 8842 §4, RFC 9429 §5.11)', () => {
+  async function stillWorks([channel, other]: readonly [RTCDataChannel, RTCDataChannel]): Promise<void> {
+    const received = once<MessageEvent>(other, 'message');
+    channel.send('still here');
+    expect((await received).data).toBe('still here');
+  }
+
+  it('another fingerprint without an ICE restart is refused in an offer', async () => {
+    pair = new Pair();
+    const ends = await pair.connect();
+    const sdp = otherFingerprint((await pair.a.createOffer()).sdp ?? '');
+    const refused = { name: 'InvalidAccessError' };
+    await expect(pair.b.setRemoteDescription({ type: 'offer', sdp })).rejects.toMatchObject(refused);
+    expect(pair.b.signalingState).toBe('stable');
+    await stillWorks(ends);
+  });
+
+  it('and in an answer', async () => {
+    pair = new Pair();
+    const ends = await pair.connect();
+    await pair.a.setLocalDescription();
+    await pair.b.setRemoteDescription(pair.a.localDescription!);
+    await pair.b.setLocalDescription();
+    const sdp = otherFingerprint(pair.b.localDescription!.sdp);
+    const refused = { name: 'InvalidAccessError' };
+    await expect(pair.a.setRemoteDescription({ type: 'answer', sdp })).rejects.toMatchObject(refused);
+    expect(pair.a.signalingState).toBe('have-local-offer');
+    await pair.a.setRemoteDescription(pair.b.localDescription!);
+    await stillWorks(ends);
+  });
+
+  it('another SCTP port is refused, and after a rollback the connection lives on', async () => {
     pair = new Pair();
     const { a, b } = pair;
-    const [channel, other] = await pair.connect();
+    const ends = await pair.connect();
     await a.setLocalDescription(await a.createOffer({ iceRestart: true }));
-    await b.setRemoteDescription({ type: 'offer', sdp: change(a.localDescription!.sdp) });
+    const sdp = a.localDescription!.sdp.replace(/a=sctp-port:\d+/, 'a=sctp-port:5001');
+    await b.setRemoteDescription({ type: 'offer', sdp });
     await expect(b.setLocalDescription()).rejects.toMatchObject({ name: 'OperationError' });
     await b.setRemoteDescription({ type: 'rollback', sdp: '' });
     await a.setLocalDescription({ type: 'rollback', sdp: '' });
     expect([a.signalingState, b.signalingState]).toEqual(['stable', 'stable']);
-    const received = once<MessageEvent>(other, 'message');
-    channel.send('still here');
-    expect((await received).data).toBe('still here');
+    await stillWorks(ends);
+  });
+
+  it('a caller hands over to another callee: the old channels end, new ones open both ways', async () => {
+    pair = new Pair();
+    const { a } = pair;
+    const [channel] = await pair.connect();
+    if (a.connectionState !== 'connected') await once(a, 'connectionstatechange');
+    const certificate = () => new Uint8Array(a.sctp!.transport.getRemoteCertificates()[0]!);
+    const before = certificate();
+    const log: string[] = [];
+    a.onconnectionstatechange = () => log.push(a.connectionState);
+    a.sctp!.transport.onstatechange = () => log.push(`dtls ${a.sctp?.transport.state}`);
+    channel.onerror = ({ error }) => log.push(error.errorDetail);
+    const closed = once(channel, 'close');
+    const second = new RTCPeerConnection(LOOPBACK);
+    trickle(a, second);
+    await a.setLocalDescription(await a.createOffer({ iceRestart: true }));
+    await second.setRemoteDescription(a.localDescription!);
+    await second.setLocalDescription();
+    await a.setRemoteDescription(second.localDescription!);
+    const announced = once<Event & { channel: RTCDataChannel }>(a, 'datachannel');
+    const theirs = second.createDataChannel('back');
+    const { channel: mine } = await announced;
+    const received = once<MessageEvent>(theirs, 'message');
+    mine.send('hello again');
+    expect((await received).data).toBe('hello again');
+    await closed;
+    expect(log.filter((entry) => entry !== 'disconnected')).toEqual([
+      'dtls connecting',
+      'connecting',
+      'dtls connected',
+      'connected',
+      'sctp-failure',
+    ]);
+    expect(certificate()).not.toEqual(before);
+    expect(a.sctp!.state).toBe('connected');
+    const ours = a.createDataChannel('and forth');
+    await untilState(ours, 'open');
+    second.close();
+  });
+
+  it('another callee takes a call over with an offer of its own', async () => {
+    pair = new Pair();
+    const { a } = pair;
+    const [old] = await pair.connect();
+    const closed = once(old, 'close');
+    const second = new RTCPeerConnection(LOOPBACK);
+    // So that sections and mids fit, it answers the first offer for nobody.
+    await second.setRemoteDescription(a.localDescription!);
+    await second.setLocalDescription();
+    trickle(a, second);
+    await second.setLocalDescription(await second.createOffer({ iceRestart: true }));
+    await a.setRemoteDescription(second.localDescription!);
+    await a.setLocalDescription();
+    await second.setRemoteDescription(a.localDescription!);
+    await closed; // the new peer has restarted SCTP
+    const announced = once<Event & { channel: RTCDataChannel }>(second, 'datachannel');
+    const mine = a.createDataChannel('taken over');
+    const { channel: theirs } = await announced;
+    await untilState(mine, 'open');
+    await stillWorks([mine, theirs]);
+    second.close();
+  });
+
+  it('a final answer of the peer that has answered provisionally changes nothing', async () => {
+    pair = new Pair();
+    const { a, b } = pair;
+    const channel = a.createDataChannel('x');
+    const announced = once<Event & { channel: RTCDataChannel }>(b, 'datachannel');
+    await a.setLocalDescription();
+    await b.setRemoteDescription(a.localDescription!);
+    await b.setLocalDescription({ type: 'pranswer' });
+    await a.setRemoteDescription(b.localDescription!);
+    await untilState(channel, 'open'); // while the exchange is still open
+    const { channel: other } = await announced;
+    expect([a.signalingState, b.signalingState]).toEqual(['have-remote-pranswer', 'have-local-pranswer']);
+    await b.setLocalDescription({ type: 'answer' });
+    await a.setRemoteDescription(b.localDescription!);
+    expect([a.signalingState, b.signalingState]).toEqual(['stable', 'stable']);
+    await stillWorks([channel, other]);
   });
 });

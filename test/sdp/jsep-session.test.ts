@@ -371,6 +371,35 @@ describe('ICE restart and DTLS (RFC 9429 §5.10, §5.11, RFC 8842)', () => {
     expect(() => exchange(c, d)).toThrow(contentError);
   });
 
+  it('so it is in an offer, before anybody answers (RFC 9429 §5.11), on either side', () => {
+    const [a, b] = [new Peer('a'), new Peer('b')];
+    exchange(a, b);
+    a.transport = { ...a.transport, fingerprints: [{ ...FINGERPRINT, value: FINGERPRINT.value.replace('01', 'FF') }] };
+    expect(() => b.apply('remote', 'offer', a.offer())).toThrow(contentError);
+    expect(() => a.apply('local', 'offer', a.offer())).toThrow(contentError);
+    a.newCredentials();
+    expect(b.apply('remote', 'offer', a.offer())).toMatchObject({ session: { state: 'have-remote-offer' } });
+  });
+
+  it('a final answer goes on with what the provisional one has begun; one of somebody else does not', () => {
+    const [a, b] = [new Peer('a'), new Peer('b')];
+    const offer = a.offer();
+    a.apply('local', 'offer', offer);
+    b.apply('remote', 'offer', offer);
+    const answer = b.answer();
+    const begun = a.apply('remote', 'pranswer', answer);
+    expect(begun.agreement).toMatchObject({ newDtlsAssociation: true, newSctpAssociation: true });
+    const other = { ...FINGERPRINT, value: FINGERPRINT.value.replace('01', 'FF') };
+    const forked = new Peer('c');
+    forked.transport = { ...forked.transport, fingerprints: [other] };
+    forked.apply('remote', 'offer', offer);
+    const elsewhere = applyDescription(a.session, 'remote', 'answer', forked.answer());
+    expect(elsewhere.agreement).toMatchObject({ newDtlsAssociation: true, newSctpAssociation: false });
+    const settled = a.apply('remote', 'answer', answer);
+    expect(settled.agreement).toMatchObject({ newDtlsAssociation: false, newSctpAssociation: false });
+    expect(settled.session.provisional).toBeUndefined();
+  });
+
   it('another SCTP port asks for a new association over the same DTLS, port 0 for none (RFC 8841 §9.3)', () => {
     const [a, b] = [new Peer('a'), new Peer('b')];
     expect(exchange(a, b).completed.agreement).toMatchObject({ newSctpAssociation: true });

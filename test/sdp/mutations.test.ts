@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {
@@ -14,7 +15,12 @@ import { LOCAL } from './local.ts';
 import { VECTORS } from './vectors.ts';
 
 /** PURERTC_SDP_MUTATIONS=200000 runs as many as the acceptance wants; the default keeps `npm test` short. */
-const MUTATIONS = Number(process.env['PURERTC_SDP_MUTATIONS'] ?? 6_000);
+const MUTATIONS = Number(process.env['PURERTC_SDP_MUTATIONS'] ?? 12_000);
+
+/** As `toEqual`, at a tenth of its cost where all is well. */
+function expectEqual(actual: unknown, expected: unknown): void {
+  if (!isDeepStrictEqual(actual, expected)) expect(actual).toEqual(expected);
+}
 
 /** Whatever the text: a typed error that names a line, or a value that round-trips and can be answered. */
 function readOrRefuse(text: string): 'read' | 'refused' {
@@ -22,24 +28,22 @@ function readOrRefuse(text: string): 'read' | 'refused' {
   try {
     model = parseSdp(text);
   } catch (error) {
-    expect(error).toBeInstanceOf(SdpError);
-    const { line } = error as SdpError;
-    expect(line).toBeGreaterThanOrEqual(1);
-    expect(line).toBeLessThanOrEqual(text.split(/\r\n|\r|\n/).length);
+    if (!(error instanceof SdpError)) throw error;
+    const lines = text.split(/\r\n|\r|\n/).length;
+    if (error.line < 1 || error.line > lines) throw new Error(`line ${error.line} of ${lines}`, { cause: error });
     return 'refused';
   }
   const written = writeSdp(model);
-  expect(parseSdp(written)).toEqual(model);
+  expectEqual(parseSdp(written), model);
   for (const media of model.media) readTransportDescription(media, model);
   try {
     for (const bundlePolicy of ['balanced', 'max-bundle'] as const) {
       const answer = createDataAnswer(model, { ...LOCAL, bundlePolicy });
-      expect(answer.media).toHaveLength(model.media.length);
-      expect(parseSdp(writeSdp(answer))).toEqual(answer);
+      expectEqual(parseSdp(writeSdp(answer)), answer);
       checkAnswer(model, answer);
     }
   } catch (error) {
-    expect(error).toBeInstanceOf(SdpError); // a=setup:holdconn
+    if (!(error instanceof SdpError)) throw error; // a=setup:holdconn
   }
   return 'read';
 }
