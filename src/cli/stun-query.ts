@@ -120,6 +120,7 @@ function describeFailure(server: TransportAddress, failure: Extract<StunClientEv
     case 'timeout':
       return `${name} does not answer over UDP: no STUN server there, or a firewall in between`;
     case 'error-response':
+    case 'redirected':
       return `${name} refused: ${failure.error?.code ?? ''} ${failure.error?.reason ?? ''}`;
     case 'bad-response':
       return `${name} answered something that is no valid response`;

@@ -156,16 +156,18 @@ export class RelayGatherer {
   async #obtain(wanted: Wanted): Promise<FiveTuple | undefined> {
     const { platform, transport } = this.#given;
     let remote = wanted.address;
+    let serverName = wanted.url.host; // in its certificate (RFC 8489 §10)
     let own = usesSocket(wanted.url) && platform.bindPrivateUdp !== undefined;
     for (let attempt = 1; ; attempt++) {
       const local = own ? await this.#bindOwn(wanted) : wanted.base;
-      const path = local && (await this.#open(wanted, local, remote));
+      const path = local && (await this.#open(wanted, local, remote, serverName));
       if (path === undefined || transport.isClosed) return undefined;
-      const event = await this.#allocate(wanted, path);
+      const event = await this.#allocate(wanted, path, serverName);
       if (event?.type !== 'relay-failed') return event && path;
       const last = attempt === MAX_RELAY_ATTEMPTS;
       if (event.failure === 'redirected' && event.alternateServer !== undefined && !last) {
         remote = event.alternateServer;
+        serverName = event.alternateDomain ?? serverName;
       } else if (event.failure === 'address-in-use' && !last) {
         // RFC 8656 §7.4: "the client SHOULD … use a different client transport address". A new connection has one.
         own = usesSocket(wanted.url);
@@ -189,9 +191,14 @@ export class RelayGatherer {
   }
 
   /** The 5-tuple to the server; undefined where it cannot be reached. */
-  async #open(wanted: Wanted, local: TransportAddress, remote: TransportAddress): Promise<FiveTuple | undefined> {
+  async #open(
+    wanted: Wanted,
+    local: TransportAddress,
+    remote: TransportAddress,
+    serverName: string,
+  ): Promise<FiveTuple | undefined> {
     const { host, options } = this.#given;
-    const { transport: protocol, host: serverName } = wanted.url;
+    const { transport: protocol } = wanted.url;
     if (protocol === 'udp' || protocol === 'dtls') return { protocol, local, remote };
     try {
       return await host.streams.connect({ protocol, remote, localIp: local.ip, serverName, ca: options.turn?.ca });
@@ -202,7 +209,7 @@ export class RelayGatherer {
   }
 
   /** @returns how it ended; undefined where it did not begin. */
-  async #allocate(wanted: Wanted, path: FiveTuple): Promise<RelayStateEvent | undefined> {
+  async #allocate(wanted: Wanted, path: FiveTuple, serverName: string): Promise<RelayStateEvent | undefined> {
     const { host, transport, options } = this.#given;
     const { ca: _, ...turn } = options.turn ?? {};
     const server: TurnServer = {
@@ -211,7 +218,7 @@ export class RelayGatherer {
       password: wanted.password,
       url: wanted.url.url,
       turn: { ...(wanted.wantsIpv6 && { additionalFamily: true }), ...turn },
-      ...(path.protocol === 'dtls' && { dtls: this.#dtlsOptions(wanted.url) }),
+      ...(path.protocol === 'dtls' && { dtls: this.#dtlsOptions(serverName) }),
     };
     try {
       const outcome = new Promise<RelayStateEvent>((resolve) => this.#waiting.set(path, resolve));
@@ -226,7 +233,7 @@ export class RelayGatherer {
     return undefined;
   }
 
-  #dtlsOptions({ host }: IceServerUrl): NonNullable<TurnServer['dtls']> {
+  #dtlsOptions(host: string): NonNullable<TurnServer['dtls']> {
     const { env } = this.#given.platform;
     return {
       ...(canonicalIp(host) === undefined && { serverName: host }),

@@ -54,6 +54,8 @@ export type RelayEvent =
       readonly reason: string;
       /** Where a redirection over TCP, TLS or DTLS points to. */
       readonly alternateServer: TransportAddress | undefined;
+      /** And the name in its certificate, where it is another one (RFC 8489 §14.16). */
+      readonly alternateDomain?: string | undefined;
       /** What is gone with it. */
       readonly relayed: readonly TransportAddress[];
     };
@@ -261,8 +263,9 @@ export class Relay {
         this.#notePermissionFailed(event.ip, event.error?.code);
         break;
       case 'failed': {
-        const { error, reason, alternateServer } = event;
-        this.#fail(reason, error?.code ?? UNREACHABLE, error?.reason ?? describe(reason), alternateServer);
+        const { error, reason, alternateServer, alternateDomain } = event;
+        const text = error?.reason ?? describe(reason);
+        this.#fail(reason, error?.code ?? UNREACHABLE, text, alternateServer, alternateDomain);
         break;
       }
       default:
@@ -275,12 +278,18 @@ export class Relay {
     if ((code === 403 || code === 443) && this.#refused.size < MAX_RELAY_PATHS) this.#refused.add(ip);
   }
 
-  #fail(failure: RelayFailure, code: number, reason: string, alternateServer: TransportAddress | undefined): void {
+  #fail(
+    failure: RelayFailure,
+    code: number,
+    reason: string,
+    alternateServer: TransportAddress | undefined,
+    alternateDomain?: string,
+  ): void {
     const relayed = this.#relayed;
     const told = this.#state === 'closing' || this.#state === 'over';
     this.#state = 'over';
     this.#relayed = [];
-    if (!told) this.#events.push({ type: 'failed', failure, code, reason, alternateServer, relayed });
+    if (!told) this.#events.push({ type: 'failed', failure, code, reason, alternateServer, alternateDomain, relayed });
   }
 
   #pathTo(peer: TransportAddress): FiveTuple {

@@ -1,11 +1,11 @@
-import { type CryptoBackend, UsageError } from '../core/index.ts';
+import { type CryptoBackend, DecodeError, UsageError, utf8 } from '../core/index.ts';
 import { type LongTermAlgorithm, longTermKey, PASSWORD_ALGORITHM_NUMBERS, userHash } from './credentials.ts';
 import { type IntegrityAlgorithm, IntegrityKey, verifyIntegrity } from './integrity.ts';
 import type { StunMessage } from './message.ts';
 import { readNonceCookie } from './nonce.ts';
 import { opaqueString } from './opaque-string.ts';
 import { errorCodeOf } from './transaction.ts';
-import type { PasswordAlgorithm } from './values.ts';
+import { MAX_TEXT_BYTES, type PasswordAlgorithm } from './values.ts';
 import type { StunWriter } from './writer.ts';
 
 /** What a server's challenge fixed; all requests until the next one use it. */
@@ -66,6 +66,9 @@ export class LongTermClient implements ClientCredentials {
     if (prepared.username === undefined || prepared.password === undefined) {
       throw new UsageError('the user name or the password holds characters that RFC 8265 does not allow');
     }
+    if (utf8(prepared.username).length > MAX_TEXT_BYTES) {
+      throw new UsageError(`a user name is ${MAX_TEXT_BYTES} bytes at most (RFC 8489 §14.3)`);
+    }
     this.#crypto = crypto;
     this.#username = prepared.username;
     this.#password = prepared.password;
@@ -91,6 +94,7 @@ export class LongTermClient implements ClientCredentials {
     const realm = message.get('REALM') ?? (code === 438 ? this.#challenge?.realm : undefined);
     const nonce = message.get('NONCE');
     if ((code !== 401 && code !== 438) || realm === undefined || nonce === undefined) return 'no-challenge';
+    checkRepeatable(message);
     const features = readNonceCookie(nonce);
     const offered = message.get('PASSWORD-ALGORITHMS');
     // "If so … but no PASSWORD-ALGORITHMS attribute is present, then the client MUST NOT retry": it was taken out.
@@ -164,6 +168,19 @@ export class LongTermClient implements ClientCredentials {
       longTermKey(this.#crypto, this.#username, prepared, this.#password, algorithm),
     );
   }
+}
+
+/** More than any list of algorithms takes that there is. */
+const MAX_ALGORITHMS_BYTES = 256;
+
+/**
+ * What a challenge brings goes back with every request, so that a server could make those as long as it likes.
+ * @throws {DecodeError} for a NONCE beyond RFC 8489 §14.10, or a list of algorithms that is out of all proportion.
+ */
+export function checkRepeatable(message: StunMessage): void {
+  if ((message.valueBytes('NONCE')?.length ?? 0) > MAX_TEXT_BYTES) throw new DecodeError('bad-length', 'NONCE', 0);
+  if ((message.valueBytes('PASSWORD-ALGORITHMS')?.length ?? 0) > MAX_ALGORITHMS_BYTES)
+    throw new DecodeError('too-many', 'PASSWORD-ALGORITHMS', 0);
 }
 
 function chooseAlgorithm(offered: readonly PasswordAlgorithm[], preferSha256: boolean): LongTermAlgorithm | undefined {

@@ -1,6 +1,6 @@
 import type { CryptoBackend } from '../core/index.ts';
 import { IntegrityKey, verifyIntegrity } from './integrity.ts';
-import type { ChallengeResult, ClientCredentials } from './long-term-client.ts';
+import { type ChallengeResult, type ClientCredentials, checkRepeatable } from './long-term-client.ts';
 import type { StunMessage } from './message.ts';
 import { STUN_METHODS } from './message-type.ts';
 import { errorCodeOf } from './transaction.ts';
@@ -43,6 +43,7 @@ export class ThirdPartyClient implements ClientCredentials {
     if ((code !== 401 && code !== 438) || realm === undefined || nonce === undefined) return 'no-challenge';
     // RFC 7635 §4: the attribute "signals the STUN client that the STUN server supports third-party authorization".
     if (code === 401 && (wasSigned || !message.has('THIRD-PARTY-AUTHORIZATION'))) return 'rejected';
+    checkRepeatable(message);
     this.#challenge = { realm, nonce: nonce.slice() };
     return 'retry';
   }

@@ -36,7 +36,11 @@ export interface StunTransactionOptions {
   readonly key?: IntegrityKey;
   /** The one algorithm that was in the request, when only one was (RFC 8489 §9.1.4). */
   readonly algorithm?: IntegrityAlgorithm;
+  /** In the place of both, for credentials that keep their key to themselves; the same responses are let through. */
+  readonly verify?: (message: StunMessage) => boolean;
   readonly trace?: Trace;
+  /** Where drops are counted, for one who counts those of several transactions together. */
+  readonly drops?: DropCounters;
 }
 
 /**
@@ -47,7 +51,7 @@ export interface StunTransactionOptions {
  * const transaction = new StunTransaction(encodeStun({ … }), now);
  */
 export class StunTransaction implements SansIo<StunTransactionEvent> {
-  readonly drops: DropCounters = new DropCounters();
+  readonly drops: DropCounters;
   readonly #request: Uint8Array;
   readonly #sent: StunMessage;
   readonly #options: StunTransactionOptions;
@@ -66,6 +70,7 @@ export class StunTransaction implements SansIo<StunTransactionEvent> {
     this.#request = request;
     this.#sent = decodeStun(request);
     this.#options = options;
+    this.drops = options.drops ?? new DropCounters();
     this.#schedule = new RetransmissionSchedule(now, options.schedule ?? DATAGRAM_SCHEDULE);
     this.#startedAt = now;
   }
@@ -147,14 +152,15 @@ export class StunTransaction implements SansIo<StunTransactionEvent> {
 
   /** RFC 8489 §9.2.4: the server cannot protect 400 and 401, and need not protect 438. */
   #isAuthentic(message: StunMessage): boolean {
-    const { key, algorithm } = this.#options;
-    if (key === undefined) return true;
+    const { key, algorithm, verify } = this.#options;
+    if (key === undefined && verify === undefined) return true;
     const unprotected = !message.has('MESSAGE-INTEGRITY') && !message.has('MESSAGE-INTEGRITY-SHA256');
     if (unprotected && message.messageClass === 'error') {
       const code = errorCodeOf(message);
       return code === 400 || code === 401 || code === 438;
     }
-    return verifyIntegrity(message, key, algorithm);
+    if (verify !== undefined) return verify(message);
+    return key !== undefined && verifyIntegrity(message, key, algorithm);
   }
 
   #finish(event: StunTransactionEvent): void {

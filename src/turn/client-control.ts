@@ -28,6 +28,7 @@ import {
   CHANNEL_LIFETIME_MS,
   MAX_CHALLENGES,
   MAX_REDIRECTS,
+  MAX_TICKET_BYTES,
   PERMISSION_LIFETIME_MS,
   REFRESH_MARGIN_MS,
 } from './limits.ts';
@@ -52,6 +53,8 @@ export class TurnControl {
   readonly #onDrop: (reason: DropReason, detail: string) => void;
   readonly #serversTried: string[] = [];
   #refreshAt: Instant = NEVER;
+  /** What to say when the allocation has been given back, if not `closed`. */
+  #afterDelete: TurnClientEvent | undefined;
   /** MOBILITY-TICKET, when the server gave one. */
   #ticket: Uint8Array | undefined;
 
@@ -113,15 +116,19 @@ export class TurnControl {
   close(now: Instant): void {
     if (this.state === 'closing' || this.state === 'closed' || this.state === 'failed') return;
     if (this.state === 'allocated') {
-      this.#requests.clear();
-      this.peers.clear();
-      this.#refreshAt = NEVER;
-      this.#move('closing', 'close');
-      this.#start({ name: 'refresh', delete: true }, now);
+      this.#delete(now);
     } else {
       this.#end('closed', 'close', { type: 'closed' });
     }
     this.#rearm();
+  }
+
+  #delete(now: Instant): void {
+    this.#requests.clear();
+    this.peers.clear();
+    this.#refreshAt = NEVER;
+    this.#move('closing', 'delete');
+    this.#start({ name: 'refresh', delete: true }, now);
   }
 
   handleTimeout(now: Instant): void {
@@ -187,7 +194,7 @@ export class TurnControl {
         this.#handleAllocated(message, now);
         break;
       case 'refresh':
-        if (purpose.delete) this.#end('closed', 'deleted', { type: 'closed' });
+        if (purpose.delete) this.#deleted('deleted');
         else this.#armRefresh(message.require('LIFETIME'), now);
         break;
       case 'permission':
@@ -211,7 +218,7 @@ export class TurnControl {
   #handleMoved(path: FiveTuple, message: StunMessage, now: Instant): void {
     this.#armRefresh(message.require('LIFETIME'), now);
     this.path = path;
-    this.#ticket = message.get('MOBILITY-TICKET')?.slice() ?? this.#ticket;
+    this.#ticket = ticketOf(message) ?? this.#ticket;
     this.events.push({ type: 'moved', path });
   }
 
@@ -223,7 +230,7 @@ export class TurnControl {
     const lifetimeS = message.require('LIFETIME');
     const reservationToken = message.get('RESERVATION-TOKEN')?.slice();
     const addressError = message.get('ADDRESS-ERROR-CODE') ?? message.get('COTURN-ADDRESS-ERROR-CODE');
-    this.#ticket = message.get('MOBILITY-TICKET')?.slice();
+    this.#ticket = ticketOf(message);
     this.relayed = relayed;
     this.#move('allocated', 'Allocate success');
     this.#armRefresh(lifetimeS, now);
@@ -257,6 +264,8 @@ export class TurnControl {
     const { purpose } = request;
     if (purpose.name === 'allocate') this.#handleAllocateError(purpose.dontFragment, message, error, now);
     else if (error.code === 437) this.#handleMismatch(purpose);
+    else if (purpose.name === 'channel' && purpose.channel.state === 'bound' && error.code === 400)
+      this.#handleOutOfSync(error, now);
     else this.#handleFailure(purpose, error.code === 441 ? 'wrong-credentials' : 'rejected', error, undefined);
   }
 
@@ -294,9 +303,12 @@ export class TurnControl {
     const allowed = signed || this.#options.followUnsignedRedirects === true;
     const fresh = alternate !== undefined && !this.#serversTried.includes(formatAddress(alternate));
     const follow = allowed && fresh && this.#serversTried.length <= MAX_REDIRECTS;
-    if (!follow || this.path.protocol !== 'udp') {
-      const reason = follow ? 'redirected' : 'rejected';
-      this.#handleFailure({ name: 'allocate', dontFragment: false }, reason, error, follow ? alternate : undefined);
+    if (!follow) {
+      this.#fail('rejected', error, undefined);
+      return;
+    }
+    if (this.path.protocol !== 'udp') {
+      this.#fail('redirected', error, alternate, message.get('ALTERNATE-DOMAIN'));
       return;
     }
     this.#serversTried.push(formatAddress(alternate));
@@ -306,8 +318,23 @@ export class TurnControl {
 
   /** RFC 8656 §5: "A client receiving a 437 … MUST assume the allocation no longer exists". */
   #handleMismatch(purpose: Purpose): void {
-    if (purpose.name === 'refresh' && purpose.delete) this.#end('closed', '437', { type: 'closed' });
+    if (purpose.name === 'refresh' && purpose.delete) this.#deleted('437');
     else this.#fail('lost', undefined, undefined);
+  }
+
+  /**
+   * RFC 8656 §12.3: "channel information is out of sync between the client and the server": the client should "delete the
+   * allocation and start afresh". A first bind that is refused contradicts nothing: data goes on in Send indications.
+   */
+  #handleOutOfSync(error: StunError, now: Instant): void {
+    this.#afterDelete = { type: 'failed', reason: 'out-of-sync', error, alternateServer: undefined, retryAfterMs: 0 };
+    this.#delete(now);
+  }
+
+  /** The allocation has been given back, for all that can be known. */
+  #deleted(why: string): void {
+    const event = this.#afterDelete;
+    this.#end(event === undefined ? 'closed' : 'failed', why, event ?? { type: 'closed' });
   }
 
   /** A request that will not be repeated: what it was for ends, and no more than that. */
@@ -322,7 +349,7 @@ export class TurnControl {
         this.#fail(reason, error, alternateServer);
         break;
       case 'refresh':
-        if (purpose.delete) this.#end('closed', reason, { type: 'closed' });
+        if (purpose.delete) this.#deleted(reason);
         else this.#fail(reason, error, undefined);
         break;
       case 'permission':
@@ -342,9 +369,14 @@ export class TurnControl {
     }
   }
 
-  #fail(reason: TurnFailure, error: StunError | undefined, alternateServer: TransportAddress | undefined): void {
+  #fail(
+    reason: TurnFailure,
+    error: StunError | undefined,
+    alternateServer: TransportAddress | undefined,
+    alternateDomain?: string,
+  ): void {
     const retryAfterMs = error === undefined ? 0 : (RETRY_AFTER_MS[error.code] ?? 0);
-    this.#end('failed', reason, { type: 'failed', reason, error, alternateServer, retryAfterMs });
+    this.#end('failed', reason, { type: 'failed', reason, error, alternateServer, alternateDomain, retryAfterMs });
   }
 
   #end(state: 'closed' | 'failed', why: string, event: TurnClientEvent): void {
@@ -386,6 +418,12 @@ function makeCredentials(o: TurnClientOptions): ClientCredentials {
     throw new UsageError('a TURN client needs a user name and a password, or an access token');
   }
   return new LongTermClient(o.env.crypto, o.username, o.password, { preferSha256: true });
+}
+
+/** A copy; undefined for none, and for one that is too long to be sent back. */
+function ticketOf(message: StunMessage): Uint8Array | undefined {
+  const ticket = message.get('MOBILITY-TICKET');
+  return ticket === undefined || ticket.length > MAX_TICKET_BYTES ? undefined : ticket.slice();
 }
 
 /** One minute before the end (RFC 8656 §8), or half-way for what lives less than two. */

@@ -12,7 +12,7 @@ import {
 import { MAX_OUTSTANDING_REQUESTS } from './limits.ts';
 
 /** Room for the largest request: Allocate with all credential attributes, each of them at its longest. */
-const MAX_REQUEST_BYTES = 4096;
+const MAX_REQUEST_BYTES = 8192;
 
 /** One request on its way. `T` says what it is for. */
 export interface TurnRequest<T> {

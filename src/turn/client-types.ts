@@ -47,6 +47,7 @@ export type TurnFailure =
   | 'bid-down' // the challenge was tampered with (RFC 8489 §9.2.5)
   | 'address-in-use' // 437 to Allocate: try again from another local port
   | 'redirected' // 300: `alternateServer` says where to; over UDP it is followed by itself
+  | 'out-of-sync' // 400 to the refresh of a channel (RFC 8656 §12.3): given back, make a new one
   | 'bad-response' // a response that makes no sense
   | 'lost'; // 437 later: the server no longer knows the allocation
 
@@ -77,6 +78,8 @@ export type TurnClientEvent =
       readonly reason: TurnFailure;
       readonly error: StunError | undefined;
       readonly alternateServer: TransportAddress | undefined;
+      /** The name that its certificate must have, where it is another one (RFC 8489 §14.16). */
+      readonly alternateDomain?: string | undefined;
       /** How long to leave this server alone (RFC 8656 §7.4), 0 where the RFC says nothing. */
       readonly retryAfterMs: number;
     }

@@ -23,6 +23,8 @@ export const MAX_QUEUED_PER_PEER = 8;
 export const MAX_QUEUED_DATAGRAMS = 256;
 /** Client: 438 and 401 answers to one request before it is given up. */
 export const MAX_CHALLENGES = 4;
+/** Client: bytes of a MOBILITY-TICKET; with a longer one the allocation cannot move. */
+export const MAX_TICKET_BYTES = 1024;
 /** Client: servers tried by ALTERNATE-SERVER. */
 export const MAX_REDIRECTS = 4;
 

@@ -161,6 +161,34 @@ describe('channels (RFC 8656 §12)', () => {
     expect(numbers).toEqual([0x4000, 0x4001, 0x4000, 0x4001, 0x4000, 0x4001]);
   });
 
+  it('out of sync with the server (400 to a refresh) end the allocation, which is given back first (RFC 8656 §12.3)', () => {
+    const { run, server, client, events } = bound();
+    server.answer = ({ method }) => (method === ChannelBind ? failWith(400) : undefined);
+    run(541_000);
+    expect(server.seen.at(-1)).toMatchObject({ method: Refresh });
+    expect(server.seen.at(-1)!.message.get('LIFETIME')).toBe(0);
+    expect(server.allocated).toBe(false);
+    expect(events.at(-1)).toMatchObject({ type: 'failed', reason: 'out-of-sync', error: { code: 400 } });
+    expect(events.filter(({ type }) => type === 'closed' || type === 'failed')).toHaveLength(1);
+    expect(client.state).toBe('failed');
+  });
+
+  it('out of sync, and no answer to the farewell: it ends all the same', () => {
+    const { run, server, events } = bound();
+    server.answer = ({ method }) =>
+      method === ChannelBind ? failWith(400) : method === Refresh ? 'silence' : undefined;
+    run(650_000);
+    expect(events.at(-1)).toMatchObject({ type: 'failed', reason: 'out-of-sync' });
+  });
+
+  it.each([403, 508] as const)('whose refresh meets %i leave the indications', (code) => {
+    const { run, server, client, events } = bound();
+    server.answer = ({ method }) => (method === ChannelBind ? failWith(code) : undefined);
+    run(541_000);
+    expect(events.at(-1)).toMatchObject({ type: 'channel-failed', error: { code } });
+    expect(client.state).toBe('allocated');
+  });
+
   it('a refusal leaves the indications', () => {
     const { run, server, client, events } = allocated();
     server.answer = ({ method }) => (method === ChannelBind ? failWith(400) : undefined);

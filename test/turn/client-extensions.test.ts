@@ -23,6 +23,7 @@ import {
 } from '../../src/stun/index.ts';
 import {
   MAX_DATA_CONNECTION_QUEUE,
+  MAX_TICKET_BYTES,
   TurnClient,
   type TurnClientEvent,
   type TurnClientOptions,
@@ -128,6 +129,17 @@ describe('mobility (RFC 8016)', () => {
     server.answer = () => failWith(437);
     run(1000, (now) => client.moveTo(moved, now));
     expect(events).toMatchObject([{ type: 'failed', reason: 'lost' }]);
+  });
+
+  it.each([
+    [MAX_TICKET_BYTES, true],
+    [MAX_TICKET_BYTES + 1, false],
+  ])('a ticket of %i bytes is kept: %s', (length, kept) => {
+    const { client, server, run } = setUp({ mobility: true });
+    server.answer = () => success(['MOBILITY-TICKET', new Uint8Array(length)]);
+    run(1000, (now) => client.allocate(now));
+    expect([client.state, client.canMove]).toEqual(['allocated', kept]);
+    if (kept) expect(() => run(1000, (now) => client.moveTo(moved, now))).not.toThrow();
   });
 
   it('without a ticket there is nothing to move', () => {

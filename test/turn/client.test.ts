@@ -148,6 +148,14 @@ describe('Allocate (RFC 8656 §7)', () => {
     expect(events).toMatchObject([{ type: 'failed', reason: 'bid-down' }]);
   });
 
+  it('a nonce without measure is not sent back', () => {
+    const { client, run, server, events } = setUp();
+    server.beforeAuth = () => failWith(401, ['REALM', 'example.org'], ['NONCE', new Uint8Array(764).fill(65)]);
+    run(60_000, (now) => client.allocate(now));
+    expect(events).toMatchObject([{ type: 'failed', reason: 'bad-response' }]);
+    expect(server.seen).toHaveLength(1);
+  });
+
   it('no answer fails after 39.5 s', () => {
     const { client, run, server, events, at } = setUp();
     server.beforeAuth = () => 'silence';
@@ -238,8 +246,12 @@ describe('300 Try Alternate (RFC 8489 §10, §14.8)', () => {
   it('over TCP the caller opens the other connection', () => {
     const path: FiveTuple = { protocol: 'tcp', local: CLIENT, remote: SERVER };
     expect(redirected(false, { path }).events).toMatchObject([
-      { type: 'failed', reason: 'redirected', alternateServer: OTHER },
+      { type: 'failed', reason: 'redirected', alternateServer: OTHER, alternateDomain: undefined },
     ]);
+    const tls = setUp({ path: { ...path, protocol: 'tls' } });
+    tls.server.answer = () => failWith(300, ['ALTERNATE-SERVER', OTHER], ['ALTERNATE-DOMAIN', 'other.example']);
+    tls.run(50_000, (now) => tls.client.allocate(now));
+    expect(tls.events).toMatchObject([{ reason: 'redirected', alternateDomain: 'other.example' }]);
   });
 
   it(`at most ${MAX_REDIRECTS} times`, () => {

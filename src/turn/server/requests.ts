@@ -258,7 +258,11 @@ export class TurnRequests {
     const { userQuota, totalQuota, alternateServer, fleet } = this.#options;
     const { allocations } = this.#rooms;
     if (isTunnelAddress(context.path.remote.ip)) return 403; // RFC 8656 §21.4
-    if (this.isDraining) return alternateServer === undefined ? 508 : 300;
+    if (this.isDraining) {
+      // RFC 8489 §10: the alternate "MUST contain an IP address of the same address family as the source".
+      const fits = alternateServer !== undefined && ipFamily(alternateServer.ip) === ipFamily(context.path.remote.ip);
+      return fits ? 300 : 508;
+    }
     if (fleet !== undefined) return fleet.quota.refuses(quotaKey) ? 486 : undefined;
     if (userQuota !== undefined && allocations.countOf(quotaKey) >= userQuota) return 486;
     return allocations.size >= (totalQuota ?? DEFAULT_MAX_ALLOCATIONS) ? 486 : undefined;

@@ -315,6 +315,9 @@ describe('quotas, drain and redirection', () => {
     const answer = new TestClient(server).allocate();
     expect(codeOf(answer)).toBe(300);
     expect(answer.require('ALTERNATE-SERVER')).toEqual(alternateServer);
+    // RFC 8489 §10: one of the client's own address family, or none.
+    const other = new TestClient(server, { remote: { ip: '2001:db8:9::9', port: 1 } });
+    expect(codeOf(other.allocate())).toBe(508);
   });
 
   it('ends everything on close', () => {
