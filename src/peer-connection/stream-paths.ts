@@ -36,7 +36,9 @@ export class StreamPaths {
   readonly #platform: Platform;
   readonly #user: StreamUser;
   readonly #streams = new Map<FiveTuple, ByteStream>();
-  readonly #abort = new AbortController();
+  /** Made with the first connection: most peers have no use for any, and an abort is not cheap. */
+  #abort: AbortController | undefined;
+  #closed = false;
 
   constructor(platform: Platform, user: StreamUser) {
     this.#platform = platform;
@@ -49,6 +51,7 @@ export class StreamPaths {
    * @throws (rejects) with the reason why there is none.
    */
   async connect(target: StreamTarget): Promise<FiveTuple | undefined> {
+    if (this.#closed) return undefined;
     const { remote, localIp, serverName, ca } = target;
     const deframer = new StreamDeframer({ channelData: true });
     let path: FiveTuple | undefined;
@@ -60,6 +63,7 @@ export class StreamPaths {
         if (path !== undefined) this.#end(path, error?.message ?? 'the server closed the connection');
       },
     };
+    this.#abort ??= new AbortController();
     const options = { localIp, signal: this.#abort.signal };
     const { connectTcp, connectTls } = this.#platform;
     const connecting =
@@ -72,7 +76,7 @@ export class StreamPaths {
           });
     if (connecting === undefined) throw new Error(`this platform has no ${target.protocol.toUpperCase()}`);
     const stream = await connecting;
-    if (this.#abort.signal.aborted) {
+    if (this.#closed) {
       stream.close();
       return undefined;
     }
@@ -99,7 +103,8 @@ export class StreamPaths {
 
   /** What was written still leaves; what is being connected is given up. Idempotent. */
   close(): void {
-    this.#abort.abort();
+    this.#closed = true;
+    this.#abort?.abort();
     for (const stream of this.#streams.values()) stream.close();
     this.#streams.clear();
   }
