@@ -5,7 +5,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { closeChromium } from './chromium.mjs';
 import { describeMachine, ForeignLoad } from './machine.mjs';
@@ -55,6 +55,7 @@ const { values, positionals } = parseArgs({
     pin: { type: 'boolean', default: false },
     noise: { type: 'string', default: '0.1' },
     repeats: { type: 'string', default: '2' },
+    save: { type: 'boolean', default: false },
     json: { type: 'string' },
   },
 });
@@ -107,27 +108,26 @@ const folder = join(benchFolder, 'results');
 for (const suite of suites) {
   const names = subjectsOf(suite);
   const report = new Report(names);
-  const loads = [];
+  const foreignLoads = [];
   const startedAt = performance.now();
   for (options.round = 1; options.round <= rounds; options.round++) {
-    for (const name of names) loads.push({ round: options.round, ...(await quietly(report, suite, name)) });
+    for (const name of names) foreignLoads.push({ round: options.round, ...(await quietly(report, suite, name)) });
+    results[suite] = {
+      ...report.toJSON(),
+      rounds: options.round,
+      secondsPerFigure: Number(values.seconds),
+      pinned: values.pin,
+      mtuBytes: options.mtuBytes,
+      minutes: (performance.now() - startedAt) / 60_000,
+      foreignLoads,
+    };
+    // At once: a later round may be interrupted.
+    if (values.save) save(join(folder, `${suite}.json`), { [suite]: results[suite] });
+    if (values.json !== undefined) save(values.json, results);
   }
   console.log(`\n## ${suite}, ${rounds} round(s)\n\n${report.table()}\n`);
-  results[suite] = {
-    ...report.toJSON(),
-    rounds,
-    secondsPerFigure: Number(values.seconds),
-    pinned: values.pin,
-    mtuBytes: options.mtuBytes,
-    minutes: (performance.now() - startedAt) / 60_000,
-    foreignLoads: loads,
-  };
-  // At once: a later suite may be interrupted.
-  mkdirSync(folder, { recursive: true });
-  save(join(folder, `${suite}.json`), { machine: describeMachine(), suites: { [suite]: results[suite] } });
 }
 await closeChromium();
-if (values.json !== undefined) save(values.json, { machine: describeMachine(), suites: results });
 
 /**
  * One subject in one round. A round in which others used much of the machine is taken again, `--repeats` times at most; of
@@ -153,6 +153,7 @@ async function quietly(report, suite, name) {
   return { subject: name, share: best.share, noisy: best.share > Number(values.noise) };
 }
 
-function save(path, content) {
-  writeFileSync(path, `${JSON.stringify(content, null, 1)}\n`);
+function save(path, suites) {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify({ machine: describeMachine(), suites }, null, 1)}\n`);
 }

@@ -80,5 +80,9 @@ async function countRoundTrips(report, subject, pair, emulator, rttMs) {
   const ms = await pair.connect(emulator);
   report.note(subject, summarize(log, rttMs));
   report.record(`${rttMs} ms: time to open, ms`, subject, ms);
-  report.record(`${rttMs} ms: round trips to open`, subject, (ms - pair.negotiatedMs + pair.signalingMs / 2) / rttMs);
+  report.record(
+    `${rttMs} ms: round trips to open`,
+    subject,
+    (ms - pair.negotiatedMs + (2 * pair.signalingMs) / 3) / rttMs,
+  );
 }
