@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
+import { CountsReporter } from './test/counts-reporter.ts';
 
 /** Tests against real peers (Chromium, OpenSSL, GnuTLS, coturn), which scripts/install-interop-peers.sh installs. */
 const config: ViteUserConfig = defineConfig({
@@ -11,6 +12,7 @@ const config: ViteUserConfig = defineConfig({
     // The peers are processes of their own: two files at once would only make each other's timers late.
     fileParallelism: false,
     passWithNoTests: false,
+    reporters: process.env['CI'] === undefined ? ['default'] : ['default', new CountsReporter()],
   },
 });
 
