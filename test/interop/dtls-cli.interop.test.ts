@@ -1,36 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { bytesToHex, utf8 } from '../../src/core/index.ts';
 import { certificateFingerprint } from '../../src/crypto/index.ts';
-import { type CertificateFiles, Credentials, ENV, freePort, PeerProcess } from './dtls-peers.ts';
+import { type CertificateFiles, ENV, freePort, type PeerProcess } from './dtls-peers.ts';
+import { DtlsTable } from './dtls-table.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const PSK = bytesToHex(utf8('secret of both'));
 
 /** `purertc dtls`, as a person runs it after `npm run build`, with the programs of OpenSSL and GnuTLS at the other end. */
 describe('purertc dtls', () => {
-  const credentials = new Credentials();
-  const running: PeerProcess[] = [];
-  let ours: CertificateFiles;
-  let theirs: CertificateFiles;
+  const table = new DtlsTable('peer', { subjectAltNames: ['127.0.0.1', 'localhost'] });
 
-  beforeAll(() => {
-    ours = credentials.make({ subjectAltNames: ['127.0.0.1', 'localhost'] });
-    theirs = credentials.make({ subjectAltNames: ['127.0.0.1', 'localhost'] });
-  });
-  afterEach(async () => {
-    for (const peer of running.splice(0).reverse()) await peer.stop();
-  });
-  afterAll(() => credentials.remove());
-
-  function start(program: string, args: readonly string[]): PeerProcess {
-    const peer = new PeerProcess(program, args);
-    running.push(peer);
-    return peer;
-  }
-
-  const purertc = (...args: readonly string[]): PeerProcess => start('node', [MAIN, 'dtls', ...args]);
+  const purertc = (...args: readonly string[]): PeerProcess => table.start('node', [MAIN, 'dtls', ...args]);
   const fingerprint = (files: CertificateFiles): string => certificateFingerprint(ENV.crypto, 'sha-256', files.der);
 
   async function listen(...args: readonly string[]): Promise<{ readonly peer: PeerProcess; readonly port: string }> {
@@ -48,19 +31,28 @@ describe('purertc dtls', () => {
   }
 
   it('connects to openssl s_server: certificates both ways, ALPN, a key log', async () => {
-    const identity = ['-cert', theirs.certificateFile, '-key', theirs.keyFile];
-    const peer = start('openssl', [
+    const identity = ['-cert', table.theirs.certificateFile, '-key', table.theirs.keyFile];
+    const peer = table.start('openssl', [
       ...['s_server', '-dtls1_2', '-accept', '127.0.0.1:0', ...identity],
-      ...['-Verify', '1', '-CAfile', ours.certificateFile, '-verify_return_error', '-alpn', 'echo'],
+      ...['-Verify', '1', '-CAfile', table.ours.certificateFile, '-verify_return_error', '-alpn', 'echo'],
     ]);
     const [, port] = await peer.printed(/ACCEPT 127\.0\.0\.1:(\d+)/);
-    const keylog = credentials.write('keys-connect', '');
+    const keylog = table.credentials.write('keys-connect', '');
     const own = purertc(
-      ...['connect', `127.0.0.1:${port}`, '--ca', theirs.certificateFile, '--alpn', 'chat,echo', '--keylog', keylog],
-      ...['--cert', ours.certificateFile, '--key', ours.keyFile],
+      ...[
+        'connect',
+        `127.0.0.1:${port}`,
+        '--ca',
+        table.theirs.certificateFile,
+        '--alpn',
+        'chat,echo',
+        '--keylog',
+        keylog,
+      ],
+      ...['--cert', table.ours.certificateFile, '--key', table.ours.keyFile],
     );
     await own.printed(/verification: ok, by an authority of --ca/);
-    expect(own.output).toContain(`peer certificate: sha-256 ${fingerprint(theirs)}`);
+    expect(own.output).toContain(`peer certificate: sha-256 ${fingerprint(table.theirs)}`);
     expect(own.output).toMatch(/cipher suite: TLS_ECDHE_ECDSA_WITH_\w+, group x25519\napplication protocol: "echo"/);
     await talk(own, peer);
     expect(readFileSync(keylog, 'utf8')).toMatch(/^CLIENT_RANDOM /);
@@ -69,10 +61,10 @@ describe('purertc dtls', () => {
   });
 
   it('ends with 1 and the reason for a certificate that does not verify, and goes on with --insecure', async () => {
-    const identity = ['-cert', theirs.certificateFile, '-key', theirs.keyFile];
-    const peer = start('openssl', ['s_server', '-dtls1_2', '-accept', '127.0.0.1:0', ...identity]);
+    const identity = ['-cert', table.theirs.certificateFile, '-key', table.theirs.keyFile];
+    const peer = table.start('openssl', ['s_server', '-dtls1_2', '-accept', '127.0.0.1:0', ...identity]);
     const [, port] = await peer.printed(/ACCEPT 127\.0\.0\.1:(\d+)/);
-    const refusing = purertc('connect', `127.0.0.1:${port}`, '--fingerprint', fingerprint(ours));
+    const refusing = purertc('connect', `127.0.0.1:${port}`, '--fingerprint', fingerprint(table.ours));
     expect(await refusing.exited()).toEqual([1, null]);
     expect(refusing.output).toMatch(/^purertc: the fingerprint is another: sha-256 [0-9A-F:]{95}$/m);
     const bold = purertc('connect', `127.0.0.1:${port}`, '--insecure');
@@ -82,17 +74,25 @@ describe('purertc dtls', () => {
 
   it('openssl s_client connects to it: certificates both ways, server_name', async () => {
     const { peer: own, port } = await listen(
-      ...['--cert', ours.certificateFile, '--key', ours.keyFile, '--fingerprint', fingerprint(theirs), '--once'],
+      ...[
+        '--cert',
+        table.ours.certificateFile,
+        '--key',
+        table.ours.keyFile,
+        '--fingerprint',
+        fingerprint(table.theirs),
+        '--once',
+      ],
     );
-    const peer = start('openssl', [
+    const peer = table.start('openssl', [
       ...['s_client', '-dtls1_2', '-nocommands', '-connect', `127.0.0.1:${port}`, '-servername', 'localhost'],
       ...[
         '-cert',
-        theirs.certificateFile,
+        table.theirs.certificateFile,
         '-key',
-        theirs.keyFile,
+        table.theirs.keyFile,
         '-CAfile',
-        ours.certificateFile,
+        table.ours.certificateFile,
         '-verify_return_error',
       ],
     ]);
@@ -109,11 +109,11 @@ describe('purertc dtls', () => {
     const { peer: own, port } = await listen('--psk', PSK, '--psk-identity', 'sensor');
     const peer =
       program === 'openssl'
-        ? start(program, [
+        ? table.start(program, [
             ...['s_client', '-dtls1_2', '-nocommands', '-connect', `127.0.0.1:${port}`],
             ...['-psk', PSK, '-psk_identity', 'sensor', '-cipher', 'ECDHE-PSK-CHACHA20-POLY1305:PSK-AES128-GCM-SHA256'],
           ])
-        : start(program, [
+        : table.start(program, [
             ...['--udp', '-p', port, '--pskusername', 'sensor', '--pskkey', PSK],
             ...['--priority', 'NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+PSK', '127.0.0.1'],
           ]);
@@ -124,28 +124,33 @@ describe('purertc dtls', () => {
 
   it('connects to gnutls-serv, and gnutls-cli connects to it', async () => {
     const port = await freePort();
-    const server = start('gnutls-serv', [
+    const server = table.start('gnutls-serv', [
       ...[
         '--udp',
         '--echo',
         '-p',
         String(port),
         '--x509certfile',
-        theirs.certificateFile,
+        table.theirs.certificateFile,
         '--x509keyfile',
-        theirs.keyFile,
+        table.theirs.keyFile,
       ],
       ...['--disable-client-cert', '--priority', 'NORMAL:-VERS-ALL:+VERS-DTLS1.2'],
     ]);
     await server.printed(/listening on IPv4 0\.0\.0\.0 port \d+\.\.\.done/);
-    const own = purertc('connect', `127.0.0.1:${port}`, '--fingerprint', fingerprint(theirs));
+    const own = purertc('connect', `127.0.0.1:${port}`, '--fingerprint', fingerprint(table.theirs));
     await own.printed(/verification: ok/);
     own.type('there and back\n');
     await own.printed(/^there and back$/m);
 
-    const { peer: listening, port: ourPort } = await listen('--cert', ours.certificateFile, '--key', ours.keyFile);
-    const client = start('gnutls-cli', [
-      ...['--udp', '-p', ourPort, '--x509cafile', ours.certificateFile],
+    const { peer: listening, port: ourPort } = await listen(
+      '--cert',
+      table.ours.certificateFile,
+      '--key',
+      table.ours.keyFile,
+    );
+    const client = table.start('gnutls-cli', [
+      ...['--udp', '-p', ourPort, '--x509cafile', table.ours.certificateFile],
       ...['--priority', 'NORMAL:-VERS-ALL:+VERS-DTLS1.2', 'localhost'],
     ]);
     await listening.printed(/is connected/);

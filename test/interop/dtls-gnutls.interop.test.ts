@@ -1,62 +1,23 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { bytesToHex, hexToBytes, utf8 } from '../../src/core/index.ts';
-import {
-  type CipherSuiteName,
-  DtlsClient,
-  type DtlsClientOptions,
-  DtlsServer,
-  type DtlsServerOptions,
-} from '../../src/dtls/index.ts';
-import { type CertificateFiles, Credentials, ENV, freePort, PeerProcess, UdpDtls } from './dtls-peers.ts';
+import { type CipherSuiteName, MemorySessionCache, TicketKeys } from '../../src/dtls/index.ts';
+import { DtlsServer as ListeningServer } from '../../src/server/index.ts';
+import { type CertificateFiles, ENV, freePort, type PeerProcess } from './dtls-peers.ts';
+import { DtlsTable, mebibyteEachWay, mebibyteThereAndBack } from './dtls-table.ts';
 
 /** GnuTLS's `gnutls-serv --udp` and `gnutls-cli --udp` against the DTLS module alone, over a plain socket. */
 describe('GnuTLS', () => {
-  const credentials = new Credentials();
-  const running: (() => void | Promise<void>)[] = [];
-  let ours: CertificateFiles;
-  let theirs: CertificateFiles;
-
-  beforeAll(() => {
-    ours = credentials.make({ commonName: 'purertc' });
-    theirs = credentials.make({ commonName: 'gnutls' });
-  });
-  afterEach(async () => {
-    for (const stop of running.splice(0).reverse()) await stop();
-  });
-  afterAll(() => credentials.remove());
+  const table = new DtlsTable('gnutls');
 
   async function startServer(args: readonly string[]): Promise<{ readonly peer: PeerProcess; readonly port: number }> {
     const port = await freePort();
-    const peer = new PeerProcess('gnutls-serv', ['--udp', '--echo', '--port', String(port), ...args]);
-    running.push(() => peer.stop());
+    const peer = table.start('gnutls-serv', ['--udp', '--echo', '--port', String(port), ...args]);
     await peer.printed(/listening on IPv4 0\.0\.0\.0 port \d+\.\.\.done/);
     return { peer, port };
   }
 
-  async function connect(port: number, options: Partial<DtlsClientOptions> = {}): Promise<UdpDtls<DtlsClient>> {
-    const client = new DtlsClient({ env: ENV, certificate: ours, verifyPeer: () => undefined, ...options });
-    const udp = await UdpDtls.open(client, port);
-    running.push(() => udp.close());
-    udp.mutate((core, now) => core.start(now));
-    return udp;
-  }
-
-  async function listen(options: Partial<DtlsServerOptions> = {}): Promise<UdpDtls<DtlsServer>> {
-    const server = new DtlsServer({
-      env: ENV,
-      certificate: ours,
-      requestClientCertificate: true,
-      verifyPeer: () => undefined,
-      ...options,
-    });
-    const udp = await UdpDtls.open(server);
-    running.push(() => udp.close());
-    return udp;
-  }
-
   function startClient(port: number, args: readonly string[]): PeerProcess {
-    const peer = new PeerProcess('gnutls-cli', ['--udp', '--insecure', '--port', String(port), ...args, '127.0.0.1']);
-    running.push(() => peer.stop());
+    const peer = table.start('gnutls-cli', ['--udp', '--insecure', '--port', String(port), ...args, '127.0.0.1']);
     return peer;
   }
 
@@ -83,21 +44,21 @@ describe('GnuTLS', () => {
   );
 
   it.each(matrix)('gnutls-serv takes our client: $suite, $group', async ({ suite, group, priority }) => {
-    const { port } = await startServer([...identity(theirs), '--require-client-cert', priority]);
-    const client = await connect(port, { groups: [group, 'secp256r1'] });
+    const { port } = await startServer([...identity(table.theirs), '--require-client-cert', priority]);
+    const client = await table.connect(port, { groups: [group, 'secp256r1'] });
     await client.happened(/^connected$/m);
     expect(client.core.negotiated).toMatchObject({ cipherSuite: suite, group, extendedMasterSecret: true });
-    expect(client.core.peerCertificates).toEqual([theirs.der]);
+    expect(client.core.peerCertificates).toEqual([table.theirs.der]);
     client.send('hello gnutls-serv\n');
     await client.happened(/data:hello gnutls-serv/);
   });
 
   it.each(matrix)('gnutls-cli connects to our server: $suite, $group', async ({ suite, group, priority }) => {
-    const server = await listen({ groups: [group] });
-    const peer = startClient(server.port, [...identity(theirs), priority]);
+    const server = await table.listen({ groups: [group] });
+    const peer = startClient(server.port, [...identity(table.theirs), priority]);
     await server.happened(/^connected$/m);
     expect(server.core.negotiated).toMatchObject({ cipherSuite: suite, group, extendedMasterSecret: true });
-    expect(server.core.peerCertificates).toEqual([theirs.der]);
+    expect(server.core.peerCertificates).toEqual([table.theirs.der]);
     await peer.printed(/Simple Client Mode/);
     server.send('hello from purertc\n');
     await peer.printed(/hello from purertc/);
@@ -122,9 +83,9 @@ describe('GnuTLS', () => {
   const withCcm = `${NORMAL}:+AES-128-CCM:+AES-128-CCM-8`;
 
   it.each(keys)('gnutls-serv and our client, both with %s: %s', async (keyType, suite) => {
-    const [mine, other] = [credentials.make({ keyType }), credentials.make({ keyType })];
+    const [mine, other] = [table.credentials.make({ keyType }), table.credentials.make({ keyType })];
     const { port } = await startServer([...identity(other), '--require-client-cert', withCcm]);
-    const client = await connect(port, { certificate: mine, cipherSuites: [suite] });
+    const client = await table.connect(port, { certificate: mine, cipherSuites: [suite] });
     await client.happened(/^connected$/m);
     expect(client.core.negotiated?.cipherSuite).toBe(suite);
     client.send('hello gnutls-serv\n');
@@ -132,8 +93,8 @@ describe('GnuTLS', () => {
   });
 
   it.each(keys)('gnutls-cli and our server, both with %s: %s', async (keyType, suite) => {
-    const [mine, other] = [credentials.make({ keyType }), credentials.make({ keyType })];
-    const server = await listen({ certificate: mine, cipherSuites: [suite] });
+    const [mine, other] = [table.credentials.make({ keyType }), table.credentials.make({ keyType })];
+    const server = await table.listen({ certificate: mine, cipherSuites: [suite] });
     const peer = startClient(server.port, [...identity(other), withCcm]);
     await server.happened(/^connected$/m);
     expect(server.core.negotiated?.cipherSuite).toBe(suite);
@@ -146,6 +107,7 @@ describe('GnuTLS', () => {
   const psk = { identity: utf8('sensor'), key: hexToBytes('00112233445566778899aabbccddeeff') };
   const preShared: readonly (readonly [CipherSuiteName, string, string])[] = [
     ['TLS_PSK_WITH_AES_128_GCM_SHA256', 'PSK', 'AES-128-GCM'],
+    ['TLS_PSK_WITH_CHACHA20_POLY1305_SHA256', 'PSK', 'CHACHA20-POLY1305'],
     ['TLS_PSK_WITH_AES_128_CCM', 'PSK', 'AES-128-CCM'],
     ['TLS_PSK_WITH_AES_128_CCM_8', 'PSK', 'AES-128-CCM-8'],
     ['TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256', 'ECDHE-PSK', 'CHACHA20-POLY1305'],
@@ -154,9 +116,9 @@ describe('GnuTLS', () => {
     `${NORMAL}:-KX-ALL:+${exchange}:-CIPHER-ALL:+${cipher}`;
 
   it.each(preShared)('gnutls-serv with a PSK and our client: %s', async (suite, exchange, cipher) => {
-    const file = credentials.write('psk.txt', `sensor:${bytesToHex(psk.key)}\n`);
+    const file = table.credentials.write('psk.txt', `sensor:${bytesToHex(psk.key)}\n`);
     const { port } = await startServer([`--pskpasswd=${file}`, '--pskhint=a hint', pskPriority(exchange, cipher)]);
-    const client = await connect(port, { cipherSuites: [suite], psk });
+    const client = await table.connect(port, { cipherSuites: [suite], psk });
     await client.happened(/^connected$/m);
     client.send('hello gnutls-serv\n');
     await client.happened(/data:hello gnutls-serv/);
@@ -166,7 +128,7 @@ describe('GnuTLS', () => {
   it.each(preShared.filter(([suite]) => !suite.includes('ECDHE')))(
     'gnutls-cli with a PSK and our server: %s',
     async (suite, exchange, cipher) => {
-      const server = await listen({ cipherSuites: [suite], psk: () => psk.key });
+      const server = await table.listen({ cipherSuites: [suite], psk: () => psk.key });
       const credential = ['--pskusername=sensor', `--pskkey=${bytesToHex(psk.key)}`];
       const peer = startClient(server.port, [...credential, pskPriority(exchange, cipher)]);
       await server.happened(/^connected$/m);
@@ -181,24 +143,80 @@ describe('GnuTLS', () => {
     ['ticket', true],
     ['session ID', false],
   ] as const)('our client resumes with gnutls-serv by %s', async (_way, tickets) => {
-    const { port } = await startServer([...identity(theirs), '--require-client-cert', NORMAL]);
-    const first = await connect(port, { tickets });
+    const { port } = await startServer([...identity(table.theirs), '--require-client-cert', NORMAL]);
+    const first = await table.connect(port, { tickets });
     await first.happened(/^session$/m);
     first.send('one\n');
     await first.happened(/data:one/);
     first.mutate((core, now) => core.close(now));
     const session = first.events.find((event) => event.type === 'session')?.session;
-    const second = await connect(port, { tickets, ...(session === undefined ? {} : { session }) });
+    const second = await table.connect(port, { tickets, ...(session === undefined ? {} : { session }) });
     await second.happened(/^connected$/m);
     expect(second.core.negotiated?.resumed).toBe(true);
     second.send('two\n');
     await second.happened(/data:two/);
   });
 
+  it.each(['ticket', 'session ID'])('gnutls-cli resumes with our server by %s', async (way) => {
+    const resumed: boolean[] = [];
+    const server = new ListeningServer({
+      certificate: table.ours,
+      ...(way === 'ticket' ? { ticketKeys: new TicketKeys(ENV) } : { sessionCache: new MemorySessionCache() }),
+      onConnection: (peer) => void resumed.push(peer.negotiated.resumed),
+      onMessage: (bytes, peer) => peer.send(bytes),
+    });
+    table.onEnd(() => server.close());
+    const { port } = await server.listen({ port: 0 });
+    const args = way === 'ticket' ? ['--resume'] : ['--resume', '--noticket'];
+    const peer = startClient(port, [...identity(table.theirs), NORMAL, ...args]);
+    await peer.printed(/This is a resumed session/);
+    await peer.printed(/Simple Client Mode/);
+    peer.type('hello from gnutls\n');
+    await peer.printed(/hello from gnutls/);
+    expect(resumed).toEqual([false, true]);
+  });
+
+  it.each([
+    ['rsa_pkcs1_sha256', 'RSA-SHA256'],
+    ['rsa_pkcs1_sha384', 'RSA-SHA384'],
+    ['rsa_pkcs1_sha512', 'RSA-SHA512'],
+    ['rsa_pss_rsae_sha256', 'RSA-PSS-RSAE-SHA256'],
+    ['rsa_pss_rsae_sha384', 'RSA-PSS-RSAE-SHA384'],
+    ['rsa_pss_rsae_sha512', 'RSA-PSS-RSAE-SHA512'],
+  ] as const)('RSA signatures both ways, in both roles: %s', async (scheme, name) => {
+    const [mine, other] = [table.credentials.make({ keyType: 'rsa' }), table.credentials.make({ keyType: 'rsa' })];
+    // RSA-SHA256 stays for the certificates themselves; the signature of the handshake is the first in the list.
+    const priority = `${NORMAL}:-SIGN-ALL:+SIGN-${name}`;
+    const { port } = await startServer([...identity(other), '--require-client-cert', priority]);
+    const client = await table.connect(port, { certificate: mine });
+    await client.happened(/^connected$/m);
+    expect(client.core.negotiated?.peerSignatureScheme).toBe(scheme);
+    client.send('hello gnutls-serv\n');
+    await client.happened(/data:hello gnutls-serv/);
+    const server = await table.listen({ certificate: mine });
+    startClient(server.port, [...identity(other), priority]);
+    await server.happened(/^connected$/m);
+    expect(server.core.negotiated?.peerSignatureScheme).toBe(scheme);
+  });
+
+  it('1 MiB of records there and back, our client and gnutls-serv', async () => {
+    const { port } = await startServer([...identity(table.theirs), '--require-client-cert', NORMAL]);
+    const client = await table.connect(port);
+    await client.happened(/^connected$/m);
+    await mebibyteThereAndBack(client);
+  });
+
+  it('1 MiB of records each way, gnutls-cli and our server', async () => {
+    const server = await table.listen();
+    const peer = startClient(server.port, [...identity(table.theirs), NORMAL]);
+    await peer.printed(/Simple Client Mode/);
+    await mebibyteEachWay(server, peer, 1);
+  });
+
   it('ALPN, use_srtp and the record size limit with gnutls-serv', async () => {
     const args = ['--alpn=webrtc', '--srtp-profiles=SRTP_AES128_CM_HMAC_SHA1_80', '--recordsize=600'];
-    const { port } = await startServer([...identity(theirs), '--require-client-cert', NORMAL, ...args]);
-    const client = await connect(port, {
+    const { port } = await startServer([...identity(table.theirs), '--require-client-cert', NORMAL, ...args]);
+    const client = await table.connect(port, {
       alpn: ['c-webrtc', 'webrtc'],
       srtpProfiles: [7, 1],
       recordSizeLimitBytes: 700,
@@ -209,18 +227,18 @@ describe('GnuTLS', () => {
   });
 
   it('fragmented flights: datagrams of 256 bytes each way', async () => {
-    const [mine, other] = [credentials.make({ keyType: 'rsa' }), credentials.make({ keyType: 'rsa' })];
+    const [mine, other] = [table.credentials.make({ keyType: 'rsa' }), table.credentials.make({ keyType: 'rsa' })];
     const { port } = await startServer([...identity(other), '--require-client-cert', NORMAL, '--mtu=256']);
-    const client = await connect(port, { certificate: mine, mtuBytes: 256 });
+    const client = await table.connect(port, { certificate: mine, mtuBytes: 256 });
     await client.happened(/^connected$/m);
-    const server = await listen({ certificate: mine, mtuBytes: 256 });
+    const server = await table.listen({ certificate: mine, mtuBytes: 256 });
     startClient(server.port, [...identity(other), NORMAL, '--mtu=256']);
     await server.happened(/^connected$/m);
   });
 
   it('our refusal of its certificate reaches gnutls-cli as that alert', async () => {
-    const server = await listen({ verifyPeer: () => 'certificate_expired' });
-    const peer = startClient(server.port, [...identity(theirs), NORMAL]);
+    const server = await table.listen({ verifyPeer: () => 'certificate_expired' });
+    const peer = startClient(server.port, [...identity(table.theirs), NORMAL]);
     await peer.printed(/expired/i);
     expect(server.core.state).toBe('failed');
   });

@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { CipherSuiteName } from '../../src/dtls/index.ts';
 import { DtlsServer, DtlsSocket } from '../../src/server/index.ts';
-import { type CertificateFiles, Credentials, PeerProcess } from './dtls-peers.ts';
+import type { CertificateFiles, PeerProcess } from './dtls-peers.ts';
+import { DtlsTable } from './dtls-table.ts';
 import { requireProgram } from './peers.ts';
 
 const SOURCE = fileURLToPath(new URL('mbedtls-peer.c', import.meta.url));
@@ -24,31 +25,24 @@ const nameOf = (suite: CipherSuiteName): string => suite.replaceAll('_', '-');
 
 /** Mbed TLS, as a small program of ours that Debian's library is linked to. */
 describe('Mbed TLS', () => {
-  const credentials = new Credentials();
-  const closers: (() => void | Promise<void>)[] = [];
+  const table = new DtlsTable('mbedtls');
   let program: string;
   const files = new Map<boolean, { readonly ours: CertificateFiles; readonly theirs: CertificateFiles }>();
 
   beforeAll(() => {
-    program = join(credentials.folder, 'mbedtls-peer');
+    program = join(table.credentials.folder, 'mbedtls-peer');
     // libmbedtls-dev: scripts/install-interop-peers.sh
     const libraries = ['-lmbedtls', '-lmbedx509', '-lmbedcrypto'];
     execFileSync(requireProgram('gcc'), ['-O1', '-o', program, SOURCE, ...libraries]);
     for (const rsa of [false, true]) {
       const keyType = rsa ? 'rsa' : 'ecdsa-p256';
-      const make = () => credentials.make({ keyType, subjectAltNames: ['localhost', '127.0.0.1'] });
+      const make = () => table.credentials.make({ keyType, subjectAltNames: ['localhost', '127.0.0.1'] });
       files.set(rsa, { ours: make(), theirs: make() });
     }
   });
-  afterEach(async () => {
-    for (const close of closers.splice(0).reverse()) await close();
-  });
-  afterAll(() => credentials.remove());
 
   function start(...args: readonly string[]): PeerProcess {
-    const peer = new PeerProcess('env', [program, ...args]);
-    closers.push(() => peer.stop());
-    return peer;
+    return table.start('env', [program, ...args]);
   }
 
   function certificates(suite: CipherSuiteName): {
@@ -74,7 +68,7 @@ describe('Mbed TLS', () => {
         leaf !== undefined && Buffer.compare(leaf, theirs.der) === 0 ? undefined : 'bad_certificate',
       onMessage: (bytes) => echoed(new TextDecoder().decode(bytes)),
     });
-    closers.push(() => socket.close());
+    table.onEnd(() => socket.close());
     await peer.printed(new RegExp(`^connected DTLSv1\\.2 ${nameOf(suite)} peer-certificate=1$`, 'm'));
     expect(socket.negotiated).toMatchObject({ cipherSuite: suite, extendedMasterSecret: true });
     for (const message of ['there and back', 'x'.repeat(1200)]) {
@@ -97,7 +91,7 @@ describe('Mbed TLS', () => {
         leaf !== undefined && Buffer.compare(leaf, theirs.der) === 0 ? undefined : 'bad_certificate',
       onMessage: (bytes, peer) => peer.send(bytes),
     });
-    closers.push(() => server.close());
+    table.onEnd(() => server.close());
     const { port } = await server.listen({ port: 0 });
     const args = [theirs.certificateFile, theirs.keyFile, nameOf(suite), ours.certificateFile];
     const peer = start('client', String(port), ...args);

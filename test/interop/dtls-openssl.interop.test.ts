@@ -1,64 +1,29 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { bytesToHex, hexToBytes, utf8 } from '../../src/core/index.ts';
 import {
   type CipherSuiteName,
-  DtlsClient,
-  type DtlsClientOptions,
-  DtlsServer,
+  type DtlsClient,
+  type DtlsServer,
   type DtlsServerOptions,
   MemorySessionCache,
   TicketKeys,
 } from '../../src/dtls/index.ts';
-import { type CertificateFiles, Credentials, ENV, PeerProcess, UdpDtls } from './dtls-peers.ts';
+import { type CertificateFiles, ENV, type PeerProcess, type UdpDtls } from './dtls-peers.ts';
+import { DtlsTable, mebibyteEachWay } from './dtls-table.ts';
 
 /** OpenSSL's `s_server` and `s_client` against the DTLS module alone, over a plain socket. */
 describe('OpenSSL', () => {
-  const credentials = new Credentials();
-  const running: (() => void | Promise<void>)[] = [];
-  let ours: CertificateFiles;
-  let theirs: CertificateFiles;
-
-  beforeAll(() => {
-    ours = credentials.make({ commonName: 'purertc' });
-    theirs = credentials.make({ commonName: 'openssl' });
-  });
-  afterEach(async () => {
-    for (const stop of running.splice(0).reverse()) await stop();
-  });
-  afterAll(() => credentials.remove());
+  const table = new DtlsTable('openssl');
 
   async function startServer(args: readonly string[]): Promise<{ readonly peer: PeerProcess; readonly port: number }> {
-    const peer = new PeerProcess('openssl', ['s_server', '-dtls1_2', '-accept', '127.0.0.1:0', ...args]);
-    running.push(() => peer.stop());
+    const peer = table.start('openssl', ['s_server', '-dtls1_2', '-accept', '127.0.0.1:0', ...args]);
     const match = await peer.printed(/ACCEPT 127\.0\.0\.1:(\d+)/);
     return { peer, port: Number(match[1]) };
   }
 
-  async function connect(port: number, options: Partial<DtlsClientOptions> = {}): Promise<UdpDtls<DtlsClient>> {
-    const client = new DtlsClient({ env: ENV, certificate: ours, verifyPeer: () => undefined, ...options });
-    const udp = await UdpDtls.open(client, port);
-    running.push(() => udp.close());
-    udp.mutate((core, now) => core.start(now));
-    return udp;
-  }
-
-  async function listen(options: Partial<DtlsServerOptions> = {}): Promise<UdpDtls<DtlsServer>> {
-    const server = new DtlsServer({
-      env: ENV,
-      certificate: ours,
-      requestClientCertificate: true,
-      verifyPeer: () => undefined,
-      ...options,
-    });
-    const udp = await UdpDtls.open(server);
-    running.push(() => udp.close());
-    return udp;
-  }
-
   function startClient(port: number, args: readonly string[]): PeerProcess {
     const target = ['-connect', `127.0.0.1:${port}`];
-    const peer = new PeerProcess('openssl', ['s_client', '-dtls1_2', '-nocommands', ...target, ...args]);
-    running.push(() => peer.stop());
+    const peer = table.start('openssl', ['s_client', '-dtls1_2', '-nocommands', ...target, ...args]);
     return peer;
   }
 
@@ -85,20 +50,20 @@ describe('OpenSSL', () => {
   const matrix = suites.flatMap(([suite, cipher]) => groups.map(([group, curve]) => ({ suite, cipher, group, curve })));
 
   it.each(matrix)('s_server takes our client: $suite, $group', async ({ suite, cipher, group }) => {
-    const { peer, port } = await startServer([...identity(theirs), '-Verify', '1', '-cipher', cipher]);
-    const client = await connect(port, { groups: [group, 'secp256r1'] }); // P-256 for the certificate, RFC 8422 §5.3
+    const { peer, port } = await startServer([...identity(table.theirs), '-Verify', '1', '-cipher', cipher]);
+    const client = await table.connect(port, { groups: [group, 'secp256r1'] }); // P-256 for the certificate, RFC 8422 §5.3
     await client.happened(/^connected$/m);
     expect(client.core.negotiated).toMatchObject({ cipherSuite: suite, group, extendedMasterSecret: true });
-    expect(client.core.peerCertificates).toEqual([theirs.der]);
+    expect(client.core.peerCertificates).toEqual([table.theirs.der]);
     await echo(client, peer);
     client.mutate((core, now) => core.close(now));
     await peer.printed(/DONE|closed|CONNECTION CLOSED/i);
   });
 
   it.each(matrix)('s_client connects to our server: $suite, $group', async ({ suite, cipher, group, curve }) => {
-    const server = await listen({ groups: [group] });
+    const server = await table.listen({ groups: [group] });
     const peer = startClient(server.port, [
-      ...identity(theirs),
+      ...identity(table.theirs),
       '-cipher',
       cipher,
       '-curves',
@@ -106,7 +71,7 @@ describe('OpenSSL', () => {
     ]);
     await server.happened(/^connected$/m);
     expect(server.core.negotiated).toMatchObject({ cipherSuite: suite, group, extendedMasterSecret: true });
-    expect(server.core.peerCertificates).toEqual([theirs.der]);
+    expect(server.core.peerCertificates).toEqual([table.theirs.der]);
     await echo(server, peer);
     peer.endInput(); // s_client says close_notify and ends
     await server.happened(/^closed$/m);
@@ -127,9 +92,9 @@ describe('OpenSSL', () => {
   it.each(keys.filter(([keyType]) => keyType !== 'ed25519'))(
     's_server and our client, both with %s: %s',
     async (keyType, suite) => {
-      const [mine, other] = [credentials.make({ keyType }), credentials.make({ keyType })];
+      const [mine, other] = [table.credentials.make({ keyType }), table.credentials.make({ keyType })];
       const { peer, port } = await startServer([...identity(other), '-Verify', '1']);
-      const client = await connect(port, { certificate: mine, cipherSuites: [suite] });
+      const client = await table.connect(port, { certificate: mine, cipherSuites: [suite] });
       await client.happened(/^connected$/m);
       expect(client.core.negotiated?.cipherSuite).toBe(suite);
       await echo(client, peer);
@@ -137,8 +102,8 @@ describe('OpenSSL', () => {
   );
 
   it.each(keys)('s_client and our server, both with %s: %s', async (keyType, suite) => {
-    const [mine, other] = [credentials.make({ keyType }), credentials.make({ keyType })];
-    const server = await listen({ certificate: mine, cipherSuites: [suite] });
+    const [mine, other] = [table.credentials.make({ keyType }), table.credentials.make({ keyType })];
+    const server = await table.listen({ certificate: mine, cipherSuites: [suite] });
     const peer = startClient(server.port, identity(other));
     await server.happened(/^connected$/m);
     expect(server.core.negotiated?.cipherSuite).toBe(suite);
@@ -154,7 +119,7 @@ describe('OpenSSL', () => {
     ['rsa_pss_rsae_sha384', 'rsa_pss_rsae_sha384'],
     ['rsa_pss_rsae_sha512', 'rsa_pss_rsae_sha512'],
   ] as const)('RSA signatures both ways: %s', async (scheme, sigalgs) => {
-    const [mine, other] = [credentials.make({ keyType: 'rsa' }), credentials.make({ keyType: 'rsa' })];
+    const [mine, other] = [table.credentials.make({ keyType: 'rsa' }), table.credentials.make({ keyType: 'rsa' })];
     const { peer, port } = await startServer([
       ...identity(other),
       '-Verify',
@@ -164,7 +129,7 @@ describe('OpenSSL', () => {
       '-client_sigalgs',
       sigalgs,
     ]);
-    const client = await connect(port, { certificate: mine });
+    const client = await table.connect(port, { certificate: mine });
     await client.happened(/^connected$/m);
     expect(client.core.negotiated?.peerSignatureScheme).toBe(scheme);
     await echo(client, peer);
@@ -183,14 +148,14 @@ describe('OpenSSL', () => {
   it.each(preShared)('s_server with a PSK and our client: %s', async (suite, cipher) => {
     const args = ['-nocert', '-psk', SECRET, '-psk_identity', 'sensor', '-psk_hint', 'a hint', '-cipher', cipher];
     const { peer, port } = await startServer(args);
-    const client = await connect(port, { cipherSuites: [suite], psk: () => psk });
+    const client = await table.connect(port, { cipherSuites: [suite], psk: () => psk });
     await client.happened(/^connected$/m);
     expect(client.core.negotiated?.cipherSuite).toBe(suite);
     await echo(client, peer);
   });
 
   it.each(preShared)('s_client with a PSK and our server: %s', async (suite, cipher) => {
-    const server = await listen({ cipherSuites: [suite], psk: () => psk.key, pskIdentityHint: utf8('a hint') });
+    const server = await table.listen({ cipherSuites: [suite], psk: () => psk.key, pskIdentityHint: utf8('a hint') });
     const peer = startClient(server.port, ['-psk', SECRET, '-psk_identity', 'sensor', '-cipher', cipher]);
     await server.happened(/^connected$/m);
     expect(server.core.negotiated).toMatchObject({ cipherSuite: suite, pskIdentity: psk.identity });
@@ -201,12 +166,12 @@ describe('OpenSSL', () => {
     ['TLS_ECDHE_ECDSA_WITH_AES_128_CCM', 'ECDHE-ECDSA-AES128-CCM@SECLEVEL=0'],
     ['TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8', 'ECDHE-ECDSA-AES128-CCM8@SECLEVEL=0'],
   ] as const)('CCM in both roles: %s', async (suite, cipher) => {
-    const { peer, port } = await startServer([...identity(theirs), '-cipher', cipher]);
-    const client = await connect(port, { cipherSuites: [suite] });
+    const { peer, port } = await startServer([...identity(table.theirs), '-cipher', cipher]);
+    const client = await table.connect(port, { cipherSuites: [suite] });
     await client.happened(/^connected$/m);
     await echo(client, peer);
-    const server = await listen({ cipherSuites: [suite] });
-    const other = startClient(server.port, [...identity(theirs), '-cipher', cipher]);
+    const server = await table.listen({ cipherSuites: [suite] });
+    const other = startClient(server.port, [...identity(table.theirs), '-cipher', cipher]);
     await server.happened(/^connected$/m);
     await echo(server, other);
   });
@@ -215,18 +180,18 @@ describe('OpenSSL', () => {
     ['by ticket', []],
     ['by session ID', ['-no_ticket']],
   ] as const)('our client resumes %s', async (way, args) => {
-    const { peer, port } = await startServer([...identity(theirs), '-Verify', '1', ...args]);
+    const { peer, port } = await startServer([...identity(table.theirs), '-Verify', '1', ...args]);
     const options = { tickets: way === 'by ticket' };
-    const first = await connect(port, options);
+    const first = await table.connect(port, options);
     await first.happened(/^session$/m);
     await echo(first, peer);
     first.mutate((core, now) => core.close(now));
     const session = first.events.find((event) => event.type === 'session')?.session;
     await peer.printed(/^DONE$/m);
-    const second = await connect(port, { ...options, ...(session === undefined ? {} : { session }) });
+    const second = await table.connect(port, { ...options, ...(session === undefined ? {} : { session }) });
     await second.happened(/^connected$/m);
     expect(second.core.negotiated?.resumed).toBe(true);
-    expect(second.core.peerCertificates).toEqual([theirs.der]);
+    expect(second.core.peerCertificates).toEqual([table.theirs.der]);
     second.send('hello again\n');
     await peer.printed(/hello again/);
   });
@@ -234,31 +199,31 @@ describe('OpenSSL', () => {
   it.each(['ticket', 'session ID'])('s_client resumes with our server by %s', async (way) => {
     const resumption: Partial<DtlsServerOptions> =
       way === 'ticket' ? { ticketKeys: new TicketKeys(ENV) } : { sessionCache: new MemorySessionCache() };
-    const file = `${credentials.folder}/session-${way.length}.pem`;
-    const first = await listen(resumption);
-    const before = startClient(first.port, [...identity(theirs), '-sess_out', file]);
+    const file = `${table.credentials.folder}/session-${way.length}.pem`;
+    const first = await table.listen(resumption);
+    const before = startClient(first.port, [...identity(table.theirs), '-sess_out', file]);
     await first.happened(/^connected$/m);
     await echo(first, before);
     before.endInput();
     await before.exited();
-    const second = await listen(resumption);
-    const after = startClient(second.port, [...identity(theirs), '-sess_in', file]);
+    const second = await table.listen(resumption);
+    const after = startClient(second.port, [...identity(table.theirs), '-sess_in', file]);
     await second.happened(/^connected$/m);
     expect(second.core.negotiated?.resumed).toBe(true);
-    expect(second.core.peerCertificates).toEqual([theirs.der]);
+    expect(second.core.peerCertificates).toEqual([table.theirs.der]);
     await echo(second, after);
     await after.printed(/Reused, TLSv1\.2/);
   });
 
   it('ALPN and server_name, in both roles', async () => {
-    const { peer, port } = await startServer([...identity(theirs), '-alpn', 'c-webrtc,webrtc']);
-    const client = await connect(port, { alpn: ['webrtc', 'c-webrtc'], serverName: 'peer.example' });
+    const { peer, port } = await startServer([...identity(table.theirs), '-alpn', 'c-webrtc,webrtc']);
+    const client = await table.connect(port, { alpn: ['webrtc', 'c-webrtc'], serverName: 'peer.example' });
     await client.happened(/^connected$/m);
     expect(client.core.negotiated?.alpn).toBe('c-webrtc');
     await echo(client, peer);
-    const server = await listen({ alpn: ['webrtc'] });
+    const server = await table.listen({ alpn: ['webrtc'] });
     const other = startClient(server.port, [
-      ...identity(theirs),
+      ...identity(table.theirs),
       '-alpn',
       'c-webrtc,webrtc',
       '-servername',
@@ -271,7 +236,7 @@ describe('OpenSSL', () => {
 
   it('use_srtp: the profile and the exported keys are the same on both sides', async () => {
     const label = 'EXTRACTOR-dtls_srtp';
-    const server = await listen({ srtpProfiles: [7, 1] });
+    const server = await table.listen({ srtpProfiles: [7, 1] });
     const srtp = [
       '-use_srtp',
       'SRTP_AES128_CM_SHA1_80:SRTP_AEAD_AES_128_GCM',
@@ -280,7 +245,7 @@ describe('OpenSSL', () => {
       '-keymatexportlen',
       '60',
     ];
-    const peer = startClient(server.port, [...identity(theirs), ...srtp]);
+    const peer = startClient(server.port, [...identity(table.theirs), ...srtp]);
     await server.happened(/^connected$/m);
     expect(server.core.negotiated?.srtpProfile).toBe(7);
     const match = await peer.printed(/Keying material: ([0-9A-F]{120})/);
@@ -288,47 +253,45 @@ describe('OpenSSL', () => {
   });
 
   it('fragmented flights: datagrams of 256 bytes each way, with an RSA chain', async () => {
-    const rsa = credentials.make({ keyType: 'rsa' });
+    const rsa = table.credentials.make({ keyType: 'rsa' });
     const { peer, port } = await startServer([...identity(rsa), '-Verify', '1', '-mtu', '256']);
-    const client = await connect(port, { certificate: credentials.make({ keyType: 'rsa' }), mtuBytes: 256 });
+    const client = await table.connect(port, {
+      certificate: table.credentials.make({ keyType: 'rsa' }),
+      mtuBytes: 256,
+    });
     await client.happened(/^connected$/m);
     await echo(client, peer);
-    const server = await listen({ certificate: rsa, mtuBytes: 256 });
+    const server = await table.listen({ certificate: rsa, mtuBytes: 256 });
     const other = startClient(server.port, [...identity(rsa), '-mtu', '256']);
     await server.happened(/^connected$/m);
     await echo(server, other);
   });
 
   it('a client certificate that s_server refuses: its alert is reported', async () => {
-    const { port } = await startServer([...identity(theirs), '-Verify', '1', '-verify_return_error']);
-    const client = await connect(port);
+    const { port } = await startServer([...identity(table.theirs), '-Verify', '1', '-verify_return_error']);
+    const client = await table.connect(port);
     await client.happened(/^failed:.*"by":"remote"/m);
     expect(client.core.state).toBe('failed');
   });
 
   it('our refusal of its certificate reaches s_client as that alert', async () => {
-    const server = await listen({ verifyPeer: () => 'certificate_expired' });
-    const peer = startClient(server.port, identity(theirs));
+    const server = await table.listen({ verifyPeer: () => 'certificate_expired' });
+    const peer = startClient(server.port, identity(table.theirs));
     await peer.printed(/alert certificate expired/);
     expect(server.core.state).toBe('failed');
   });
 
-  it('1 MiB of records each way', async () => {
-    const server = await listen();
-    const peer = startClient(server.port, [...identity(theirs), '-quiet']);
+  it('1 MiB of records each way, s_client and our server', async () => {
+    const server = await table.listen();
+    const peer = startClient(server.port, [...identity(table.theirs), '-quiet']);
     await server.happened(/^connected$/m);
-    const line = `${'x'.repeat(1023)}\n`;
-    let received = 0;
-    // In step, because UDP on loopback drops what the other side has not read yet.
-    for (let sent = 0; sent < 1024; sent += 16) {
-      const before = peer.output.length;
-      for (let i = 0; i < 16; i++) server.send(line);
-      await peer.printed(new RegExp(`^[^]{${16 * 1024}}`), before);
-      const from = received;
-      peer.type(line.repeat(16));
-      received = await server.receivedBytes(from + 16 * 1024);
-    }
-    expect(received).toBe(1024 * 1024);
-    expect(server.core.drops.total).toBe(0);
+    await mebibyteEachWay(server, peer);
+  });
+
+  it('1 MiB of records each way, our client and s_server', async () => {
+    const { peer, port } = await startServer([...identity(table.theirs), '-Verify', '1']);
+    const client = await table.connect(port);
+    await client.happened(/^connected$/m);
+    await mebibyteEachWay(client, peer);
   });
 });
