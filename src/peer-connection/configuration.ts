@@ -1,9 +1,13 @@
 import type { CryptoBackend, Instant, InterfaceAddress, Platform } from '../core/index.ts';
 import { utf8 } from '../core/index.ts';
+import type { Certificate } from '../crypto/index.ts';
 import { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
 import type { TurnServer } from './relay.ts';
 import { RTCCertificate } from './rtc-certificate.ts';
+import type { RTCIceTcpCandidateType } from './rtc-ice-candidate.ts';
+import type { TcpMux } from './tcp-mux.ts';
 import type { PeerTransportOptions } from './transport-types.ts';
+import type { UdpMux } from './udp-mux.ts';
 import {
   dictionary,
   domError,
@@ -35,6 +39,11 @@ export interface RTCIceServer {
 /**
  * What a Node program may want that a browser does not let it choose: one extra member of the configuration. Read when
  * the connection is made; `setConfiguration` does not change it.
+ *
+ * @example
+ * const udpMux = new UdpMux(platform, 3478);
+ * const certificate = certificateFromPem(platform.env.crypto, readFileSync('server.pem', 'utf8'));
+ * new RTCPeerConnection({ purertc: { udpMux, certificate, interfaceFilter: ({ name }) => name === 'eth0' } });
  */
 export interface PurertcOptions {
   /** Sockets, clock, names, randomness and cryptography instead of the runtime's own. */
@@ -57,15 +66,27 @@ export interface PurertcOptions {
    */
   readonly watchInterfaces?: boolean;
   /**
-   * TCP candidates too, for networks that let no UDP through (RFC 6544): an active and a passive one for each address.
-   * Default false.
+   * TCP candidates too, for networks that let no UDP through (RFC 6544): for each address an active and a passive one, or
+   * the kinds that are named. Simultaneous-open ones (`so`) are for peers that both are behind NATs; `stun:` and `turn:`
+   * servers are asked over TCP for their mapped addresses. Default false, and true with `tcpMux`.
    */
-  readonly iceTcp?: boolean;
+  readonly iceTcp?: boolean | readonly RTCIceTcpCandidateType[];
+  /** One UDP port for many connections: `new UdpMux(platform, 3478)`, with the `platform` of `purertc/io`. */
+  readonly udpMux?: UdpMux;
+  /** One port for the passive TCP candidates of many connections: `new TcpMux(platform, 3478)`. */
+  readonly tcpMux?: TcpMux;
   /** UDP ports, and those of passive TCP candidates, both included; default: any. */
   readonly portRange?: { readonly min: number; readonly max: number };
   /** Fixed ICE credentials (RFC 8839 §5.4) instead of random ones, for the first generation. */
   readonly iceUfrag?: string;
   readonly icePwd?: string;
+  /**
+   * A certificate with its key, made or kept by the application, in the place of a generated one: `certificateFromPem` of
+   * `purertc/crypto` reads it. `RTCConfiguration.certificates`, where given, comes first.
+   */
+  readonly certificate?: Certificate;
+  /** Called with each line of an NSS key log, for Wireshark: secrets that open the traffic. As `dtls.keyLog`. */
+  readonly keyLog?: (line: string) => void;
   /** Leave the check of the peer's certificate to the application (libp2p's webrtc-direct proves identities later). */
   readonly acceptAnyFingerprint?: boolean;
   /** Which DTLS role to take where the offer leaves the choice. Default `active`, the client (RFC 9429 §5.3.1). */

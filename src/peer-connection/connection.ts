@@ -106,14 +106,14 @@ export class Connection {
 
   #ensureSession(): PeerSession {
     if (this.#session !== undefined) return this.#session;
-    const own = this.configuration.certificates[0];
-    const certificate = own === undefined ? generateCertificate(this.env) : fromRtcCertificate(own);
+    const [own] = this.configuration.certificates;
+    const kept = own === undefined ? this.#options.certificate : fromRtcCertificate(own);
     const session = new PeerSession({
       platform: this.platform,
       env: this.env,
       options: this.#options,
       configuration: this.configuration,
-      certificate,
+      certificate: kept ?? generateCertificate(this.env),
       tasks: this.#tasks,
       hooks: {
         candidate: (candidate) => this.#ice.onCandidate(session, candidate),

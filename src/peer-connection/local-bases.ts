@@ -10,6 +10,9 @@ import type { PurertcOptions } from './configuration.ts';
 import type { GathererOptions } from './gathering-types.ts';
 import { ACTIVE_PORT, IceTcp } from './ice-tcp.ts';
 
+/** Undefined where there is none. */
+type Base = TransportAddress | undefined;
+
 /** Ports tried before a port range counts as used up. */
 const MAX_PORT_TRIES = 64;
 
@@ -24,6 +27,9 @@ export class LocalBases {
   /** UDP ones: what servers are asked from. */
   #bases: TransportAddress[] = [];
   #tcpBases: TransportAddress[] = [];
+  /** Those of simultaneous-open candidates, which are among them. */
+  #soBases: TransportAddress[] = [];
+  readonly #tcpTypes: readonly IceTcpType[];
   #opened: Promise<void> | undefined;
   #unwatch: () => void = () => undefined;
 
@@ -32,7 +38,9 @@ export class LocalBases {
     this.#given = options;
     this.#onAppeared = onAppeared;
     const { host, transport, platform } = options;
-    if (options.options.iceTcp !== true) return;
+    const { tcpMux, iceTcp = tcpMux !== undefined } = options.options;
+    this.#tcpTypes = typeof iceTcp !== 'boolean' ? iceTcp : iceTcp ? ['passive', 'active'] : [];
+    if (this.#tcpTypes.length === 0) return;
     const user = {
       onDatagram: (bytes: Uint8Array, path: FiveTuple): void => host.input(bytes, path),
       onClosed: (path: FiveTuple): void => host.driver.mutate((now) => transport.ice.notePathClosed(path, now)),
@@ -43,6 +51,11 @@ export class LocalBases {
 
   get all(): readonly TransportAddress[] {
     return this.#bases;
+  }
+
+  /** What servers are asked from over TCP. */
+  get simultaneousOpen(): readonly TransportAddress[] {
+    return this.#soBases;
   }
 
   /** Binds the sockets, the first time; resolves when all are bound that can be. */
@@ -66,22 +79,33 @@ export class LocalBases {
   async #bindAll(addresses: readonly InterfaceAddress[]): Promise<void> {
     const { host, transport, options, names } = this.#given;
     const { iceTcp } = host;
-    const [bound, listening] = await Promise.all([
+    const tcp = (type: IceTcpType, bind: (tcp: IceTcp, address: TransportAddress) => Promise<Base>): Promise<Base[]> =>
+      Promise.all(
+        addresses.map(({ ip }) =>
+          iceTcp !== undefined && this.#tcpTypes.includes(type)
+            ? this.#bind(ip, (address) => bind(iceTcp, address))
+            : undefined,
+        ),
+      );
+    const [bound, listening, reserved] = await Promise.all([
       Promise.all(addresses.map(({ ip }) => this.#bind(ip, (address) => host.bind(address)))),
-      Promise.all(addresses.map(({ ip }) => iceTcp && this.#bind(ip, (address) => iceTcp.listen(address)))),
+      tcp('passive', (iceTcp, address) => iceTcp.listen(address)),
+      tcp('so', (iceTcp, address) => iceTcp.reserve(address)),
     ]);
     for (const [i, address] of addresses.entries()) {
       if (transport.isClosed) return;
       const hostname = options.mdns === true ? names.hide(address) : undefined;
-      const add = (bases: TransportAddress[], base: TransportAddress | undefined, tcpType?: IceTcpType): void => {
+      const add = (bases: TransportAddress[], base: Base, tcpType?: IceTcpType): void => {
         if (base === undefined) return;
         bases.push(base);
         host.driver.mutate((now) => transport.ice.addHostCandidate(base, now, { hostname, tcpType }));
       };
       add(this.#bases, bound[i]);
-      if (iceTcp === undefined) continue;
       add(this.#tcpBases, listening[i], 'passive');
-      add(this.#tcpBases, { ip: address.ip, port: ACTIVE_PORT }, 'active');
+      if (this.#tcpTypes.includes('active')) add(this.#tcpBases, { ip: address.ip, port: ACTIVE_PORT }, 'active');
+      const so = reserved[i];
+      add(this.#tcpBases, so, 'so');
+      if (so !== undefined) this.#soBases.push(so);
     }
   }
 
@@ -123,6 +147,7 @@ export class LocalBases {
     const { host, transport, names } = this.#given;
     this.#bases = this.#bases.filter((other) => other !== base);
     this.#tcpBases = this.#tcpBases.filter((other) => other !== base);
+    this.#soBases = this.#soBases.filter((other) => other !== base);
     names.forget(base.ip);
     host.unbind(base);
     host.driver.mutate((now) => transport.ice.removeLocalBase(base, now));

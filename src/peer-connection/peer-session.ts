@@ -111,7 +111,7 @@ export class PeerSession {
         ...(options.iceUfrag !== undefined && { ufrag: options.iceUfrag }),
         ...(options.icePwd !== undefined && { pwd: options.icePwd }),
       },
-      ...(options.dtls !== undefined && { dtls: options.dtls }),
+      dtls: { ...(options.keyLog !== undefined && { keyLog: options.keyLog }), ...options.dtls },
       ...(options.sctp !== undefined && { sctp: options.sctp }),
       pathMtuBytes: (path) => {
         this.#interfaces ??= platform.interfaces();

@@ -21,6 +21,7 @@ import {
   readDescriptionInit,
   readLocalDescriptionInit,
 } from './rtc-session-description.ts';
+import { connectionPlatform } from './shared-ports.ts';
 import { collectStats, type RTCStatsReport } from './stats.ts';
 import {
   defineInterface,
@@ -94,9 +95,10 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
     super();
     const parsed = parseConfiguration(configuration);
     const options = configuration?.purertc ?? {};
-    const platform = options.platform ?? defaultPlatform;
+    const platform = connectionPlatform(options, defaultPlatform);
     // Step 5.1.
-    if (parsed.certificates.some(({ expires }) => expires < platform.env.wallClockMs())) {
+    const expires = parsed.certificates.map((certificate) => certificate.expires);
+    if (Math.min(...expires, options.certificate?.notAfterMs ?? Infinity) < platform.env.wallClockMs()) {
       throw domError('InvalidAccessError', 'a certificate has expired');
     }
     this.#connection = new Connection(platform, parsed, options, (event) => void this.dispatchEvent(event));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { CryptoBackend } from '../../src/core/index.ts';
-import { generateCertificate, nobleCrypto } from '../../src/crypto/index.ts';
-import { RTCPeerConnection, toRtcCertificate } from '../../src/index.ts';
+import type { CryptoBackend, Platform } from '../../src/core/index.ts';
+import { certificateFromPem, certificateToPem, generateCertificate, nobleCrypto } from '../../src/crypto/index.ts';
+import { type PurertcOptions, RTCPeerConnection, TcpMux, toRtcCertificate, UdpMux } from '../../src/index.ts';
 import { platform } from '../../src/io/platform.ts';
 import { negotiate, once, Pair, trickle, untilState } from './support.ts';
 
@@ -41,7 +41,7 @@ describe('what the purertc member of the configuration adds', () => {
         purertc: {
           ...loopback,
           maxMessageSize: 1000,
-          dtls: { keyLog: (line) => secrets.push(line) },
+          keyLog: (line) => secrets.push(line),
           onDatagram: (direction, bytes, local, remote, at) => {
             expect(at).toBeGreaterThan(0);
             datagrams.push(`${direction} ${bytes.length > 0} ${local.split(':')[0]} ${remote.split(':')[0]}`);
@@ -60,6 +60,50 @@ describe('what the purertc member of the configuration adds', () => {
     b.send(new Uint8Array(1000));
     expect((await received).data.byteLength).toBe(1000);
     pair.close();
+  });
+
+  it('one UDP and one TCP port for many connections, over the platform that is given', async () => {
+    const [udpMux, tcpMux] = [new UdpMux(platform, 0), new TcpMux(platform, 0)];
+    const ports = await Promise.all([udpMux.listen('127.0.0.1'), tcpMux.listen('127.0.0.1')]);
+    const own: Platform = Object.create(platform, {
+      interfaces: { value: () => [{ name: 'its own', ip: '127.0.0.1', internal: true }] },
+      bindUdp: { value: () => Promise.reject(new Error('the mux has the sockets')) },
+      listenTcp: { value: () => Promise.reject(new Error('the mux has the sockets')) },
+    });
+    const shared: PurertcOptions[] = [
+      { udpMux, tcpMux, ...loopback },
+      { udpMux, tcpMux, platform: own, interfaceFilter: ({ name }) => name === 'its own' },
+    ];
+    for (const options of shared) {
+      const pair = new Pair({ purertc: options }, { purertc: { ...loopback, iceTcp: true } });
+      await pair.connect();
+      await untilGathered(pair.a);
+      const candidates = pair.a.sctp!.transport.iceTransport.getLocalCandidates?.() ?? [];
+      const port = (protocol: string, tcpType: string | null) =>
+        candidates.find((c) => c.protocol === protocol && c.tcpType === tcpType)?.port;
+      expect([port('udp', null), port('tcp', 'passive')]).toEqual(ports.map((address) => address.port));
+      pair.close();
+    }
+    udpMux.close();
+    tcpMux.close();
+  });
+
+  it('a certificate kept as PEM, and the port of a range', async () => {
+    const kept = certificateToPem(generateCertificate(platform.env));
+    const certificate = certificateFromPem(platform.env.crypto, kept);
+    const range = { min: 47_311, max: 47_340 };
+    const pair = new Pair({ purertc: { ...loopback, certificate, portRange: range } }, { purertc: loopback });
+    await pair.connect();
+    expect(new Uint8Array(pair.b.sctp!.transport.getRemoteCertificates()[0]!)).toEqual(certificate.der);
+    const local = pair.a.sctp!.transport.iceTransport.getSelectedCandidatePair()!.local;
+    expect(local.port).toBeGreaterThanOrEqual(range.min);
+    expect(local.port).toBeLessThanOrEqual(range.max);
+    expect(pair.a.getConfiguration().certificates).toEqual([]);
+    pair.close();
+    const expired = { ...certificate, notAfterMs: Date.now() - 1 };
+    expect(() => new RTCPeerConnection({ purertc: { certificate: expired } })).toThrow(
+      expect.objectContaining({ name: 'InvalidAccessError' }),
+    );
   });
 
   it('cryptography of the application’s own, on one side only', async () => {

@@ -13,6 +13,8 @@ const OUTPUT: Readonly<Record<string, string>> = {
   'simple-peer.mjs': 'Bob got: hello from Alice\nAlice got: hello from Bob\n',
   'shared-map.mjs': 'minutes by ben, minutes by ben, minutes by ben\n',
   'webrtc-direct.mjs': 'server: the dialer is who it says\ndialer: welcome\n',
+  'node-extras.mjs':
+    'welcome, client 1\nwelcome, client 2\none port for both: true\nthe kept certificate: true\ncaptured: true\n',
   'pipe-file.mjs': 'the same file arrived\n',
 };
 
