@@ -5,8 +5,11 @@ import {
   BEHAVIOUR_SCHEDULE,
   BehaviourDiscovery,
   type BehaviourEvent,
+  BindingLifetime,
+  type BindingLifetimeEvent,
   defaultPort,
   describeBehaviour,
+  describeBindingLifetime,
   parseStunUri,
   type ScheduleOptions,
   StunClient,
@@ -24,6 +27,11 @@ export interface StunQueryOptions {
   readonly family: 4 | 6 | undefined;
   /** Asks the server about NAT behaviour too, where it can (RFC 5780). */
   readonly behaviour: boolean;
+  /**
+   * Asks how long the NAT keeps an address that is not used (RFC 5780 §4.6), which takes minutes; told of each step in words.
+   * Default: not asked.
+   */
+  readonly onLifetimeStep?: ((words: string) => void) | undefined;
   readonly schedule?: ScheduleOptions;
 }
 
@@ -36,7 +44,11 @@ export interface StunAnswer {
   readonly mapped: TransportAddress;
   readonly rttMs: number | undefined;
   readonly behaviour: Extract<BehaviourEvent, { readonly type: 'result' }> | undefined;
+  /** Of the NAT's binding, where it was asked for. */
+  readonly lifetime?: LifetimeAnswer;
 }
+
+type LifetimeAnswer = Exclude<BindingLifetimeEvent, { readonly type: 'probe' }>;
 
 /** The server as a person writes it: a `stun:` URI, or a host with or without a port. @throws {CliUsageError} */
 export function parseStunTarget(text: string): StunUri {
@@ -94,7 +106,9 @@ export async function queryStunServer(server: TransportAddress, options: StunQue
     return new StunClient({ env, path: { protocol: 'udp', local: bound, remote: server }, schedule }, now);
   });
   if (binding.type === 'failed') throw new CliError(describeFailure(server, binding));
-  const answer = { server, local, mapped: binding.address, rttMs: binding.rttMs };
+  const { onLifetimeStep } = options;
+  const lifetime = onLifetimeStep && (await queryLifetime(server, ip, { ...options, schedule }, onLifetimeStep));
+  const answer = { server, local, mapped: binding.address, rttMs: binding.rttMs, ...(lifetime && { lifetime }) };
   if (!options.behaviour) return { ...answer, behaviour: undefined };
   // A fresh socket: what the first one has sent would already have opened filters.
   const event = await run<BehaviourEvent>({ ip, port: 0 }, options.platform, (bound, now) => {
@@ -104,6 +118,40 @@ export async function queryStunServer(server: TransportAddress, options: StunQue
   return { ...answer, behaviour: event.type === 'result' ? event : undefined };
 }
 
+/** Two sockets, of which the second asks what has become of the first one's binding. */
+async function queryLifetime(
+  server: TransportAddress,
+  ip: string,
+  { platform, schedule }: StunQueryOptions & { readonly schedule: ScheduleOptions },
+  onStep: (words: string) => void,
+): Promise<LifetimeAnswer> {
+  const { env } = platform;
+  let core: BindingLifetime | undefined;
+  let done: (event: LifetimeAnswer) => void = () => undefined;
+  const ended = new Promise<LifetimeAnswer>((resolve) => {
+    done = resolve;
+  });
+  const onEvent = (event: BindingLifetimeEvent): void => {
+    if (event.type !== 'probe') done(event);
+    else
+      onStep(
+        `after ${Math.round(event.silenceMs / 1000)} s the public address is ${event.alive ? 'still there' : 'gone'}`,
+      );
+  };
+  const makeCore = (local: TransportAddress): BindingLifetime => {
+    core = new BindingLifetime({ env, path: { protocol: 'udp', local, remote: server }, schedule });
+    return core;
+  };
+  const shell = await UdpShell.open<BindingLifetimeEvent>({ ip, port: 0 }, makeCore, { onEvent, platform });
+  try {
+    const other = await shell.bind({ ip, port: 0 });
+    shell.driver.mutate((now) => core?.start(other, now));
+    return await ended;
+  } finally {
+    shell.close();
+  }
+}
+
 /** The answer in words. */
 export function describeStunAnswer(answer: StunAnswer): string[] {
   const lines = [
@@ -111,6 +159,7 @@ export function describeStunAnswer(answer: StunAnswer): string[] {
     `  It sent from ${formatAddress(answer.local)}${answer.rttMs === undefined ? '' : `; the answer took ${answer.rttMs.toFixed(1)} ms`}.`,
   ];
   if (answer.behaviour !== undefined) lines.push(...describeBehaviour(answer.behaviour).map((line) => `  ${line}`));
+  if (answer.lifetime !== undefined) lines.push(`  ${describeBindingLifetime(answer.lifetime)}`);
   return lines;
 }
 

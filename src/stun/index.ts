@@ -1,6 +1,7 @@
 export * from './address.ts';
 export * from './attributes.ts';
 export * from './behaviour.ts';
+export * from './binding-lifetime.ts';
 export * from './client.ts';
 export * from './credentials.ts';
 export * from './error-codes.ts';

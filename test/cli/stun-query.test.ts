@@ -77,6 +77,13 @@ describe('queryStunServer', () => {
     expect(lines[2]).toBe('  There is no address translation: peers reach this machine at its own address.');
     expect(server.counters.requests).toBe(2);
     expect((await queryStunServer(address, { ...options, behaviour: false })).behaviour).toBeUndefined();
+    expect(answer.lifetime).toBeUndefined();
+    const steps: string[] = [];
+    const onLifetimeStep = (words: string) => steps.push(words);
+    const asked = await queryStunServer(address, { ...options, behaviour: false, onLifetimeStep });
+    expect(asked.lifetime).toEqual({ type: 'failed', reason: 'no-nat' });
+    expect(describeStunAnswer(asked).at(-1)).toMatch(/nothing that could expire\.$/);
+    expect(steps).toEqual([]);
   });
 
   it('a server with a second address tells about filtering too', async () => {

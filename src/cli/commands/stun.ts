@@ -7,6 +7,7 @@ interface Options {
   readonly ipv4?: true;
   readonly ipv6?: true;
   readonly behaviour: boolean;
+  readonly lifetime?: true;
   readonly json?: true;
 }
 
@@ -17,10 +18,16 @@ export function stunCommand(): Command {
     .addOption(new Option('-4, --ipv4', 'over IPv4 only').conflicts('ipv6'))
     .addOption(new Option('-6, --ipv6', 'over IPv6 only').conflicts('ipv4'))
     .option('--no-behaviour', 'do not ask about NAT behaviour (RFC 5780), which can take half a minute')
+    .option('--lifetime', 'find out how long the NAT keeps an address that is not used (RFC 5780), which takes minutes')
     .option('--json', 'one JSON object a line')
     .action(async (server: string, options: Options) => {
       const family = options.ipv4 === true ? 4 : options.ipv6 === true ? 6 : undefined;
-      const query = { platform, family, behaviour: options.behaviour } as const;
+      const query = {
+        platform,
+        family,
+        behaviour: options.behaviour,
+        onLifetimeStep: options.lifetime === true ? (words: string) => console.error(`purertc: ${words}`) : undefined,
+      } as const;
       const addresses = await resolveStunServers(parseStunTarget(server), query);
       const failures: string[] = [];
       for (const address of addresses) {
