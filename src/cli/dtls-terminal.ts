@@ -1,5 +1,6 @@
 import { appendFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import type { Readable, Writable } from 'node:stream';
 import { type Env, formatAddress, hexToBytes, type Platform, type TransportAddress, utf8 } from '../core/index.ts';
 import { certificateFingerprint, generateCertificate } from '../crypto/index.ts';
 import type { Negotiated } from '../dtls/index.ts';
@@ -58,6 +59,28 @@ export interface Terminal {
   write(bytes: Uint8Array): void;
   /** One line that is not the peer's. */
   report(line: string): void;
+}
+
+/** A terminal of two streams. What waits for a slow reader is bounded; the first loss is reported. */
+export function streamTerminal(input: Readable, output: Writable, report: (line: string) => void): Terminal {
+  let lossReported = false;
+  return {
+    read(onBytes, onEnd) {
+      input.on('data', onBytes).once('end', onEnd);
+      return () => {
+        input.off('data', onBytes).off('end', onEnd);
+        input.destroy(); // an open pipe would keep the process alive
+      };
+    },
+    write(bytes) {
+      if (output.writableLength + bytes.length <= MAX_WAITING_OUTPUT_BYTES) output.write(bytes);
+      else if (!lossReported) {
+        lossReported = true;
+        report(`the output is read too slowly: messages are lost`);
+      }
+    },
+    report,
+  };
 }
 
 /** `host:port`, the host in brackets when it is an IPv6 address. @throws {CliUsageError} */

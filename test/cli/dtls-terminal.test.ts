@@ -1,12 +1,15 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   connectDtls,
   type DtlsConnectOptions,
   type DtlsListenOptions,
   listenDtls,
+  MAX_WAITING_OUTPUT_BYTES,
   parseDtlsTarget,
+  streamTerminal,
   type Terminal,
 } from '../../src/cli/dtls-terminal.ts';
 import { type TransportAddress, utf8 } from '../../src/core/index.ts';
@@ -192,6 +195,22 @@ describe('purertc dtls', () => {
     const client = connect(9, { insecure: true });
     client.abort.abort();
     await expect(client.done).rejects.toThrow('aborted');
+  });
+});
+
+describe('streamTerminal', () => {
+  it(`MAX_WAITING_OUTPUT_BYTES: ${MAX_WAITING_OUTPUT_BYTES} bytes wait for a reader that does not read, no more`, () => {
+    const taken: number[] = [];
+    const stuck = new Writable({ write: (chunk: Uint8Array) => void taken.push(chunk.length) }); // never done
+    const reports: string[] = [];
+    const terminal = streamTerminal(Readable.from([]), stuck, (line) => void reports.push(line));
+    const message = new Uint8Array(16_384);
+    for (let n = 0; n < MAX_WAITING_OUTPUT_BYTES / message.length; n++) terminal.write(message);
+    expect([stuck.writableLength, reports]).toEqual([MAX_WAITING_OUTPUT_BYTES, []]);
+    for (let n = 0; n < 100; n++) terminal.write(message);
+    expect(stuck.writableLength).toBe(MAX_WAITING_OUTPUT_BYTES);
+    expect(reports).toEqual(['the output is read too slowly: messages are lost']);
+    expect(taken).toEqual([message.length]);
   });
 });
 

@@ -6,9 +6,8 @@ import {
   type DtlsConnectOptions,
   type DtlsListenOptions,
   listenDtls,
-  MAX_WAITING_OUTPUT_BYTES,
   parseDtlsTarget,
-  type Terminal,
+  streamTerminal,
 } from '../dtls-terminal.ts';
 import { untilSignal } from '../exit.ts';
 import { collect, consoleLog, integer, ipAddress, port } from '../options.ts';
@@ -67,7 +66,13 @@ function connectCommand(): Command {
         ...(ipv4 === ipv6 ? {} : { family: ipv4 === true ? 4 : 6 }),
       };
       const abort = new AbortController();
-      const work = connectDtls(parseDtlsTarget(target), options, platform, processTerminal(), abort.signal);
+      const work = connectDtls(
+        parseDtlsTarget(target),
+        options,
+        platform,
+        streamTerminal(process.stdin, process.stdout, (line) => console.error(line)),
+        abort.signal,
+      );
       await untilSignal(
         work,
         async () => abort.abort(),
@@ -89,7 +94,13 @@ function listenCommand(): Command {
     .action(async (listenPort: number, flags: Omit<DtlsListenOptions, 'port'>) => {
       const abort = new AbortController();
       const log = consoleLog('text', (line) => console.error(line));
-      const work = listenDtls({ ...flags, port: listenPort }, platform, processTerminal(), log, abort.signal);
+      const work = listenDtls(
+        { ...flags, port: listenPort },
+        platform,
+        streamTerminal(process.stdin, process.stdout, (line) => console.error(line)),
+        log,
+        abort.signal,
+      );
       await untilSignal(
         work,
         async () => {
@@ -99,21 +110,4 @@ function listenCommand(): Command {
         () => true,
       );
     });
-}
-
-function processTerminal(): Terminal {
-  const { stdin, stdout } = process;
-  return {
-    read(onBytes, onEnd) {
-      stdin.on('data', onBytes).once('end', onEnd);
-      return () => {
-        stdin.off('data', onBytes).off('end', onEnd);
-        stdin.destroy(); // an open pipe would keep the process alive
-      };
-    },
-    write(bytes) {
-      if (stdout.writableLength < MAX_WAITING_OUTPUT_BYTES) stdout.write(bytes);
-    },
-    report: (line) => console.error(line),
-  };
 }
