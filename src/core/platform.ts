@@ -62,6 +62,8 @@ export interface StreamHandlers {
 export interface StreamOptions {
   /** Own address to connect from. */
   readonly localIp?: string;
+  /** And the port. Several connections to different places may have the same; one that somebody listens on may not be used. */
+  readonly localPort?: number;
   /** Gives up connecting: the promise rejects. */
   readonly signal?: AbortSignal;
 }

@@ -45,6 +45,7 @@ import type {
   IceStats,
   RelayedCandidateOptions,
   StunServerOptions,
+  TcpReflexiveAddress,
 } from './types.ts';
 
 /**
@@ -233,6 +234,16 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   addStunServer(server: TransportAddress, now: Instant, options: StunServerOptions = {}): void {
     this.#requireOpen();
     this.#gathering.addServer(server, options);
+    this.#refresh(now);
+  }
+
+  /**
+   * A mapped address of a TCP base that was added before (RFC 6544 §5.2). The connection to the STUN server that it was
+   * learned over keeps the NAT's binding, and is the caller's.
+   */
+  addTcpReflexiveCandidate(base: TransportAddress, learned: TcpReflexiveAddress, now: Instant): void {
+    this.#requireOpen();
+    this.#gathering.addTcpReflexive(base, learned);
     this.#refresh(now);
   }
 

@@ -55,18 +55,20 @@ export class LocalCandidateFactory {
   serverReflexive(host: LocalCandidate, mapped: TransportAddress, server: string, url?: string): LocalCandidate {
     const { base, candidate } = host;
     if (!this.#servers.includes(server)) this.#servers.push(server);
+    const { protocol, tcpType } = candidate;
     const preference = Math.max(0, this.#preferenceOf(base) - SERVER_STEP * this.#servers.indexOf(server));
     const hidden = candidate.address !== base.ip; // behind an mDNS name: the base must not show here either
-    return this.#make(base, 'udp', preference, undefined, {
-      foundation: this.#foundation('srflx', base.ip, 'udp', server),
+    return this.#make(base, protocol, preference, tcpType, {
+      foundation: this.#foundation('srflx', base.ip, protocol, server),
       component: 1,
-      protocol: 'udp',
-      priority: this.#priority('srflx', 'udp', undefined, preference),
+      protocol,
+      priority: this.#priority('srflx', protocol, tcpType, preference),
       address: mapped.ip,
       port: mapped.port,
       type: 'srflx',
       relatedAddress: hidden ? (ipFamily(base.ip) === 4 ? '0.0.0.0' : '::') : base.ip,
       relatedPort: hidden ? PRIVATE_PORT : base.port,
+      tcpType,
       usernameFragment: candidate.usernameFragment,
       url: url ?? server,
     });

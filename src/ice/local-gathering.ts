@@ -18,6 +18,7 @@ import type {
   IceGatheringState,
   RelayedCandidateOptions,
   StunServerOptions,
+  TcpReflexiveAddress,
 } from './types.ts';
 
 /** A base that a restart announces again. */
@@ -28,7 +29,9 @@ type Base =
       readonly address: TransportAddress;
       readonly related: TransportAddress;
       readonly options: RelayedCandidateOptions;
-    };
+    }
+  /** Over TCP the composer asks the STUN server itself: it has the connection. */
+  | { readonly kind: 'reflexive'; readonly address: TransportAddress; readonly learned: TcpReflexiveAddress };
 
 /** What gathering needs of its agent. */
 export interface GatheringHost {
@@ -101,6 +104,10 @@ export class LocalGathering {
     this.#add({ kind: 'relay', address, related, options });
   }
 
+  addTcpReflexive(address: TransportAddress, learned: TcpReflexiveAddress): void {
+    this.#add({ kind: 'reflexive', address, learned });
+  }
+
   addServer(address: TransportAddress, options: StunServerOptions): void {
     if (!this.gatherer.addServer({ address, url: options.url })) this.#host.drop('limit', 'STUN servers');
   }
@@ -168,10 +175,18 @@ export class LocalGathering {
       return this.#publish(this.#factory.relayed(base.address, base.related, base.options, ufrag));
     }
     if (this.#policy === 'relay') return true; // kept for a generation under another policy
+    if (base.kind === 'reflexive') return this.#announceReflexive(base.address, base.learned);
     const host = this.#factory.host(base.address, base.options, ufrag);
     if (!this.#publish(host)) return false;
     this.gatherer.addHost(host);
     return true;
+  }
+
+  #announceReflexive(address: TransportAddress, { mapped, server, url }: TcpReflexiveAddress): boolean {
+    const { book } = this.#host.session;
+    const host = book.findBase({ protocol: 'tcp', local: address, remote: server });
+    if (host === undefined || book.isRedundant(address, mapped)) return false;
+    return this.#publish(this.#factory.serverReflexive(host, mapped, formatAddress(server), url));
   }
 
   #publish(local: LocalCandidate): boolean {

@@ -65,6 +65,14 @@ export interface RelayedCandidateOptions {
   readonly localPreference?: number | undefined;
 }
 
+/** What a STUN server said over a TCP connection from a base (RFC 6544 §5.2). */
+export interface TcpReflexiveAddress {
+  readonly mapped: TransportAddress;
+  readonly server: TransportAddress;
+  /** As the caller wrote it. Default: the address. */
+  readonly url?: string | undefined;
+}
+
 export interface StunServerOptions {
   /** As the caller wrote it; server-reflexive candidates and errors carry it. Default: the address. */
   readonly url?: string | undefined;

@@ -54,8 +54,8 @@ export async function connectTls(
   return new NodeStream(socket, handlers);
 }
 
-function from({ localIp }: StreamOptions): { readonly localAddress?: string } {
-  return localIp === undefined ? {} : { localAddress: localIp };
+function from({ localIp, localPort }: StreamOptions): { readonly localAddress?: string; readonly localPort?: number } {
+  return { ...(localIp !== undefined && { localAddress: localIp }), ...(localPort !== undefined && { localPort }) };
 }
 
 /** Resolves with the event; a socket that does not get there is destroyed. */

@@ -5,6 +5,7 @@ import type { IceServerUrl } from './ice-server-url.ts';
 import { LocalBases } from './local-bases.ts';
 import { RelayGatherer, type RelayStateEvent } from './relay-gatherer.ts';
 import { locateServer, type ServerAddresses } from './server-addresses.ts';
+import { TcpReflexive } from './tcp-reflexive.ts';
 
 /**
  * Finds what the ICE agent gathers from: binds a socket on each usable interface address and resolves the STUN servers.
@@ -16,11 +17,15 @@ export class Gatherer {
   #configuration: ParsedConfiguration | undefined;
   /** Servers that the agent has: it asks them again itself after a restart. */
   readonly #asked = new Set<string>();
+  /** The same over TCP, by base and server. */
+  readonly #askedOverTcp = new Set<string>();
+  readonly #tcpReflexive: TcpReflexive;
 
   readonly #relays: RelayGatherer;
 
   constructor(options: GathererOptions) {
     this.#given = options;
+    this.#tcpReflexive = new TcpReflexive(options.platform);
     this.#relays = new RelayGatherer(options);
     this.#bases = new LocalBases(options, () => void this.#askServers());
   }
@@ -40,6 +45,7 @@ export class Gatherer {
   close(): void {
     this.#relays.close();
     this.#bases.close();
+    this.#tcpReflexive.close();
   }
 
   /** Asks every server from every base that it was not yet asked from. */
@@ -68,6 +74,7 @@ export class Gatherer {
     }
     if (transport.isClosed) return;
     const wantsIpv6 = this.#bases.all.some((base) => ipFamily(base.ip) === 6);
+    const overTcp = this.#askOverTcp(url, located);
     const relays = ([4, 6] as const).map((family) => {
       const bases = this.#bases.all.filter((base) => ipFamily(base.ip) === family);
       // One address of each family that there is a socket for: asking a server twice finds nothing new.
@@ -81,6 +88,24 @@ export class Gatherer {
       }
       return url.scheme === 'stun' ? undefined : this.#relays.gather(url, server, address, bases, wantsIpv6);
     });
-    await Promise.all(relays);
+    await Promise.all([...relays, overTcp]);
+  }
+
+  /** Mapped addresses of simultaneous-open candidates (RFC 6544 §5.2): servers listen on the same port of both protocols. */
+  async #askOverTcp({ transport: protocol, url }: IceServerUrl, { ips, port }: ServerAddresses): Promise<void> {
+    const { host, transport } = this.#given;
+    if (protocol !== 'udp' && protocol !== 'tcp') return;
+    const questions = this.#bases.simultaneousOpen.map(async (base) => {
+      const ip = ips.find((address) => ipFamily(address) === ipFamily(base.ip));
+      if (ip === undefined) return;
+      const server = { ip, port };
+      const key = `${formatAddress(base)} ${formatAddress(server)}`;
+      if (this.#askedOverTcp.has(key)) return; // the agent announces again what it knows
+      this.#askedOverTcp.add(key);
+      const mapped = await this.#tcpReflexive.ask(base, server);
+      if (mapped === undefined || transport.isClosed) return;
+      host.driver.mutate((now) => transport.ice.addTcpReflexiveCandidate(base, { mapped, server, url }, now));
+    });
+    await Promise.all(questions);
   }
 }

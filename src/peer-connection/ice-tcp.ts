@@ -7,6 +7,7 @@ import {
   type Platform,
   type StreamHandlers,
   type StreamListener,
+  type StreamOptions,
   type TransmitSlot,
   type TransportAddress,
 } from '../core/index.ts';
@@ -20,6 +21,16 @@ export const MAX_WAITING_DATAGRAMS = 16;
 
 /** The longest datagram taken from a connection, bytes: a DTLS record of 2^14 + 2,048 with its header (RFC 6347 §4.1). */
 export const MAX_ICE_TCP_DATAGRAM_BYTES = 18_445;
+
+/**
+ * Attempts at a simultaneous open. Where the other side's NAT drops what comes before its own attempt, the system repeats
+ * ours; where its host refuses it, the two have to meet within a round trip, so that it is begun again.
+ */
+export const MAX_SIMULTANEOUS_ATTEMPTS = 16;
+
+/** From one attempt to the next, at most: at random, or both sides would keep missing each other; twice as long each time. */
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 1000;
 
 const LENGTH_BYTES = 2;
 
@@ -44,13 +55,15 @@ interface Connection {
 }
 
 /**
- * The TCP side of ICE (RFC 6544) below the agent: listens for passive candidates, connects for active ones when the first
- * datagram is sent, and carries datagrams with their length in front (RFC 4571). A path is one connection.
+ * The TCP side of ICE (RFC 6544) below the agent: listens for passive candidates, connects for active and simultaneous-open
+ * ones when the first datagram is sent, and carries datagrams with their length in front (RFC 4571). A path is one connection.
  */
 export class IceTcp {
   readonly #platform: Platform;
   readonly #user: IceTcpUser;
   readonly #listeners = new Map<string, StreamListener>();
+  /** Bases of simultaneous-open candidates. */
+  readonly #so = new Set<string>();
   /** By text of the path, oldest first. */
   readonly #connections = new Map<string, Connection>();
   /** By identity of the path, for the packet path. */
@@ -92,6 +105,23 @@ export class IceTcp {
     return listener.local;
   }
 
+  /**
+   * Finds a port for a simultaneous-open candidate. Nothing listens on it: connections only begin there.
+   * @returns its base; undefined on a platform that cannot listen, where all listen on one port, or when closed meanwhile.
+   * @throws with the system's reason (the promise rejects).
+   */
+  async reserve(address: TransportAddress): Promise<TransportAddress | undefined> {
+    const refuse = (stream: ByteStream): StreamHandlers => {
+      stream.close();
+      return { onData: () => undefined, onClose: () => undefined };
+    };
+    const listener = await this.#platform.listenTcp?.(address, refuse);
+    listener?.close();
+    if (listener === undefined || listener.answerTo !== undefined || this.#closed) return undefined;
+    this.#so.add(formatAddress(listener.local));
+    return listener.local;
+  }
+
   /** Our ufrags: where the port is shared with others (`TcpMux`), connections come by them. */
   answerTo(ufrags: readonly string[]): void {
     this.#ufrags = ufrags;
@@ -103,6 +133,7 @@ export class IceTcp {
     const key = formatAddress(base);
     this.#listeners.get(key)?.close();
     this.#listeners.delete(key);
+    this.#so.delete(key);
     for (const connection of [...this.#connections.values()]) {
       if (formatAddress(connection.path.local) === key) this.#drop(connection);
     }
@@ -140,10 +171,11 @@ export class IceTcp {
     if (connection !== undefined) return connection;
     connection = this.#connections.get(formatFiveTuple(path));
     if (connection === undefined) {
-      // RFC 6544 §6: only the active side opens connections; a passive one that is gone is the peer's to open again.
-      if (path.local.port !== ACTIVE_PORT || !this.#makeRoom()) return undefined;
+      // RFC 6544 §7.1: a passive side opens no connections; one that is gone is the peer's to open again.
+      const simultaneous = this.#so.has(formatAddress(path.local));
+      if (!(simultaneous || path.local.port === ACTIVE_PORT) || !this.#makeRoom()) return undefined;
       connection = this.#add(path);
-      void this.#connect(connection);
+      void this.#connect(connection, simultaneous);
     }
     this.#connectionOf.set(path, connection);
     return connection;
@@ -155,11 +187,10 @@ export class IceTcp {
     return connection;
   }
 
-  async #connect(connection: Connection): Promise<void> {
+  async #connect(connection: Connection, simultaneous: boolean): Promise<void> {
     const { path, abort, waiting } = connection;
     try {
-      const options = { localIp: path.local.ip, signal: abort.signal };
-      const stream = await this.#platform.connectTcp?.(path.remote, this.#handlers(connection), options);
+      const stream = await (simultaneous ? this.#connectSimultaneously(connection) : this.#open(connection, {}));
       if (abort.signal.aborted) {
         stream?.close();
         return;
@@ -171,6 +202,40 @@ export class IceTcp {
       this.#platform.env.trace.note('ice-tcp', `no connection to ${formatAddress(path.remote)}: ${String(error)}`);
       this.#end(connection);
     }
+  }
+
+  async #open(connection: Connection, from: Pick<StreamOptions, 'localPort'>): Promise<ByteStream | undefined> {
+    const { path, abort } = connection;
+    const options = { localIp: path.local.ip, ...from, signal: abort.signal };
+    return this.#platform.connectTcp?.(path.remote, this.#handlers(connection), options);
+  }
+
+  /** RFC 6544 §3: both sides connect, each from and to the port of its candidate, and the two requests cross. */
+  async #connectSimultaneously(connection: Connection): Promise<ByteStream | undefined> {
+    const { path, abort } = connection;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#open(connection, { localPort: path.local.port });
+      } catch (error) {
+        if (abort.signal.aborted || attempt >= MAX_SIMULTANEOUS_ATTEMPTS) throw error;
+      }
+      await this.#pause(Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), LONGEST_PAUSE_MS), abort.signal);
+    }
+  }
+
+  #pause(longestMs: number, signal: AbortSignal): Promise<void> {
+    const draw = new Uint8Array(1);
+    this.#platform.env.random(draw);
+    const at = this.#platform.now() + (longestMs * draw[0]!) / 255;
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel();
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const cancel = this.#platform.setTimer(at, end);
+      signal.addEventListener('abort', end, { once: true });
+    });
   }
 
   #accept(stream: ByteStream, ip: string): StreamHandlers {

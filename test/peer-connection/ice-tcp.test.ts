@@ -1,13 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { createTransmitSlot, type FiveTuple } from '../../src/core/index.ts';
-import { RTCPeerConnection } from '../../src/index.ts';
+import { type ByteStream, createTransmitSlot, type FiveTuple } from '../../src/core/index.ts';
+import { RTCPeerConnection, TcpMux } from '../../src/index.ts';
+import { ForwardingPlatform } from '../../src/peer-connection/forwarding-platform.ts';
 import {
   ACTIVE_PORT,
   IceTcp,
   MAX_ICE_TCP_CONNECTIONS,
   MAX_ICE_TCP_DATAGRAM_BYTES,
+  MAX_SIMULTANEOUS_ATTEMPTS,
   MAX_WAITING_DATAGRAMS,
 } from '../../src/peer-connection/ice-tcp.ts';
+import { responseBytes } from '../ice/messages.ts';
 import { SimNetwork, SimWorld } from '../sim/index.ts';
 import { runUntil } from './sim-platform.ts';
 import { SimTcp, TcpPlatform } from './sim-tcp.ts';
@@ -82,6 +85,144 @@ describe('TCP candidates', () => {
     expect(a.sctp?.transport.iceTransport.getSelectedCandidatePair()?.local.protocol).toBe('udp');
     a.close();
     b.close();
+  });
+});
+
+describe('simultaneous-open candidates (RFC 6544)', () => {
+  /** Two peers that have nothing else. */
+  async function connect(drops: boolean) {
+    const w = world();
+    w.tcp.drops = drops;
+    const purertc = { iceTcp: ['so'] as const };
+    const a = new RTCPeerConnection({ purertc: { ...purertc, platform: w.machine('10.0.0.1') } });
+    const b = new RTCPeerConnection({ purertc: { ...purertc, platform: w.machine('10.0.0.2') } });
+    const channel = a.createDataChannel('x');
+    void (async () => {
+      await a.setLocalDescription();
+      await b.setRemoteDescription({ type: 'offer', sdp: tcpOnly(await gathered(a)) });
+      await b.setLocalDescription();
+      await a.setRemoteDescription({ type: 'answer', sdp: tcpOnly(await gathered(b)) });
+    })();
+    await runUntil(w.network, () => channel.readyState === 'open');
+    return { ...w, a, b, channel };
+  }
+
+  it.each([
+    ['drops what comes too early, so that it is repeated', true],
+    ['refuses it, so that it is begun anew', false],
+  ])('carry a connection where the other side %s', async (_, drops) => {
+    const { network, tcp, a, b, channel } = await connect(drops);
+    expect(channel.readyState).toBe('open');
+    expect(a.localDescription?.sdp).toMatch(/1 tcp \d+ 10\.0\.0\.1 50000 typ host tcptype so/);
+    expect(a.localDescription?.sdp).not.toMatch(/passive|active 1/);
+    const pair = a.sctp?.transport.iceTransport.getSelectedCandidatePair();
+    expect([pair?.local.tcpType, pair?.remote.tcpType]).toEqual(['so', 'so']);
+    expect([pair?.local.port, pair?.remote.port]).toEqual([50_000, 50_000]);
+    a.close();
+    b.close();
+    await runUntil(network, () => tcp.open === 0);
+    expect([tcp.open, tcp.requests.size, tcp.listeners.size]).toEqual([0, 0, 0]);
+  });
+
+  it('an attempt is repeated a bounded number of times, and given up when the base goes', async () => {
+    const { network, tcp, machine } = world();
+    const platform = machine('10.0.0.1');
+    let attempts = 0;
+    const counting = new ForwardingPlatform(platform);
+    counting.connectTcp = (...given) => {
+      attempts++;
+      return platform.connectTcp(...given);
+    };
+    const closed: FiveTuple[] = [];
+    const ice = new IceTcp(counting, {
+      onDatagram: () => undefined,
+      onClosed: (path) => closed.push(path),
+      isProven: () => false,
+    });
+    const base = await ice.reserve({ ip: '10.0.0.1', port: 0 });
+    const slot = createTransmitSlot<FiveTuple>(100);
+    slot.length = 1;
+    slot.path = { protocol: 'tcp', local: base!, remote: { ip: '10.0.0.2', port: 7 } };
+    ice.send(slot);
+    await runUntil(network, () => closed.length > 0);
+    expect([attempts, closed]).toEqual([MAX_SIMULTANEOUS_ATTEMPTS, [slot.path]]);
+    slot.path = { ...slot.path };
+    ice.send(slot);
+    await runUntil(network, () => attempts > MAX_SIMULTANEOUS_ATTEMPTS + 2);
+    ice.remove(base!);
+    await runUntil(network, () => false);
+    expect([ice.size, tcp.requests.size, closed.length, platform.pendingTimers]).toEqual([0, 0, 1, 0]);
+    expect(attempts).toBeLessThan(MAX_SIMULTANEOUS_ATTEMPTS + 5);
+    ice.send(slot); // the base is gone
+    expect(ice.size).toBe(0);
+  });
+
+  it('behind a mux, where all listen on one port, there are none', async () => {
+    const { network, machine } = world();
+    const mux = new TcpMux(machine('10.0.0.1'), 3478);
+    const pc = new RTCPeerConnection({ purertc: { platform: mux, iceTcp: ['so', 'passive'] } });
+    pc.createDataChannel('x');
+    void pc.setLocalDescription();
+    await runUntil(network, () => pc.iceGatheringState === 'complete');
+    expect(pc.localDescription?.sdp.match(/tcptype \w+/g)).toEqual(['tcptype passive']);
+    pc.close();
+    mux.close();
+  });
+
+  it('have server-reflexive ones where a STUN server is asked from their port over TCP', async () => {
+    const { network, tcp, machine } = world();
+    const mapped = { ip: '192.0.2.1', port: 777 };
+    const asked: ByteStream[] = [];
+    let silent = false;
+    const server = machine('10.0.9.9');
+    await server.listenTcp({ ip: '10.0.9.9', port: 3478 }, (stream) => {
+      asked.push(stream);
+      return {
+        onData: (bytes) => {
+          if (silent || bytes.length < 19) return; // the rest of the request's first byte
+          const answer = responseBytes({ transactionId: bytes.slice(7, 19), mapped });
+          stream.write(answer, 0, answer.length);
+        },
+        onClose: () => undefined,
+      };
+    });
+    const gather = async (pc: RTCPeerConnection): Promise<string[]> => {
+      const found: string[] = [];
+      pc.onicecandidate = ({ candidate }) => candidate?.type === 'srflx' && found.push(candidate.candidate);
+      pc.createDataChannel('x');
+      void pc.setLocalDescription();
+      await runUntil(network, () => pc.iceGatheringState === 'complete');
+      return found;
+    };
+    const make = (url: string) =>
+      new RTCPeerConnection({
+        iceServers: [{ urls: url }],
+        purertc: { platform: machine('10.0.0.1'), iceTcp: ['so'] },
+      });
+    const pc = make('stun:10.0.9.9:3478');
+    const found = await gather(pc);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toMatch(/1 tcp \d+ 192\.0\.2\.1 777 typ srflx raddr 10\.0\.0\.1 rport 50000 tcptype so/);
+    expect(asked[0]?.remote).toEqual({ ip: '10.0.0.1', port: 50_000 }); // from the port of the candidate
+    expect(tcp.open).toBe(2); // the connection keeps the binding
+    pc.restartIce();
+    const again: string[] = [];
+    pc.onicecandidate = ({ candidate }) => candidate?.type === 'srflx' && again.push(candidate.candidate);
+    void pc.setLocalDescription();
+    await runUntil(network, () => again.length > 0); // announced again, not asked again
+    expect(asked).toHaveLength(1);
+    pc.close();
+    await runUntil(network, () => tcp.open === 0);
+
+    silent = true;
+    const other = make('stun:10.0.9.9:3478');
+    expect(await gather(other)).toEqual([]); // complete all the same
+    other.close();
+    const third = make('stun:10.0.9.8:3478'); // nobody there
+    expect(await gather(third)).toEqual([]);
+    third.close();
+    await runUntil(network, () => tcp.open === 0);
+    expect(tcp.open).toBe(0);
   });
 });
 

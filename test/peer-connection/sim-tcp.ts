@@ -16,6 +16,10 @@ type Accept = (stream: ByteStream) => StreamHandlers;
 /** TCP between virtual machines: in order, nothing lost, cut where it likes. */
 export class SimTcp {
   readonly listeners: Map<string, Accept> = new Map();
+  /** Connection requests from a port of the caller's choice, by both ends: what a simultaneous open is made of. */
+  readonly requests: Map<string, (other: End, stream: (own: End) => ByteStream) => void> = new Map();
+  /** What has no place to go is dropped, as NATs do it, and repeated; otherwise it is refused. */
+  drops = false;
   /** Ends that are open. */
   open = 0;
 }
@@ -44,6 +48,7 @@ export class TcpPlatform extends SimPlatform {
   }
 
   async connectTcp(remote: TransportAddress, handlers: StreamHandlers, options: StreamOptions): Promise<ByteStream> {
+    if (options.localPort !== undefined) return this.#open(remote, handlers, options);
     await this.#pause();
     const accept = this.#tcp.listeners.get(formatAddress(remote));
     if (accept === undefined) throw new Error('ECONNREFUSED');
@@ -52,6 +57,54 @@ export class TcpPlatform extends SimPlatform {
     const far: End = { handlers: undefined, closed: false };
     far.handlers = accept(this.#stream(remote, local, far, near));
     return this.#stream(local, remote, near, far);
+  }
+
+  /** RFC 9293 §3.5: both ends send a SYN, and each takes the other's for the answer. */
+  #open(remote: TransportAddress, handlers: StreamHandlers, options: StreamOptions): Promise<ByteStream> {
+    const { world } = this.#network;
+    const { signal } = options;
+    const local = { ip: options.localIp ?? '0.0.0.0', port: options.localPort ?? 0 };
+    const [here, there] = [formatAddress(local), formatAddress(remote)];
+    const near: End = { handlers, closed: false };
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        this.#tcp.requests.delete(`${here} ${there}`);
+        signal?.removeEventListener('abort', refuse);
+      };
+      const refuse = (): void => {
+        settle();
+        reject(new Error('ECONNREFUSED'));
+      };
+      signal?.addEventListener('abort', refuse, { once: true });
+      this.#tcp.requests.set(`${here} ${there}`, (far, streamOf) => {
+        settle();
+        resolve(this.#stream(local, remote, near, far));
+        streamOf(near);
+      });
+      const arrive = (repeatAfterMs: number): void => {
+        if (!this.#tcp.requests.has(`${here} ${there}`)) return;
+        const crossing = this.#tcp.requests.get(`${there} ${here}`);
+        const accept = this.#tcp.listeners.get(there);
+        if (crossing !== undefined) {
+          settle();
+          crossing(near, (far) => {
+            const stream = this.#stream(local, remote, near, far);
+            resolve(stream);
+            return stream;
+          });
+        } else if (accept !== undefined) {
+          settle();
+          const far: End = { handlers: undefined, closed: false };
+          far.handlers = accept(this.#stream(remote, local, far, near));
+          resolve(this.#stream(local, remote, near, far));
+        } else if (this.#tcp.drops) {
+          world.schedule(this.now() + repeatAfterMs, () => arrive(2 * repeatAfterMs));
+        } else {
+          world.schedule(this.now() + LATENCY_MS, refuse);
+        }
+      };
+      world.schedule(this.now() + LATENCY_MS, () => arrive(1000));
+    });
   }
 
   #pause(): Promise<void> {
