@@ -16,3 +16,11 @@ export * from './stun-server.ts';
 export * from './turn-config.ts';
 export type { PemCertificate } from './turn-connections.ts';
 export * from './turn-server.ts';
+export {
+  MAX_TURN_WORKERS,
+  type TurnMemberStats,
+  type TurnWorkerOptions,
+  type TurnWorkerSource,
+} from './turn-worker-messages.ts';
+export type { SpawnWorker, WorkerProcess } from './turn-worker-process.ts';
+export * from './turn-workers.ts';

@@ -1,6 +1,7 @@
 import { canonicalIp, ipFamily, UsageError } from '../core/index.ts';
 import type { RelayAddress } from '../turn/index.ts';
 import { TURN_PORT, TURNS_PORT, type TurnServerOptions } from './turn-server.ts';
+import { MAX_TURN_WORKERS } from './turn-worker-messages.ts';
 
 /** How the value of an option is written. */
 type OptionKind = 'flag' | 'number' | 'text' | 'list';
@@ -104,6 +105,7 @@ export const TURN_OPTIONS: readonly TurnOption[] = [
     'seconds',
     "end allocations that long after SIGTERM (not coturn's; default: 0, wait)",
   ),
+  value('number', 'workers', 'count', "processes to share the clients (not coturn's; default: 0, one process for all)"),
 ];
 
 /** Names with their values in the order they were given. A flag that is on has one empty value. */
@@ -173,6 +175,8 @@ export interface TurnPlan {
   readonly certificateFiles: { readonly cert: string; readonly key: string } | undefined;
   readonly metrics: { readonly host: string; readonly port: number; readonly path: string } | undefined;
   readonly drainTimeoutS: number;
+  /** Processes beside the one that listens; 0 for none. */
+  readonly workers: number;
 }
 
 /** What a plan needs to know of the machine. */
@@ -240,7 +244,8 @@ export function planTurnServer(settings: TurnSettings, host: TurnHost): TurnPlan
       }
     : undefined;
   const drainTimeoutS = number(settings, 'drain-timeout', 0, 86_400) ?? 0;
-  return { options, listeners, certificateFiles, metrics, drainTimeoutS };
+  const workers = number(settings, 'workers', 0, MAX_TURN_WORKERS) ?? 0;
+  return { options, listeners, certificateFiles, metrics, drainTimeoutS, workers };
 }
 
 function certificateOf(settings: TurnSettings): TurnPlan['certificateFiles'] {

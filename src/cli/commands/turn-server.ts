@@ -10,9 +10,12 @@ import {
   parseTurnConfig,
   planTurnServer,
   TURN_OPTIONS,
+  type TurnMemberStats,
   type TurnPlan,
   TurnServer,
   type TurnSettings,
+  type TurnWorkerSource,
+  TurnWorkers,
 } from '../../server/index.ts';
 import { describeError } from '../exit.ts';
 import { consoleLog, LOG_FORMATS, type LogFormat } from '../options.ts';
@@ -35,8 +38,11 @@ export function turnServerCommand(): Command {
     const file: TurnSettings =
       options.config === undefined ? new Map() : parseTurnConfig(readFileSync(options.config, 'utf8'), options.config);
     const addresses = platform.interfaces().flatMap(({ ip }) => (ip.startsWith('fe80:') ? [] : ip));
-    const plan = planTurnServer(mergeTurnSettings(file, settings), { addresses, hostName: hostname() });
-    await runTurnServer(plan, consoleLog(options.log));
+    const merged = mergeTurnSettings(file, settings);
+    const host = { addresses, hostName: hostname() };
+    const plan = planTurnServer(merged, host);
+    const source: TurnWorkerSource = { type: 'settings', settings: [...merged], ...host };
+    await runTurnServer(plan, source, consoleLog(options.log));
   });
 }
 
@@ -44,14 +50,38 @@ function readCertificate({ cert, key }: { readonly cert: string; readonly key: s
   return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
 }
 
-/** Serves until SIGTERM and the end of the last allocation, or until SIGINT, or a second SIGTERM. */
-async function runTurnServer(plan: TurnPlan, log: Log): Promise<void> {
+/** One process, or several: the same from here. */
+interface Service extends Pick<TurnServer, 'listen' | 'setCertificate' | 'drain'> {
+  metrics(): string | Promise<string>;
+  /** Ends it. @returns what it has done. */
+  close(): Promise<Pick<TurnMemberStats, 'core' | 'drops'>>;
+}
+
+async function start(plan: TurnPlan, source: TurnWorkerSource, log: Log): Promise<Service> {
   const files = plan.certificateFiles;
-  const server = new TurnServer({
-    ...plan.options,
-    ...(files === undefined ? {} : { certificate: readCertificate(files) }),
-    log,
-  });
+  const more = { log, ...(files === undefined ? {} : { certificate: readCertificate(files) }) };
+  const { findUser, ...options } = plan.options;
+  if (plan.workers > 0) {
+    return TurnWorkers.start({ ...options, ...more, workers: plan.workers }, { source, findUser });
+  }
+  const server = new TurnServer({ ...plan.options, ...more });
+  return {
+    listen: (address) => server.listen(address),
+    setCertificate: (certificate) => server.setCertificate(certificate),
+    drain: () => server.drain(),
+    metrics: () => server.metrics(),
+    close: async () => {
+      const { stats, drops } = server;
+      server.close();
+      return { core: stats, drops: drops.toJSON() };
+    },
+  };
+}
+
+/** Serves until SIGTERM and the end of the last allocation, or until SIGINT, or a second SIGTERM. */
+async function runTurnServer(plan: TurnPlan, source: TurnWorkerSource, log: Log): Promise<void> {
+  const files = plan.certificateFiles;
+  const server = await start(plan, source, log);
   let metrics: Server | undefined;
   const reload = () => {
     if (files === undefined) return;
@@ -72,13 +102,13 @@ async function runTurnServer(plan: TurnPlan, log: Log): Promise<void> {
   } finally {
     process.off('SIGHUP', reload);
     metrics?.close();
-    const { allocationsTotal, traffic } = server.stats;
-    server.close();
-    log({ level: 'info', event: 'closed', allocations: allocationsTotal, ...traffic, dropped: server.drops.total });
+    const { core, drops } = await server.close();
+    const dropped = Object.values(drops).reduce<number>((sum, count = 0) => sum + count, 0);
+    log({ level: 'info', event: 'closed', allocations: core.allocationsTotal, ...core.traffic, dropped });
   }
 }
 
-function untilEnded(server: TurnServer, drainTimeoutS: number): Promise<void> {
+function untilEnded(server: Service, drainTimeoutS: number): Promise<void> {
   return new Promise((resolve) => {
     process.once('SIGINT', () => resolve());
     process.once('SIGTERM', () => {
@@ -90,14 +120,14 @@ function untilEnded(server: TurnServer, drainTimeoutS: number): Promise<void> {
 }
 
 async function serveMetrics(
-  server: TurnServer,
+  server: Service,
   { host, port, path }: NonNullable<TurnPlan['metrics']>,
   log: Log,
 ): Promise<Server> {
-  const http = createServer((request, response) => {
+  const http = createServer(async (request, response) => {
     const found = request.method === 'GET' && request.url?.split('?')[0] === path;
     response.writeHead(found ? 200 : 404, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
-    response.end(found ? server.metrics() : '');
+    response.end(found ? await server.metrics() : '');
   });
   await new Promise<void>((resolve, reject) => {
     http.once('error', reject);

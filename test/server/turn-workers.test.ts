@@ -1,0 +1,526 @@
+import { connect, type Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ByteReader, ByteWriter, Driver, type FiveTuple, type TransportAddress } from '../../src/core/index.ts';
+import { certificateToPem, generateCertificate } from '../../src/crypto/index.ts';
+import { platform, UdpShell } from '../../src/io/index.ts';
+import {
+  type LogEntry,
+  MAX_TURN_WORKERS,
+  TurnServer,
+  TurnWorkers,
+  type TurnWorkersOptions,
+  type WorkerProcess,
+} from '../../src/server/index.ts';
+import { QuotaLedger } from '../../src/server/turn-quota.ts';
+import { TurnWorker } from '../../src/server/turn-worker.ts';
+import { memberOfPort, shareOfRate, slicePorts, type ToWorker } from '../../src/server/turn-worker-messages.ts';
+import { encodeStun, newTransactionId, STUN_METHODS, StreamDeframer } from '../../src/stun/index.ts';
+import { TurnClient, type TurnClientEvent, type TurnClientOptions } from '../../src/turn/index.ts';
+import { readTrunkHeader, writeTrunkHeader } from '../../src/turn/server/fleet.ts';
+
+/*
+ * The workers here live in this very process, on the same sockets and with messages that are copied as they would be on the
+ * way to another one; test/interop runs them as processes.
+ */
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+const log: LogEntry[] = [];
+let onLog: () => void = () => undefined;
+
+async function logged(event: string, count = 1): Promise<LogEntry[]> {
+  for (;;) {
+    const found = log.filter((entry) => entry.event === event);
+    if (found.length >= count) return found;
+    await new Promise<void>((resolve) => {
+      onLog = resolve;
+    });
+  }
+}
+
+/** A process that is none: its end of the channel, and what it says when it is killed. */
+class Resident implements WorkerProcess {
+  onMessage: WorkerProcess['onMessage'] = () => undefined;
+  onExit: WorkerProcess['onExit'] = () => undefined;
+  readonly sent: ToWorker[] = [];
+  isBusy = false;
+  #worker: TurnWorker | undefined;
+  #isDead = false;
+
+  send(message: ToWorker, socket?: Socket): void {
+    this.sent.push(message);
+    const copy = structuredClone(message);
+    setImmediate(() => this.#receive(copy, socket));
+  }
+
+  disconnect(): void {
+    this.#end('code 0');
+  }
+
+  kill(): void {
+    this.#end('SIGKILL');
+  }
+
+  #receive(message: ToWorker, socket: Socket | undefined): void {
+    if (this.#isDead) return;
+    if (message.type !== 'start') {
+      this.#worker?.handle(message, socket);
+      return;
+    }
+    this.#worker = new TurnWorker(message, {
+      isBusy: false,
+      send: (answer) => {
+        const copy = structuredClone(answer);
+        setImmediate(() => {
+          if (!this.#isDead) this.onMessage(copy);
+        });
+      },
+    });
+    void this.#worker.open();
+  }
+
+  #end(how: string): void {
+    if (this.#isDead) return;
+    this.#isDead = true;
+    this.#worker?.close();
+    setImmediate(() => this.onExit(how));
+  }
+}
+
+let residents: Resident[] = [];
+
+async function serve(options: Partial<TurnWorkersOptions> = {}): Promise<TurnWorkers> {
+  log.length = 0;
+  residents = [];
+  const server = await TurnWorkers.start(
+    {
+      workers: 2,
+      realm: 'example.org',
+      users: { ada: 'lovelace', bob: 'builder' },
+      relayAddresses: ['127.0.0.1'],
+      peers: { allowLoopback: true },
+      log: (entry) => {
+        log.push(entry);
+        onLog();
+      },
+      ...options,
+    },
+    {
+      spawn: (member) => {
+        const resident = new Resident();
+        residents[member] = resident;
+        return resident;
+      },
+    },
+  );
+  closers.push(() => server.close());
+  return server;
+}
+
+class Events {
+  readonly #seen: TurnClientEvent[] = [];
+  #wake: () => void = () => undefined;
+
+  readonly push = (event: TurnClientEvent): void => {
+    this.#seen.push(event.type === 'data' ? { ...event, bytes: Uint8Array.from(event.bytes) } : event); // borrowed
+    this.#wake();
+  };
+
+  async next<T extends TurnClientEvent['type']>(type: T): Promise<Extract<TurnClientEvent, { type: T }>> {
+    const isWanted = (event: TurnClientEvent): event is Extract<TurnClientEvent, { type: T }> => event.type === type;
+    for (;;) {
+      for (let event = this.#seen.shift(); event !== undefined; event = this.#seen.shift()) {
+        if (isWanted(event)) return event;
+        if (event.type === 'failed') throw new Error(`failed: ${event.reason} ${event.error?.code}`);
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
+
+interface Client {
+  readonly client: TurnClient;
+  readonly driver: Driver<TurnClientEvent, FiveTuple>;
+  readonly events: Events;
+  readonly shell?: UdpShell<TurnClientEvent>;
+}
+
+async function freeAddress(): Promise<TransportAddress> {
+  const probe = await platform.bindUdp(
+    { ip: '127.0.0.1', port: 0 },
+    { onDatagram: () => undefined, onError: () => undefined },
+  );
+  probe.close();
+  return probe.local;
+}
+
+async function udpClient(remote: TransportAddress, options: Partial<TurnClientOptions> = {}): Promise<Client> {
+  const local = await freeAddress();
+  const events = new Events();
+  const path: FiveTuple = { protocol: 'udp', local, remote };
+  const client = new TurnClient({ env: platform.env, path, username: 'ada', password: 'lovelace', ...options });
+  const shell = new UdpShell<TurnClientEvent>({ core: client, onEvent: events.push });
+  closers.push(() => shell.close());
+  await shell.bind(local);
+  return { client, driver: shell.driver, events, shell };
+}
+
+async function tcpClient(remote: TransportAddress, options: Partial<TurnClientOptions> = {}): Promise<Client> {
+  const socket = connect(remote.port, remote.ip);
+  closers.push(() => socket.destroy());
+  await new Promise((resolve) => socket.once('connect', resolve));
+  const path: FiveTuple = { protocol: 'tcp', local: { ip: '127.0.0.1', port: socket.localPort ?? 0 }, remote };
+  const client = new TurnClient({ env: platform.env, path, username: 'ada', password: 'lovelace', ...options });
+  const events = new Events();
+  const driver: Driver<TurnClientEvent, FiveTuple> = new Driver<TurnClientEvent, FiveTuple>(
+    client,
+    {
+      now: () => platform.now(),
+      send: (slot) => void socket.write(slot.buffer.slice(slot.offset, slot.offset + slot.length)),
+      wakeAt: () => undefined,
+    },
+    events.push,
+  );
+  const deframer = new StreamDeframer({ channelData: true });
+  socket.on('data', (chunk) => deframer.push(chunk, (message) => driver.input(message, path)));
+  return { client, driver, events };
+}
+
+async function allocate({ client, driver, events }: Client): Promise<TransportAddress> {
+  driver.mutate((now) => client.allocate(now));
+  return (await events.next('allocated')).relayed[0]!;
+}
+
+async function release({ client, driver, events }: Client): Promise<void> {
+  driver.mutate((now) => client.close(now));
+  await events.next('closed');
+}
+
+async function echoPeer(): Promise<TransportAddress> {
+  const socket = await platform.bindUdp(
+    { ip: '127.0.0.1', port: 0 },
+    { onDatagram: (bytes, remote) => socket.send(bytes, 0, bytes.length, remote), onError: () => undefined },
+  );
+  closers.push(() => socket.close());
+  return socket.local;
+}
+
+async function echo({ client, driver, events }: Client, peer: TransportAddress, ...data: number[]): Promise<void> {
+  driver.mutate((now) => client.send(peer, Uint8Array.from(data), now));
+  expect([...(await events.next('data')).bytes]).toEqual(data);
+}
+
+const workersOf = (entries: LogEntry[]) => entries.map(({ worker }) => worker);
+
+describe('workers', () => {
+  it('share UDP clients; their data does not pass the process that listens', async () => {
+    const server = await serve();
+    const remote = await server.listen({ port: 0 });
+    const peer = await echoPeer();
+    const clients = [await udpClient(remote), await udpClient(remote), await udpClient(remote)];
+    for (const one of clients) await allocate(one);
+    expect(workersOf(await logged('allocated', 3))).toEqual([1, 2, 1]);
+    const before = residents.map(({ sent }) => sent.length);
+    for (const one of clients) {
+      await echo(one, peer, 1, 2, 3);
+      one.driver.mutate((now) => one.client.bindChannel(peer, now));
+      await one.events.next('channel');
+      await echo(one, peer, 4, 5);
+    }
+    expect(residents.map(({ sent }) => sent.length)).toEqual(before);
+    const text = await server.metrics();
+    expect(text).toContain('turn_allocations{transport="udp"} 3\n');
+    expect(text).toContain('turn_relayed_packets_total{direction="to_peer"} 6\n');
+    expect(text).toContain('turn_requests_total{method="ChannelBind"} 3\n');
+    // An address is served by the listener again when its allocation has gone.
+    for (const one of clients) await release(one);
+    await logged('released', 3);
+    expect((await server.stats()).core).toMatchObject({ allocations: 0, allocationsTotal: 3 });
+    expect(JSON.stringify(log)).not.toContain('lovelace');
+  });
+
+  it('answer every client while others are handed over', async () => {
+    const server = await serve({ unauthenticatedRate: { perSecond: 1e6, burst: 1e6 } });
+    const remote = await server.listen({ port: 0 });
+    const asked = 400;
+    let answered = 0;
+    let all: () => void = () => undefined;
+    const done = new Promise<void>((resolve) => {
+      all = resolve;
+    });
+    const stranger = await platform.bindUdp(
+      { ip: '127.0.0.1', port: 0 },
+      {
+        onDatagram: () => {
+          if (++answered === asked) all();
+        },
+        onError: () => undefined,
+      },
+    );
+    closers.push(() => stranger.close());
+    const clients = await Promise.all(Array.from({ length: 20 }, () => udpClient(remote)));
+    const allocated = clients.map((one) => allocate(one));
+    for (let i = 0; i < asked; i++) {
+      const { Binding: method } = STUN_METHODS;
+      const request = encodeStun({ messageClass: 'request', method, transactionId: newTransactionId(platform.env) });
+      stranger.send(request, 0, request.length, remote);
+      if (i % 10 === 9) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all([done, ...allocated]);
+    expect(new Set(workersOf(await logged('allocated', 20)))).toEqual(new Set([1, 2]));
+  });
+
+  it('carry data between clients of two workers, and to nothing else on this machine', async () => {
+    const server = await serve({ peers: {} });
+    const remote = await server.listen({ port: 0 });
+    const [one, two] = [await udpClient(remote), await udpClient(remote)];
+    const [oneAt, twoAt] = [await allocate(one), await allocate(two)];
+    expect(workersOf(await logged('allocated', 2))).toEqual([1, 2]);
+    one.driver.mutate((now) => one.client.createPermission(twoAt, now));
+    await one.events.next('permission');
+    two.driver.mutate((now) => two.client.send(oneAt, Uint8Array.of(1), now));
+    expect(await one.events.next('data')).toMatchObject({ peer: twoAt, bytes: Uint8Array.of(1) });
+    for (const [from, to, at] of [
+      [one, two, twoAt],
+      [two, one, oneAt],
+    ] as const) {
+      from.driver.mutate((now) => from.client.bindChannel(at, now));
+      await from.events.next('channel');
+      from.driver.mutate((now) => from.client.send(at, new Uint8Array(1200).fill(7), now));
+      expect((await to.events.next('data')).bytes).toEqual(new Uint8Array(1200).fill(7));
+    }
+    // A socket in the other worker's range that is no relay gets nothing; what did arrive there would show here.
+    let leaked = 0;
+    const port = twoAt.port === 65_535 ? twoAt.port - 1 : twoAt.port + 1;
+    const bystander = await platform.bindUdp(
+      { ip: '127.0.0.1', port },
+      { onDatagram: () => void leaked++, onError: () => undefined },
+    );
+    closers.push(() => bystander.close());
+    one.driver.mutate((now) => one.client.send({ ip: '127.0.0.1', port }, Uint8Array.of(9), now));
+    one.driver.mutate((now) => one.client.send(twoAt, Uint8Array.of(10), now));
+    expect((await two.events.next('data')).bytes).toEqual(Uint8Array.of(10));
+    expect(leaked).toBe(0);
+    expect((await server.stats()).drops['unknown-peer']).toBe(1);
+  });
+
+  it('count quotas together, over UDP and TCP, for users and in all', async () => {
+    const server = await serve({ userQuota: 2, totalQuota: 3 });
+    const remote = await server.listen({ port: 0 });
+    const stream = await server.listen({ port: 0, transport: 'tcp' });
+    const first = await udpClient(remote);
+    await allocate(first);
+    await allocate(await tcpClient(stream));
+    await expect(allocate(await udpClient(remote))).rejects.toThrow('486');
+    await expect(allocate(await tcpClient(stream))).rejects.toThrow('486');
+    await allocate(await tcpClient(stream, { username: 'bob', password: 'builder' }));
+    await expect(allocate(await udpClient(remote, { username: 'bob', password: 'builder' }))).rejects.toThrow('486');
+    await release(first);
+    await logged('released');
+    await allocate(await udpClient(remote));
+    expect((await server.stats()).core.allocations).toBe(3);
+  });
+
+  it('take TCP and TLS connections, with a certificate that can be replaced', async () => {
+    const pem = certificateToPem(generateCertificate(platform.env));
+    const server = await serve({ certificate: { cert: pem, key: pem } });
+    const stream = await server.listen({ port: 0, transport: 'tcp' });
+    const one = await tcpClient(stream);
+    await allocate(one);
+    await echo(one, await echoPeer(), 1, 2, 3);
+    expect((await server.stats()).core.allocationsByTransport.tcp).toBe(1);
+    expect(() => server.setCertificate({ cert: 'nonsense', key: pem })).toThrow();
+    server.setCertificate({ cert: pem, key: pem });
+    expect(residents[1]!.sent.at(-1)).toMatchObject({ type: 'certificate' });
+  });
+
+  it('find the owner of a reserved port by its token', async () => {
+    const server = await serve();
+    const remote = await server.listen({ port: 0 });
+    const first = await udpClient(remote, { evenPort: 'reserve-next' });
+    first.driver.mutate((now) => first.client.allocate(now));
+    const { relayed, reservationToken } = await first.events.next('allocated');
+    expect((await server.stats()).core.reservations).toBe(1);
+    const filler = await udpClient(remote); // the other worker: now the first has no fewer
+    await allocate(filler);
+    const second = await udpClient(remote, { reservationToken: reservationToken! });
+    expect((await allocate(second)).port).toBe(relayed[0]!.port + 1);
+    expect(workersOf(await logged('allocated', 3))).toEqual([1, 2, 1]);
+  });
+
+  it('find the owner of an allocation that moves by its ticket (RFC 8016)', async () => {
+    const server = await serve({ mobility: true });
+    const remote = await server.listen({ port: 0 });
+    const peer = await echoPeer();
+    await allocate(await udpClient(remote));
+    const one = await udpClient(remote, { mobility: true });
+    await allocate(one);
+    await echo(one, peer, 1);
+    const local = await freeAddress();
+    await one.shell!.bind(local);
+    one.driver.mutate((now) => one.client.moveTo({ protocol: 'udp', local, remote }, now));
+    await one.events.next('moved');
+    await echo(one, peer, 2);
+    expect(workersOf(await logged('moved'))).toEqual([2]);
+    await echo(one, peer, 3);
+    await release(one);
+    expect((await server.stats()).core.allocations).toBe(1);
+  });
+
+  it('are replaced when they die: their clients are told that nothing is left of their allocations', async () => {
+    const server = await serve({ userQuota: 2 });
+    const remote = await server.listen({ port: 0 });
+    const [one, two] = [await udpClient(remote), await udpClient(remote)];
+    await allocate(one);
+    await allocate(two);
+    residents[1]!.kill();
+    expect(await logged('worker-ended')).toMatchObject([{ level: 'warn', worker: 1, how: 'SIGKILL' }]);
+    one.driver.mutate((now) => one.client.createPermission({ ip: '127.0.0.1', port: 9 }, now));
+    await expect(one.events.next('permission')).rejects.toThrow('failed: lost');
+    await allocate(await udpClient(remote)); // its place in the quota is free
+    await logged('worker-ready', 3);
+    expect((await server.stats()).core.allocations).toBe(2);
+    await echo(two, await echoPeer(), 1);
+  });
+
+  it('are given no clients while they do not keep up; a client that repeats itself is served later', async () => {
+    const server = await serve({ workers: 1 });
+    const remote = await server.listen({ port: 0 });
+    const stream = await server.listen({ port: 0, transport: 'tcp' });
+    const [resident] = residents.slice(1);
+    resident!.isBusy = true;
+    const refused = connect(stream.port, stream.ip);
+    await new Promise((resolve) => refused.once('close', resolve));
+    const allocated = allocate(await udpClient(remote));
+    for (let dropped = 0; dropped === 0; ) dropped = (await server.stats()).drops['limit'] ?? 0;
+    expect((await server.stats()).core.allocations).toBe(0);
+    resident!.isBusy = false;
+    await allocated;
+    await allocate(await tcpClient(stream));
+  });
+
+  it('drain together', async () => {
+    const server = await serve();
+    const remote = await server.listen({ port: 0 });
+    const stream = await server.listen({ port: 0, transport: 'tcp' });
+    const [one, two] = [await udpClient(remote), await tcpClient(stream)];
+    await allocate(one);
+    await allocate(two);
+    let isDrained = false;
+    const drained = server.drain().then(() => {
+      isDrained = true;
+    });
+    await expect(allocate(await udpClient(remote))).rejects.toThrow('508');
+    await expect(allocate(await tcpClient(stream))).rejects.toThrow('508');
+    await release(one);
+    expect(isDrained).toBe(false);
+    await release(two);
+    await drained;
+    expect((await server.close()).core.allocationsTotal).toBe(2);
+  });
+
+  it('refuse a port that another server has, shared or not', async () => {
+    const server = await serve();
+    const remote = await server.listen({ port: 0 });
+    await expect(server.listen({ port: remote.port })).rejects.toThrow('EADDRINUSE');
+    const alone = new TurnServer({ realm: 'x', users: { a: 'b' }, relayAddresses: ['127.0.0.1'] });
+    closers.push(() => alone.close());
+    await expect(alone.listen({ port: remote.port })).rejects.toThrow('EADDRINUSE');
+  });
+
+  it.each([
+    [{ workers: 0 }, `from 1 to ${MAX_TURN_WORKERS}`],
+    [{ workers: MAX_TURN_WORKERS + 1 }, `from 1 to ${MAX_TURN_WORKERS}`],
+    [{ minPort: 50_000, maxPort: 50_002 }, 'too few'],
+    [{ relayAddresses: [] }, 'relay address'],
+  ])('reject %j', async (options, message) => {
+    await expect(serve(options)).rejects.toThrow(message);
+  });
+
+  it('reject what cannot be copied to another process, and systems other than Linux', async () => {
+    const options = { workers: 1, realm: 'x', users: { a: 'b' }, findUser: () => undefined };
+    await expect(TurnWorkers.start(options)).rejects.toThrow('findUser cannot be copied');
+    const before = Object.getOwnPropertyDescriptor(process, 'platform');
+    Object.defineProperty(process, 'platform', { ...before, value: 'darwin' });
+    closers.push(() => Object.defineProperty(process, 'platform', { ...before }));
+    await expect(TurnWorkers.start({ workers: 1, realm: 'x', users: { a: 'b' } })).rejects.toThrow('need Linux');
+  });
+});
+
+describe('what workers share', () => {
+  it.each([
+    [
+      49_152,
+      65_535,
+      2,
+      [
+        [49_152, 57_343],
+        [57_344, 65_535],
+      ],
+    ],
+    [
+      1025,
+      1031,
+      3,
+      [
+        [1025, 1027],
+        [1028, 1029],
+        [1030, 1031],
+      ],
+    ],
+  ])('ports %i to %i in %i slices that begin even', (min, max, count, expected) => {
+    const slices = slicePorts(min, max, count) ?? [];
+    expect(slices.map(({ minPort, maxPort }) => [minPort, maxPort])).toEqual(expected);
+    const ports = Array.from({ length: max - min + 1 }, (_, i) => min + i);
+    expect(ports.every((port) => memberOfPort(slices, port) !== undefined)).toBe(true);
+    expect(memberOfPort([undefined, ...slices], min)).toBe(1);
+    expect(memberOfPort(slices, max + 1)).toBeUndefined();
+  });
+
+  it('bandwidth, in shares of which each lets the largest datagram through', () => {
+    const slices = [undefined, ...(slicePorts(2000, 3000, 2) ?? [])];
+    expect(shareOfRate({}, slices)).toEqual({});
+    expect(shareOfRate({ totalRate: { perSecond: 1e6, burst: 1e6 } }, slices)).toEqual({
+      totalRate: { perSecond: 5e5, burst: 5e5 },
+    });
+    expect(shareOfRate({ totalRate: { perSecond: 10, burst: 1e5 } }, slices)).toEqual({
+      totalRate: { perSecond: 5, burst: 65_507 },
+    });
+  });
+
+  it('a ledger that forgets what a member had', () => {
+    const ledger = new QuotaLedger({ userQuota: 2, totalQuota: 3 });
+    ledger.add(1, 'ada', 1);
+    ledger.add(2, 'ada', 1);
+    expect([ledger.refuses('ada'), ledger.refuses('bob')]).toEqual([true, false]);
+    ledger.add(2, 'bob', 1);
+    expect(ledger.refuses('carl')).toBe(true);
+    ledger.forget(2);
+    expect([ledger.total, ledger.refuses('ada'), ledger.refuses('carl')]).toEqual([1, false, false]);
+    ledger.forget(2);
+    expect(ledger.total).toBe(1);
+  });
+
+  it.each([
+    ['192.0.2.1', '198.51.100.2', '04c0011388c0000201c6336402'],
+    ['2001:db8::1', '2001:db8::2', '06c001138820010db800000000000000000000000120010db8000000000000000000000002'],
+  ])('the header of data between members, from %s to %s', (from, to, hex) => {
+    const w = new ByteWriter(new Uint8Array(64));
+    const addresses = { from: { ip: from, port: 49_153 }, to: { ip: to, port: 5000 } };
+    writeTrunkHeader(w, addresses.from, addresses.to);
+    expect(Buffer.from(w.buf.subarray(0, w.pos)).toString('hex')).toBe(hex);
+    expect(readTrunkHeader(new ByteReader(w.buf.subarray(0, w.pos)))).toEqual(addresses);
+    for (let length = 0; length < w.pos; length++) {
+      expect(() => readTrunkHeader(new ByteReader(w.buf.subarray(0, length)))).toThrow(
+        expect.objectContaining({ reason: 'too-short' }),
+      );
+    }
+    const other = Uint8Array.from(w.buf).fill(5, 0, 1);
+    expect(() => readTrunkHeader(new ByteReader(other))).toThrow(expect.objectContaining({ reason: 'bad-value' }));
+  });
+});
