@@ -1,6 +1,7 @@
 import type { CryptoBackend, Instant, InterfaceAddress, Platform } from '../core/index.ts';
 import { utf8 } from '../core/index.ts';
 import type { Certificate } from '../crypto/index.ts';
+import type { AccessToken } from '../stun/index.ts';
 import { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
 import type { TurnServer } from './relay.ts';
 import { RTCCertificate } from './rtc-certificate.ts';
@@ -99,9 +100,14 @@ export interface PurertcOptions {
   readonly sctp?: PeerTransportOptions['sctp'];
   readonly channels?: PeerTransportOptions['channels'];
   /** What TURN servers over TLS and DTLS are trusted by, and wishes to all TURN servers. */
-  readonly turn?: TurnServer['turn'] & {
+  readonly turn?: Omit<NonNullable<TurnServer['turn']>, 'accessToken'> & {
     /** PEM certificates to trust instead of the authorities that the runtime trusts. */
     readonly ca?: readonly string[];
+    /**
+     * An OAuth token for the server of that URL (RFC 7635), in the place of its `username` and `credential`, which W3C wants
+     * all the same: they may be empty. Asked for each allocation, so that a token can be renewed; undefined for none.
+     */
+    readonly accessTokenFor?: (url: string) => AccessToken | undefined;
   };
   /**
    * Called with every datagram sent and received, as it is on the wire. `at` is the platform's clock, `bytes` is borrowed.

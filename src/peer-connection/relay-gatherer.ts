@@ -8,6 +8,7 @@ import {
   UsageError,
 } from '../core/index.ts';
 import { certificatesFromPem, type ParsedCertificate, parseCertificate, verifyChain } from '../crypto/index.ts';
+import type { AccessToken } from '../stun/index.ts';
 import type { ParsedIceServer } from './configuration.ts';
 import { type GathererOptions, SERVER_UNREACHABLE } from './gathering-types.ts';
 import type { IceServerUrl } from './ice-server-url.ts';
@@ -94,6 +95,7 @@ export class RelayGatherer {
   }
 
   onRelayEvent(event: RelayStateEvent): void {
+    const { options } = this.#given;
     const { path } = event.server;
     const waiting = this.#waiting.get(path);
     this.#waiting.delete(path);
@@ -103,7 +105,9 @@ export class RelayGatherer {
       this.#held.delete(path);
       if (held !== undefined) {
         this.#inUse.delete(held.wanted.key); // an ICE restart asks that server again
-        if (event.failure !== 'wrong-credentials') this.#renewLater(held);
+        // A token that has expired can be had anew; a password would be as wrong as before.
+        const hopeless = event.failure === 'wrong-credentials' && options.turn?.accessTokenFor === undefined;
+        if (!hopeless) this.#renewLater(held);
       }
     }
     waiting?.(event);
@@ -211,13 +215,25 @@ export class RelayGatherer {
   /** @returns how it ended; undefined where it did not begin. */
   async #allocate(wanted: Wanted, path: FiveTuple, serverName: string): Promise<RelayStateEvent | undefined> {
     const { host, transport, options } = this.#given;
-    const { ca: _, ...turn } = options.turn ?? {};
+    const { ca: _, accessTokenFor, ...turn } = options.turn ?? {};
+    let accessToken: AccessToken | undefined;
+    try {
+      accessToken = accessTokenFor?.(wanted.url.url);
+    } catch (error) {
+      this.#fail(wanted, SERVER_UNREACHABLE, `no access token: ${String(error)}`);
+      this.#abandon(path);
+      return undefined;
+    }
     const server: TurnServer = {
       path,
       username: wanted.username,
       password: wanted.password,
       url: wanted.url.url,
-      turn: { ...(wanted.wantsIpv6 && { additionalFamily: true }), ...turn },
+      turn: {
+        ...(wanted.wantsIpv6 && { additionalFamily: true }),
+        ...(accessToken !== undefined && { accessToken }),
+        ...turn,
+      },
       ...(path.protocol === 'dtls' && { dtls: this.#dtlsOptions(serverName) }),
     };
     try {

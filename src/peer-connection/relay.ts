@@ -27,7 +27,13 @@ export interface TurnServer {
   /** Anything else of the TURN client. */
   readonly turn?: Pick<
     TurnClientOptions,
-    'additionalFamily' | 'dontFragment' | 'followUnsignedRedirects' | 'lifetimeS' | 'origin' | 'software'
+    | 'accessToken'
+    | 'additionalFamily'
+    | 'dontFragment'
+    | 'followUnsignedRedirects'
+    | 'lifetimeS'
+    | 'origin'
+    | 'software'
   >;
   /** For `dtls`: how the server proves who it is. Without `verifyPeer` every certificate is refused. */
   readonly dtls?: Pick<DtlsOptions, 'verifyPeer'> & { readonly serverName?: string };

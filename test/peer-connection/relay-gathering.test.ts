@@ -4,6 +4,7 @@ import { RTCPeerConnection, type RTCPeerConnectionIceErrorEvent, UdpMux } from '
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import { MAX_RELAY_ATTEMPTS, MAX_RELAY_RENEWALS, RELAY_STABLE_MS } from '../../src/peer-connection/relay-gatherer.ts';
 import { STUN_METHODS } from '../../src/stun/index.ts';
+import { makeAccessToken } from '../../src/turn/index.ts';
 import { SimNetwork, SimWorld, simEnv } from '../sim/index.ts';
 import { FakeTurnServer, failWith } from '../turn/fake-server.ts';
 import { IPS, makeRelayWorld, RELAY_IP, SERVER, SimStreams, streamServer, USER } from './relay-support.ts';
@@ -278,6 +279,44 @@ describe('relays through the façade', () => {
     await runUntil(network, () => false, network.world.now + 1_800_000);
     expect([allocations, candidates.length, errors.length]).toEqual([2, 2, 0]);
     pc.close();
+    expect([platform.open, platform.pendingTimers]).toEqual([0, 0]);
+  });
+
+  it('bring an OAuth token for the servers that have one (RFC 7635)', async () => {
+    const key = { kid: 'north', key: new Uint8Array(32).fill(7) };
+    const options = { oauth: { serverName: 'turn.example', keys: [key] } };
+    const { network, core } = makeRelayWorld(1, { latencyMs: 10 }, options);
+    const platform = new SimPlatform(network, [IPS[0]]);
+    const asked: string[] = [];
+    const pc = new RTCPeerConnection({
+      iceServers: [{ urls: UDP, username: '', credential: '' }],
+      iceTransportPolicy: 'relay',
+      purertc: {
+        platform,
+        turn: {
+          accessTokenFor: (url) => {
+            asked.push(url);
+            return makeAccessToken(platform.env, key, 'turn.example', 3600);
+          },
+        },
+      },
+    });
+    await gather(pc, network);
+    expect(asked).toEqual([UDP]);
+    expect(core.stats.allocations).toBe(1);
+    pc.close();
+    const accessTokenFor = () => {
+      throw new Error('the token service is down');
+    };
+    const without = new RTCPeerConnection({
+      iceServers: [{ urls: UDP, username: '', credential: '' }],
+      purertc: { platform, turn: { accessTokenFor } },
+    });
+    const errors: string[] = [];
+    without.onicecandidateerror = ({ errorText }) => void errors.push(errorText);
+    await gather(without, network);
+    expect(errors).toEqual(['no access token: Error: the token service is down']);
+    without.close();
     expect([platform.open, platform.pendingTimers]).toEqual([0, 0]);
   });
 
