@@ -8,59 +8,58 @@ import { expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The project itself is compiled without the DOM library; this program is compiled with it. */
-const PROGRAM = `
-// From ours to the browser's.
-export const connection: RTCPeerConnection = new ours.RTCPeerConnection();
-export const channel: RTCDataChannel = new ours.RTCPeerConnection().createDataChannel('x');
-export const classes: {
-  connection: typeof RTCPeerConnection;
-  candidate: typeof RTCIceCandidate;
-  description: typeof RTCSessionDescription;
-} = { connection: ours.RTCPeerConnection, candidate: ours.RTCIceCandidate, description: ours.RTCSessionDescription };
-export const toBrowser = (
-  ice: ours.RTCIceTransport,
-  dtls: ours.RTCDtlsTransport,
-  sctp: ours.RTCSctpTransport,
-  certificate: ours.RTCCertificate,
-  error: ours.RTCError,
-  candidate: ours.RTCIceCandidate,
-  description: ours.RTCSessionDescription,
-  stats: ours.RTCStatsReport,
-  configuration: ours.RTCConfiguration,
-): [
-  RTCIceTransport,
-  RTCDtlsTransport,
-  RTCSctpTransport,
-  RTCCertificate,
-  RTCError,
-  RTCIceCandidate,
-  RTCSessionDescription,
-  RTCStatsReport,
-  RTCConfiguration,
-] => [ice, dtls, sctp, certificate, error, candidate, description, stats, configuration];
+/** Interfaces and dictionaries: each assignable to the DOM library's type of its name, and back. */
+const BOTH_WAYS = `
+  RTCPeerConnection RTCDataChannel RTCIceTransport RTCDtlsTransport RTCSctpTransport RTCCertificate RTCError
+  RTCIceCandidate RTCIceCandidatePair RTCSessionDescription
+  RTCPeerConnectionIceEvent RTCPeerConnectionIceErrorEvent RTCDataChannelEvent RTCErrorEvent
+  RTCConfiguration RTCIceServer RTCOfferOptions RTCAnswerOptions RTCSessionDescriptionInit RTCLocalSessionDescriptionInit
+  RTCIceCandidateInit RTCLocalIceCandidateInit RTCDataChannelInit RTCErrorInit RTCDtlsFingerprint
+  RTCPeerConnectionIceEventInit RTCPeerConnectionIceErrorEventInit RTCDataChannelEventInit RTCErrorEventInit
+  RTCPeerConnectionErrorCallback RTCSessionDescriptionCallback
+  RTCSignalingState RTCPeerConnectionState RTCIceConnectionState RTCIceGatheringState RTCIceTransportState
+  RTCIceGathererState RTCIceRole RTCIceComponent RTCIceProtocol RTCIceCandidateType RTCIceTcpCandidateType
+  RTCDtlsTransportState RTCSctpTransportState RTCDataChannelState RTCSdpType RTCBundlePolicy RTCRtcpMuxPolicy
+  RTCIceTransportPolicy BinaryType
+`;
 
-// And back; a browser does not have every member that the W3C's onclosing and so on name.
-export const fromBrowser = (
-  connection: RTCPeerConnection,
-  channel: RTCDataChannel,
-  candidate: RTCIceCandidate,
-  description: RTCSessionDescription,
-  configuration: RTCConfiguration,
-  init: RTCSessionDescriptionInit,
-): [
-  ours.RTCPeerConnection,
-  ours.RTCDataChannel,
-  ours.RTCIceCandidate,
-  ours.RTCSessionDescription,
-  ours.RTCConfiguration,
-  ours.RTCSessionDescriptionInit,
-] => [connection, channel, candidate, description, configuration, init];
+/** What the DOM library has too little of to be taken back: a report of it is a map of anything. */
+const TO_THE_DOM = 'RTCStatsReport';
+
+const CLASSES = `
+  RTCPeerConnection RTCSessionDescription RTCIceCandidate RTCDataChannel RTCIceTransport RTCDtlsTransport RTCSctpTransport
+  RTCCertificate RTCError RTCErrorEvent RTCDataChannelEvent RTCPeerConnectionIceEvent RTCPeerConnectionIceErrorEvent
+  RTCStatsReport
+`;
+
+const names = (list: string): string[] => list.trim().split(/\s+/);
+
+/** The project itself is compiled without the DOM library; this program is compiled with it. */
+const PROGRAM = [
+  'declare function assign<To>(convert: () => To): void;',
+  'declare function some<T>(): T;',
+  ...names(`${BOTH_WAYS} ${TO_THE_DOM}`).map((name) => `assign<${name}>(() => some<ours.${name}>());`),
+  ...names(BOTH_WAYS).map((name) => `assign<ours.${name}>(() => some<${name}>());`),
+  ...names(CLASSES).map((name) => `assign<typeof ${name}>(() => ours.${name});`),
+  `
+// Programs and libraries that are written for the browser's types.
+export const wrtc: { RTCPeerConnection: typeof RTCPeerConnection } = ours;
+export async function call(pc: RTCPeerConnection): Promise<string | undefined> {
+  const report: RTCStatsReport = await pc.getStats();
+  report.forEach((value, key) => [value, key]);
+  return pc.localDescription?.sdp;
+}
+export const called: Promise<string | undefined> = call(new ours.RTCPeerConnection());
 
 // Event handlers know their events without a cast.
-new ours.RTCPeerConnection().addEventListener('datachannel', ({ channel }) => channel.send('x'));
-new ours.RTCPeerConnection().onicecandidate = ({ candidate }) => candidate?.address;
-`;
+const pc = new ours.RTCPeerConnection();
+pc.addEventListener('datachannel', ({ channel }) => channel.send('x'));
+pc.addEventListener('icecandidateerror', ({ errorCode }) => errorCode.toFixed(), { once: true });
+pc.onicecandidate = ({ candidate }) => candidate?.address;
+pc.createDataChannel('x').onmessage = ({ data, origin }) => [data, origin];
+pc.createDataChannel('x').onerror = ({ error }) => error.sctpCauseCode;
+`,
+].join('\n');
 
 it("the classes' types are assignable to and from those of TypeScript's DOM library", async () => {
   const folder = await mkdtemp(join(tmpdir(), 'purertc-types-'));
