@@ -1,5 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import type { RTCConfiguration } from '../../src/index.ts';
 import { Lab, type LabPeer, type NatKind, negotiate } from './netns.ts';
+
+interface Description {
+  readonly type: string;
+  readonly sdp: string;
+}
 
 interface Pair {
   readonly local: { readonly type: string; readonly address: string };
@@ -35,6 +41,25 @@ describe('two peers behind real NATs (network namespaces, nftables)', () => {
     const [seenByA, seenByB] = pairs;
     expect([seenByA.remote.address, seenByB.remote.address]).toEqual([WAN_B, WAN_A]);
     for (const { local, remote } of pairs) expect([local.type, remote.type]).not.toContain('relay');
+    expect([await a.leave(), await b.leave()]).toEqual([0, 0]);
+  });
+
+  it('cone and cone, where no UDP gets through: by a simultaneous open of TCP, from ports that the STUN server has seen', async () => {
+    lab = Lab.behindNats('cone', 'cone');
+    const [stun] = await lab.coturn();
+    const configuration: RTCConfiguration = { iceServers: [stun!], purertc: { iceTcp: ['so'] } };
+    const [a, b] = [await lab.peer('a', configuration), await lab.peer('b', configuration)];
+    const tcpOnly = ({ type, sdp }: Description) => ({
+      type,
+      sdp: sdp.replace(/a=candidate:\S+ 1 udp .*\r\n/g, ''),
+    });
+    const offer = tcpOnly(await a.call<Description>('offer', { channel: true }));
+    expect(offer.sdp).toMatch(/1 tcp \d+ 198\.51\.100\.1 \d+ typ srflx raddr 10\.0\.1\.2 rport \d+ tcptype so/);
+    await a.call('accept', tcpOnly(await b.call<Description>('answer', offer)));
+    await Promise.all([a.call('open'), b.call('open')]);
+    expect(await a.call('say', 'hello')).toBe('hello back');
+    const pairs = [await a.call<Pair>('pair'), await b.call<Pair>('pair')];
+    expect(pairs.map(({ remote }) => remote.address)).toEqual([WAN_B, WAN_A]);
     expect([await a.leave(), await b.leave()]).toEqual([0, 0]);
   });
 
