@@ -24,6 +24,7 @@ import { PacketInput } from './packet-input.ts';
 import type { Session, SessionSettings } from './session.ts';
 import type { SctpEvent, SctpMessage, SctpOptions, SctpState, SctpStats } from './types.ts';
 import { COMMON_HEADER_BYTES, writeChecksum, writePacketHeader } from './wire/packet.ts';
+import { CHUNK } from './wire/registry.ts';
 import { padded } from './wire/tlv.ts';
 
 /**
@@ -111,14 +112,18 @@ export class SctpAssociation implements SansIo<SctpEvent> {
   }
 
   /**
-   * Queues one message (RFC 9260 §6). `bytes` is kept without copying until it is acknowledged or given up.
+   * Queues one message (RFC 9260 §6). `bytes` is kept without copying until it is acknowledged or given up. With `earlyData`
+   * it may be called from `sendable` on.
    * @throws {UsageError} not connected, shutting down, no such stream, empty, or the send buffer is full.
    */
   send(message: SctpMessage, now: Instant): void {
-    const session = this.#connected('send');
+    const { early } = this.#lifecycle;
+    const earlyStreams = early.outboundStreams;
+    const session = earlyStreams === undefined ? this.#connected('send') : undefined;
     if (message.bytes.length === 0) throw new UsageError('a message has at least one byte');
-    this.#checkStream(session, message.streamId);
-    session.sender.streams.enqueue(message, now);
+    checkRange('streamId', message.streamId, 0, (session?.reset.outboundStreams ?? earlyStreams ?? 0) - 1);
+    if (session === undefined) early.send(message, now);
+    else session.sender.streams.enqueue(message, now);
   }
 
   /** Bytes of a stream that are queued and not yet sent for the first time. */
@@ -152,6 +157,7 @@ export class SctpAssociation implements SansIo<SctpEvent> {
     const bytes = Math.min(Math.max(maxMtuBytes, this.#mtuBytes), MAX_MTU_BYTES);
     this.#settings.maxMtuBytes = bytes;
     this.#lifecycle.session?.changePath(bytes);
+    this.#lifecycle.early.changePath(bytes);
   }
 
   /**
@@ -233,8 +239,21 @@ export class SctpAssociation implements SansIo<SctpEvent> {
   }
 
   pollTransmit(slot: TransmitSlot, now: Instant): boolean {
-    const lone = this.#control.takeLone() ?? this.#handshake.takeChunk();
-    if (lone !== undefined) return this.#writeLone(slot, lone.tag, lone.chunk);
+    const lone = this.#control.takeLone();
+    if (lone !== undefined) {
+      this.#finish(slot, this.#writeLone(slot, lone.chunk), lone.tag, false);
+      return true;
+    }
+    // Whoever may send early is asked first what there is.
+    const handshake = this.#events.peek()?.type === 'sendable' ? undefined : this.#handshake.takeChunk();
+    if (handshake !== undefined) {
+      const at = this.#writeLone(slot, handshake.chunk);
+      const room = Math.min(slot.offset + this.#mtuBytes, slot.buffer.length - SLOT_TAILROOM);
+      const isEcho = handshake.chunk[0] === CHUNK.COOKIE_ECHO;
+      const end = isEcho ? this.#lifecycle.early.write(slot.buffer, at, room, now) : at;
+      this.#finish(slot, end, handshake.tag, false); // RFC 9653 §5.2: these have a checksum
+      return true;
+    }
     const session = this.#lifecycle.session;
     if (session === undefined) return false;
     const mayReset = this.#lifecycle.state === 'established';
@@ -253,13 +272,13 @@ export class SctpAssociation implements SansIo<SctpEvent> {
     return true;
   }
 
-  #writeLone(slot: TransmitSlot, tag: number, chunk: Uint8Array): boolean {
+  /** @returns the position behind the chunk. */
+  #writeLone(slot: TransmitSlot, chunk: Uint8Array): number {
     const start = slot.offset + COMMON_HEADER_BYTES;
     const end = start + padded(chunk.length);
     slot.buffer.set(chunk, start);
     slot.buffer.fill(0, start + chunk.length, end);
-    this.#finish(slot, end, tag, false);
-    return true;
+    return end;
   }
 
   #finish(slot: TransmitSlot, end: number, tag: number, zeroChecksum: boolean): void {

@@ -283,6 +283,13 @@ export class DataSender {
     if (probeAt < this.#t3At) this.#probeAt = probeAt;
   }
 
+  /** The association is up: the timers of what was sent with the COOKIE ECHO, which its own timer guarded, begin. */
+  resume(now: Instant): void {
+    if (this.outstanding.base === this.outstanding.next) return;
+    this.#t3At = now + this.rtt.rtoMs;
+    this.#armProbe(now);
+  }
+
   #stopTimers(): void {
     this.#t3At = NEVER;
     this.#probeAt = NEVER;

@@ -1,5 +1,6 @@
 import { type Instant, NEVER, type Ring, UsageError } from '../core/index.ts';
 import type { ControlQueue, DropReporter } from './control-queue.ts';
+import { EarlyData } from './early-data.ts';
 import type { Handshake } from './handshake.ts';
 import { DEFAULT_MAX_INIT_RETRANSMISSIONS } from './limits.ts';
 import { RttEstimator } from './rtt.ts';
@@ -55,6 +56,8 @@ export class Lifecycle {
   /** The association is over: this object will not have another. */
   #ended = false;
   #t2At: Instant = NEVER;
+  /** Messages that ride with the COOKIE ECHO. */
+  readonly early: EarlyData = new EarlyData();
 
   constructor(parts: LifecycleParts) {
     this.#settings = parts.settings;
@@ -168,6 +171,11 @@ export class Lifecycle {
       this.#control.push(encodeError([unrecognizedParameters(unrecognized)])); // §3.2.2
     }
     this.#move('cookie-echoed', 'INIT ACK');
+    const { tcb } = this.#handshake;
+    if (this.#settings.options.earlyData !== true || tcb === undefined) return;
+    const { inboundStreams, outboundStreams } = tcb;
+    if (this.early.begin(this.#makeSession(tcb, now), now))
+      this.#events.push({ type: 'sendable', inboundStreams, outboundStreams });
   }
 
   /** RFC 9260 §5.1 D, §5.2.4. @returns false to leave the rest of the packet alone. */
@@ -197,6 +205,10 @@ export class Lifecycle {
           this.#control.pushLone(tcb.peerTag, encodeError([cause]));
           this.#control.push(encodeShutdownAck());
           return false;
+        }
+        if (this.#session === undefined) {
+          this.#establish(tcb, 'COOKIE ECHO', now); // it restarted before it had become known to be up
+          break;
         }
         this.#rtt = new RttEstimator();
         this.#startSession(tcb, now);
@@ -250,8 +262,17 @@ export class Lifecycle {
   #startSession(tcb: Tcb, now: Instant): void {
     this.#handshake.stop();
     this.#t2At = NEVER;
+    let session = this.early.take(tcb, now);
+    if (session === undefined) {
+      session = this.#makeSession(tcb, now);
+      this.early.handOver(session, now);
+    }
+    this.#session = session;
+  }
+
+  #makeSession(tcb: Tcb, now: Instant): Session {
     const parts = { ...this.#settings, tcb, rtt: this.#rtt, events: this.#events };
-    this.#session = new Session({ ...parts, control: this.#control, reporter: this.#reporter }, now);
+    return new Session({ ...parts, control: this.#control, reporter: this.#reporter }, now);
   }
 
   /** RFC 9260 §9.1. */
@@ -272,6 +293,7 @@ export class Lifecycle {
       this.#settings.options.env.trace.note('sctp', `the peer reports error cause ${type}`);
       if (type !== CAUSE.STALE_COOKIE || this.#state !== 'cookie-echoed') continue;
       this.#handshake.connect(now);
+      this.early.suspend();
       this.#move('cookie-wait', 'stale cookie');
     }
   }
@@ -336,6 +358,7 @@ export class Lifecycle {
     this.#ended = true;
     this.#session = undefined;
     this.#handshake.stop();
+    this.early.clear();
     this.#control.clear();
     this.#t2At = NEVER;
     this.#move('closed', why);

@@ -44,6 +44,11 @@ export interface SctpOptions {
   readonly maxRetransmissions?: number | undefined;
   /** Max.Init.Retransmits (RFC 9260 §16). Default 8. */
   readonly maxInitRetransmissions?: number | undefined;
+  /**
+   * Let messages ride with the COOKIE ECHO (RFC 9260 §5.1 C): from the event `sendable` on `send` works, a round trip before
+   * `connected`. Default false.
+   */
+  readonly earlyData?: boolean | undefined;
   /** First TSN to use instead of a random one, so that tests can start near the wrap-around. */
   readonly initialTsn?: number | undefined;
 }
@@ -79,6 +84,8 @@ export interface SctpMessage {
 
 /** What happened, in the order in which it happened. */
 export type SctpEvent =
+  /** Only with `earlyData`, and not always: `send` works although the association is not up yet. At most once. */
+  | { readonly type: 'sendable'; readonly inboundStreams: number; readonly outboundStreams: number }
   | { readonly type: 'connected'; readonly inboundStreams: number; readonly outboundStreams: number }
   | {
       readonly type: 'message';
