@@ -6,13 +6,26 @@ import {
 } from '../datachannel/index.ts';
 import { type ChannelSettings, toChannelOptions } from './channel-settings.ts';
 import type { PeerTransport } from './peer-transport.ts';
-import { type ChannelLink, channelControl, createRtcDataChannel, type RTCDataChannelImpl } from './rtc-data-channel.ts';
+import {
+  type ChannelLink,
+  channelControl,
+  createRtcDataChannel,
+  type RTCDataChannel,
+  type RTCDataChannelImpl,
+} from './rtc-data-channel.ts';
 import { RTCError } from './rtc-error.ts';
 import { SendBatch } from './send-batch.ts';
 import type { SocketHost } from './socket-host.ts';
 import type { TaskQueue } from './task-queue.ts';
 import type { PeerTransportEvent } from './transport-types.ts';
 import { domError } from './web-idl.ts';
+
+export interface ListedChannel {
+  readonly channel: RTCDataChannel;
+  readonly handle: ChannelHandle | undefined;
+  /** Its own for as long as the connection lives. */
+  readonly number: number;
+}
 
 /** The RTCDataChannels of one connection and the handles that its transport knows them by. */
 export class SessionChannels {
@@ -26,6 +39,8 @@ export class SessionChannels {
   readonly #errors = new Map<ChannelHandle, RTCError>();
   readonly #onDataChannel: (channel: RTCDataChannelImpl) => void;
   readonly #batch: SendBatch;
+  readonly #numbers = new WeakMap<RTCDataChannelImpl, number>();
+  #created = 0;
   #everCreated = false;
 
   constructor(
@@ -46,9 +61,14 @@ export class SessionChannels {
     return this.#everCreated;
   }
 
-  /** Channels that the transport knows, with their handles. */
-  entries(): Iterable<[ChannelHandle, RTCDataChannelImpl]> {
-    return this.#byHandle;
+  /** All that are not closed, in order of creation: those that the transport does not know yet have no handle. */
+  list(): readonly ListedChannel[] {
+    const known = Array.from(this.#byHandle, ([handle, channel]) => ({ handle, channel }));
+    const handled = new Set(this.#byHandle.values());
+    const waiting = Array.from(this.#channels, (channel) => ({ handle: undefined, channel }));
+    return [...known, ...waiting.filter(({ channel }) => !handled.has(channel))]
+      .map((entry) => ({ ...entry, number: this.#numbers.get(entry.channel) ?? 0 }))
+      .sort((a, b) => a.number - b.number);
   }
 
   /**
@@ -73,11 +93,13 @@ export class SessionChannels {
   }
 
   #make(settings: ChannelSettings): RTCDataChannelImpl {
-    return createRtcDataChannel({
+    const channel = createRtcDataChannel({
       settings,
       queueTask: (task) => this.#tasks.queue(task),
-      forget: (channel) => this.#channels.delete(channel),
+      forget: (forgotten) => this.#channels.delete(forgotten),
     });
+    this.#numbers.set(channel, ++this.#created);
+    return channel;
   }
 
   /** The transport is about to exist for the peer: all channels so far get their streams. */

@@ -118,13 +118,13 @@ function connectionStats(session: PeerSession, timestamp: number): RTCStats[] {
   const { opened = 0, closed = 0 } = channels?.totals ?? {};
   const totals = { dataChannelsOpened: opened, dataChannelsClosed: closed };
   const stats: RTCStats[] = [{ timestamp, type: 'peer-connection', id: CONNECTION_ID, ...totals }];
-  for (const handle of channels?.handles() ?? []) {
-    const info = channels?.info(handle);
-    if (info === undefined) continue;
-    const { label, protocol, id, state, messagesSent, bytesSent, messagesReceived, bytesReceived } = info;
+  for (const { channel, handle, number } of session.channels.list()) {
+    const { label, protocol, id, readyState: state } = channel;
+    const info = handle === undefined ? undefined : channels?.info(handle);
+    const { messagesSent = 0, bytesSent = 0, messagesReceived = 0, bytesReceived = 0 } = info ?? {};
     const counters = { messagesSent, bytesSent, messagesReceived, bytesReceived };
-    const what = { label, protocol, ...(id !== undefined && { dataChannelIdentifier: id }), state };
-    stats.push({ timestamp, type: 'data-channel', id: `D${handle}`, ...what, ...counters });
+    const what = { label, protocol, ...(id !== null && { dataChannelIdentifier: id }), state };
+    stats.push({ timestamp, type: 'data-channel', id: `D${number}`, ...what, ...counters });
   }
   return stats;
 }

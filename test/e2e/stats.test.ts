@@ -65,6 +65,31 @@ it('getStats shows the dictionaries of webrtc-stats, linked by their ids', async
   ]);
 });
 
+it('a channel has a dictionary from its creation to its end, with one id; after that only the totals know of it', async () => {
+  pair = new Pair();
+  const early = pair.a.createDataChannel('early', { protocol: 'p' });
+  const listed = async () => ofType(await pair!.a.getStats(), 'data-channel');
+  const zeros = { messagesSent: 0, bytesSent: 0, messagesReceived: 0, bytesReceived: 0 };
+  const [before] = await listed();
+  expect(before).toMatchObject({ label: 'early', protocol: 'p', state: 'connecting', ...zeros });
+  expect(before).not.toHaveProperty('dataChannelIdentifier');
+  const [channel] = await pair.connect();
+  channel.send('four');
+  expect(await listed()).toMatchObject([
+    { id: before?.id, dataChannelIdentifier: early.id },
+    { label: 'test', state: 'open', messagesSent: 1, bytesSent: 4, dataChannelIdentifier: channel.id },
+  ]);
+  const closed = once(early, 'close');
+  early.close();
+  expect((await listed())[0]).toMatchObject({ id: before?.id, state: 'closing' });
+  await closed;
+  const report = await pair.a.getStats();
+  expect(ofType(report, 'data-channel')).toMatchObject([{ label: 'test' }]);
+  expect(ofType(report, 'peer-connection')).toMatchObject([{ dataChannelsOpened: 2, dataChannelsClosed: 1 }]);
+  pair.a.close();
+  expect(ofType(await pair.a.getStats(), 'peer-connection')).toHaveLength(1);
+});
+
 it('before anything has happened there is one dictionary, and the report is a read-only map', async () => {
   const pc = new RTCPeerConnection();
   const report = await pc.getStats();
