@@ -1,7 +1,7 @@
 /**
  * A link between two peers on this machine: a UDP relay with one-way delay, random loss, an MTU, and, where wanted, a rate
  * with a queue before it. It runs in the harness's process, so that its work is not counted as a peer's, and forwards about
- * 100,000 datagrams a second at most; {@link Emulator.busy} says how much of its thread it took. Both peers see only the
+ * 100,000 datagrams a second at most; {@link Emulator.busy} says how much of a processor that took. Both peers see only the
  * emulator's addresses.
  *
  *   A ──> socket "B" (what A takes for B) ──MTU, loss, queue, delay──> socket "A" ──> B
@@ -76,7 +76,8 @@ class Direction {
 
 export class Emulator {
   #log;
-  #utilization = performance.eventLoopUtilization();
+  #cpu = process.cpuUsage();
+  #busyAt = performance.now();
 
   /**
    * @param options - `delayMs` one way; `loss` 0 to 1; `mtuBytes` of an IP packet; `megabits` a second and `queueBytes`
@@ -126,11 +127,13 @@ export class Emulator {
       bitsPerMs === undefined ? undefined : ((this.toB.wireBytes - bytes) * 8) / (performance.now() - at) / bitsPerMs;
   }
 
-  /** Share of its thread that was busy since the last call: near 1 the emulator is the limit, not the peers. */
+  /** Share of one processor that this process took since the last call: near 1 the emulator is the limit, not the peers. */
   busy() {
-    const since = performance.eventLoopUtilization(this.#utilization);
-    this.#utilization = performance.eventLoopUtilization();
-    return since.utilization;
+    const [cpu, at] = [process.cpuUsage(), performance.now()];
+    const usedMs = (cpu.user + cpu.system - this.#cpu.user - this.#cpu.system) / 1000;
+    const share = usedMs / (at - this.#busyAt);
+    [this.#cpu, this.#busyAt] = [cpu, at];
+    return share;
   }
 
   close() {

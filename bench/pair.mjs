@@ -3,15 +3,12 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { openPagePeer } from './chromium.mjs';
 import { peakBytes } from './machine.mjs';
-import { quantile } from './report.mjs';
 import { enginesOf, subjectNamed } from './subjects.mjs';
 
 /** More than a command takes, beside the time that it is told to take: what hangs costs no more than this. */
 const COMMAND_TIMEOUT_MS = 8000;
 const END_TIMEOUT_MS = 1000;
 const SCRIPTS = { module: './peer.mjs', socket: './socket-peer.mjs' };
-/** The commands between "make an offer" and "open on both sides": an offer, an answer, its acceptance. */
-const SIGNALING_STEPS = 3;
 
 /** A peer in a Node process, commanded over IPC. */
 export class ProcessPeer {
@@ -84,9 +81,6 @@ export class ProcessPeer {
 }
 
 export class Pair {
-  /** What {@link connect} leaves out. */
-  signalingMs = 0;
-
   /** @param wrappers - what starts the process of each end. */
   static async start(subject, wrappers = [[], []], args = [[], []]) {
     const pair = new Pair();
@@ -110,31 +104,25 @@ export class Pair {
     return pair;
   }
 
-  /** Measures how long the harness takes to bring a description to a peer and back. */
-  async calibrate() {
-    const description = { type: 'offer', sdp: 'a=candidate:1 1 udp 1 127.0.0.1 1 typ host\r\n'.repeat(16) };
-    const times = [];
-    for (let i = 0; i < 40; i++) {
-      const start = performance.now();
-      await (i % 2 === 0 ? this.a : this.b).call('nothing', description);
-      if (i >= 10) times.push(performance.now() - start);
-    }
-    this.signalingMs = SIGNALING_STEPS * quantile(times, 0.5);
-  }
-
   /**
-   * Connects anew; returns the milliseconds from "make an offer" to "open on both sides", without those of the harness.
+   * Connects anew.
    * @param emulator - a link to put between the two.
+   * @returns `{ms, afterAnswerMs}`: from "make an offer" to "open on both sides", and of that what came after the answer was
+   * made. Both without the time that the harness takes to carry descriptions, in which neither end waits for itself.
    */
   async connect(emulator) {
-    const start = performance.now();
     const standIn = (side, description) => emulator?.standIn(side, description) ?? description;
-    const offer = standIn('a', await this.a.call('offer'));
-    const answer = standIn('b', await this.b.call('answer', offer));
-    const negotiatedAt = performance.now();
-    await Promise.all([this.a.call('accept', answer), this.b.call('open')]);
-    this.negotiatedMs = negotiatedAt - start;
-    return performance.now() - start - this.signalingMs;
+    const offer = await this.a.call('offer');
+    const answer = await this.b.call('answer', standIn('a', offer));
+    let acceptedAt;
+    const accepted = this.a.call('accept', standIn('b', answer)).then((ms) => {
+      acceptedAt = performance.now();
+      return ms;
+    });
+    const [acceptMs] = await Promise.all([accepted, this.b.call('open')]);
+    // The other end may be open a little later.
+    const afterAnswerMs = acceptMs + performance.now() - acceptedAt;
+    return { ms: offer.tookMs + answer.tookMs + afterAnswerMs, afterAnswerMs };
   }
 
   async disconnect() {

@@ -24,7 +24,11 @@ export function createPeer(RTCPeerConnection, configuration, usage, early) {
   let onMessage = () => undefined;
   const received = { bytes: 0, messages: 0 };
   const delay = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  const describe = () => ({ type: pc.localDescription.type, sdp: pc.localDescription.sdp });
+  /** With the time since `start`: what the harness takes to carry it is nobody's. */
+  const describe = (start) => {
+    const { type, sdp } = pc.localDescription;
+    return { type, sdp, tookMs: performance.now() - start };
+  };
   const sample = () => ({ ...received, ...usage(), atMs: performance.now() });
 
   function adopt(next) {
@@ -72,27 +76,31 @@ export function createPeer(RTCPeerConnection, configuration, usage, early) {
   }
 
   return {
-    nothing: (payload) => payload,
     async offer() {
+      const start = performance.now();
       pc = new RTCPeerConnection(configuration);
       whenOpen = adopt(pc.createDataChannel('bench'));
       await pc.setLocalDescription(await pc.createOffer());
       await reachable();
-      return describe();
+      return describe(start);
     },
-    async answer(offer) {
+    async answer({ type, sdp }) {
+      const start = performance.now();
       pc = new RTCPeerConnection(configuration);
       whenOpen = new Promise((resolve) => {
         pc.ondatachannel = (event) => resolve(adopt(event.channel));
       });
-      await pc.setRemoteDescription(offer);
+      await pc.setRemoteDescription({ type, sdp });
       await pc.setLocalDescription(await pc.createAnswer());
       await reachable();
-      return describe();
+      return describe(start);
     },
-    async accept(answer) {
-      await pc.setRemoteDescription(answer);
+    /** @returns the milliseconds until the channel was open at this end. */
+    async accept({ type, sdp }) {
+      const start = performance.now();
+      await pc.setRemoteDescription({ type, sdp });
       await whenOpen;
+      return performance.now() - start;
     },
     open: () => whenOpen,
     isOpen: () => channel.readyState === 'open',

@@ -40,7 +40,7 @@ async function open() {
   onDatagram = receive;
   socket.on('message', (bytes) => onDatagram(bytes));
   // In the words of SDP, so that the link emulator and the harness need not know the difference.
-  return { type: 'socket', sdp: `a=candidate:1 1 udp 1 ${address} ${socket.address().port} typ host\r\n` };
+  return { type: 'socket', tookMs: 0, sdp: `a=candidate:1 1 udp 1 ${address} ${socket.address().port} typ host\r\n` };
 }
 
 async function connect({ sdp }) {
@@ -50,14 +50,16 @@ async function connect({ sdp }) {
 }
 
 serveCommands({
-  nothing: (payload) => payload,
   offer: open,
   async answer(offer) {
     const own = await open();
     await connect(offer);
     return own;
   },
-  accept: connect,
+  async accept(answer) {
+    await connect(answer);
+    return 0;
+  },
   open: () => undefined,
   flood(_size, ms) {
     const datagram = Buffer.alloc(DATAGRAM_BYTES);

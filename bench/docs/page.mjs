@@ -141,13 +141,12 @@ ${plot(
   'Time to open and round trips',
   byTime.map((figure) => ({ title: figure, bars: bars(results, 'channels', figure) })),
 )}
-Time to open runs from \`new RTCPeerConnection\` at the offerer to an open channel on both sides; what the harness's
-signaling takes is measured before and left out.
+Time to open runs from \`new RTCPeerConnection\` at the offerer to an open channel on both sides, without the time in which
+the harness carries offer and answer.
 
 ${table(results, 'channels', [
   ['time to open, p50, ms', 'time to open, p50, ms'],
   ['p90, ms', 'time to open, p90, ms'],
-  ['signaling left out, ms', "the harness's signaling, left out above, ms"],
   ['ping-pong of 32 bytes, p50, µs', 'ping-pong of 32 bytes, p50, µs'],
   ['p99, µs', 'ping-pong of 32 bytes, p99, µs'],
 ])}`;
@@ -195,9 +194,9 @@ ${table(results, 'distance', limited)}
 Share of that link filled, headers included, %:
 
 ${table(results, 'distance', ends(': share of the link filled, %'))}
-How busy the emulator's thread was, %; what is near 100 is limited by the emulator:
+Processor time of the emulator itself, % of one; what is near 100 is limited by the emulator:
 
-${table(results, 'distance', ends(": the emulator's thread busy, %"))}
+${table(results, 'distance', ends(": the emulator's own processor time, % of one"))}
 ${roundTrips(results)}`;
 }
 
@@ -215,7 +214,7 @@ Over 100 ms without loss, from the moment both sides know each other's descripti
 
 ${table(results, 'distance', [
   ['round trips', figure],
-  ['time to open with signaling, ms', '100 ms: time to open, ms'],
+  ['time to open, ms', '100 ms: time to open, ms'],
 ])}
 The protocols leave this order:
 

@@ -20,7 +20,7 @@ const MAX_BUFFERED_BYTES = 1 << 20;
 
 export async function channels(report, subject, options) {
   const isSocket = enginesOf(subjectNamed(subject)).includes('socket');
-  let pair = await startPair(subject, options);
+  let pair = await Pair.start(subject, options.wrappers);
   try {
     if (!isSocket) await attempt(report, subject, 'time to open, p50, ms', () => openings(report, subject, pair));
     pair = await reopened(pair, subject, options);
@@ -59,29 +59,18 @@ async function attempt(report, subject, figure, measure) {
   }
 }
 
-export async function startPair(subject, options) {
-  const pair = await Pair.start(subject, options.wrappers);
-  try {
-    await pair.calibrate();
-    return pair;
-  } catch (error) {
-    await pair.end();
-    throw error;
-  }
-}
-
 /** A connection without a past: in the same processes, or in new ones where the old may have got stuck. */
 async function reopened(pair, subject, options, anew = false) {
   let fresh = pair;
   if (anew) {
     await pair.end();
-    fresh = await startPair(subject, options);
+    fresh = await Pair.start(subject, options.wrappers);
   }
   try {
     await fresh.connect();
   } catch {
     await fresh.end();
-    fresh = await startPair(subject, options);
+    fresh = await Pair.start(subject, options.wrappers);
     await fresh.connect();
   }
   return fresh;
@@ -91,14 +80,13 @@ async function openings(report, subject, pair) {
   const times = [];
   const end = performance.now() + OPENINGS_MS;
   for (let i = 0; i < WARM_UP_OPENINGS + OPENINGS; i++) {
-    const ms = await pair.connect();
+    const { ms } = await pair.connect();
     await pair.disconnect();
     if (i >= WARM_UP_OPENINGS || performance.now() > end) times.push(ms);
     if (times.length >= LEAST_OPENINGS && performance.now() > end) break;
   }
   report.record('time to open, p50, ms', subject, quantile(times, 0.5));
   report.record('time to open, p90, ms', subject, quantile(times, 0.9));
-  report.record("the harness's signaling, left out above, ms", subject, pair.signalingMs);
 }
 
 async function pingPong(report, subject, pair) {

@@ -4,8 +4,9 @@
  */
 import { summarize } from '../datagrams.mjs';
 import { Emulator } from '../emulator.mjs';
+import { Pair } from '../pair.mjs';
 import { delay } from '../peer-process.mjs';
-import { startPair, throughput } from './channels.mjs';
+import { throughput } from './channels.mjs';
 
 const MESSAGE_BYTES = 16_384;
 const LOSSY = [20, 100].flatMap((rttMs) => [0, 0.01, 0.05].map((loss) => ({ rttMs, loss })));
@@ -42,7 +43,7 @@ async function overLink(report, subject, options, link) {
   const queueBytes = Math.max(LEAST_QUEUE_BYTES, ((megabits ?? 0) * 125 * rttMs * QUEUE_SHARE) | 0);
   const settings = { delayMs: rttMs / 2, loss, mtuBytes: options.mtuBytes, megabits, queueBytes, seed: options.round };
   const emulator = await new Emulator(settings).start();
-  const pair = await startPair(subject, options).catch((error) => {
+  const pair = await Pair.start(subject, options.wrappers).catch((error) => {
     emulator.close();
     throw error;
   });
@@ -64,7 +65,7 @@ async function overLink(report, subject, options, link) {
     const { rate } = await throughput(pair, MESSAGE_BYTES, warmUpMs, measuredMs, CEILING_BYTES, watch);
     report.record(`${name}: MB/s`, subject, rate);
     if (fill !== undefined) report.record(`${name}: share of the link filled, %`, subject, fill * 100);
-    report.record(`${name}: the emulator's thread busy, %`, subject, emulator.busy() * 100);
+    report.record(`${name}: the emulator's own processor time, % of one`, subject, emulator.busy() * 100);
   } finally {
     await pair.end();
     emulator.close();
@@ -77,12 +78,8 @@ async function countRoundTrips(report, subject, pair, emulator, rttMs) {
   await pair.disconnect();
   await delay(3 * rttMs); // what closes the first is not part of the second
   const log = emulator.log();
-  const ms = await pair.connect(emulator);
+  const { ms, afterAnswerMs } = await pair.connect(emulator);
   report.note(subject, summarize(log, rttMs));
   report.record(`${rttMs} ms: time to open, ms`, subject, ms);
-  report.record(
-    `${rttMs} ms: round trips to open`,
-    subject,
-    (ms - pair.negotiatedMs + (2 * pair.signalingMs) / 3) / rttMs,
-  );
+  report.record(`${rttMs} ms: round trips to open`, subject, afterAnswerMs / rttMs);
 }

@@ -2,8 +2,8 @@
  * A sender that never stops and a reader that is slower: the receiver holds its thread for some milliseconds at every
  * message, so data comes faster than it is taken. What counts is that its memory stays where it is.
  */
+import { Pair } from '../pair.mjs';
 import { delay } from '../peer-process.mjs';
-import { startPair } from './channels.mjs';
 
 const MESSAGE_BYTES = 16_384;
 /** At most 4 MB/s are read. */
@@ -14,7 +14,7 @@ const CEILING_BYTES = 1 << 23;
 const PEAK = 'peak memory of the receiver, its reader too slow,';
 
 export async function memory(report, subject, options) {
-  const pair = await startPair(subject, options);
+  const pair = await Pair.start(subject, options.wrappers);
   try {
     await pair.connect();
     // Compiled code, pools and windows first, with a reader that keeps up.
