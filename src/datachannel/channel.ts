@@ -29,6 +29,7 @@ export class Channel {
   readonly peerLabelBytes: number;
   id: number | undefined;
   state: ChannelState = 'connecting';
+  wasOpen = false;
   /** DATA_CHANNEL_OPEN is with the carrier. Until then nothing may be sent and nothing needs a reset. */
   announced = false;
   /** The peer has shown that it knows the channel: before that, everything goes out ordered (RFC 8832 §6). */

@@ -213,6 +213,9 @@ export class DataChannels {
   handleSctpEvent(event: SctpEvent, now: Instant): void {
     if (this.#association === 'closed') return;
     switch (event.type) {
+      case 'sendable':
+        this.#life.announceEarly(Math.min(event.inboundStreams, event.outboundStreams, MAX_STREAM_ID + 1), now);
+        return;
       case 'connected':
         this.#association = 'connected';
         this.#life.maxChannels = Math.min(event.inboundStreams, event.outboundStreams, MAX_STREAM_ID + 1);

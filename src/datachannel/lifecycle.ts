@@ -8,7 +8,7 @@ import type { ChannelHandle, ChannelState, DataChannelEvent, DtlsRole, StreamCar
 
 /** The states of RTCDataChannelState and where each may lead. */
 const MOVES: Record<ChannelState, readonly ChannelState[]> = {
-  connecting: ['open', 'closed'],
+  connecting: ['open', 'closing', 'closed'], // closing: announced with the COOKIE ECHO, and closed before the answer
   open: ['closing', 'closed'],
   closing: ['closed'],
   closed: [],
@@ -35,6 +35,8 @@ export class ChannelLifecycle {
   partialBytes = 0;
   readonly #carrier: StreamCarrier;
   readonly #trace: Trace;
+  /** Channels that were announced early and closed before the association was up: there is a stream to reset then. */
+  readonly #closedEarly: number[] = [];
   /** DCEP messages that the carrier had no room for: at most an OPEN or an ACK a channel. */
   readonly #controlQueue: Ring<{ readonly channel: Channel; readonly bytes: Uint8Array }> = new Ring();
 
@@ -73,7 +75,24 @@ export class ChannelLifecycle {
     this.events.push({ type: 'id', handle: channel.handle, id: free });
   }
 
+  /**
+   * Before the association is up: the OPENs of the channels that there are ride with the COOKIE ECHO (RFC 9260 §5.1 C), so
+   * that the peer knows them as soon as it is up. For the application they open later.
+   * @param limit - identifiers that the association will have.
+   */
+  announceEarly(limit: number, now: Instant): void {
+    for (const channel of this.channels.values()) {
+      const { id } = channel;
+      if (channel.state !== 'connecting' || channel.parameters.negotiated) continue;
+      if (id === undefined || id >= limit || this.isOurs(id) !== true) continue;
+      const bytes = encodeDcep({ type: 'open', ...channel.parameters });
+      if (!this.#send(channel, id, bytes, now)) return; // no room: when the association is up
+      channel.awaitsAck = true;
+    }
+  }
+
   announceAll(now: Instant): void {
+    for (const id of this.#closedEarly.splice(0)) this.#reset(id, now);
     for (const channel of [...this.channels.values()]) if (channel.state === 'connecting') this.announce(channel, now);
   }
 
@@ -87,6 +106,7 @@ export class ChannelLifecycle {
     }
     this.#becomeOpen(channel, id, 'association up', now);
     this.events.push({ type: 'open', handle: channel.handle });
+    if (channel.announced) return; // with the COOKIE ECHO
     channel.awaitsAck = !channel.parameters.negotiated;
     if (channel.parameters.negotiated) channel.announced = true;
     else this.#sendControl(channel, encodeDcep({ type: 'open', ...channel.parameters }), now);
@@ -100,6 +120,7 @@ export class ChannelLifecycle {
 
   #becomeOpen(channel: Channel, id: number, why: string, now: Instant): void {
     this.#move(channel, 'open', why);
+    channel.wasOpen = true;
     this.opened++;
     // A weight of 0 would never be served: the peer may name any 16 bits.
     this.tune(() => {
@@ -131,17 +152,23 @@ export class ChannelLifecycle {
     for (let next = this.#controlQueue.peek(); next !== undefined; next = this.#controlQueue.peek()) {
       const { channel, bytes } = next;
       if (channel.state === 'open' && channel.id !== undefined) {
-        try {
-          this.#carrier.send({ streamId: channel.id, ppid: PPID.dcep, bytes, ordered: true }, now);
-        } catch (error) {
-          if (error instanceof UsageError) return; // no room: again at the next event
-          throw error;
-        }
-        channel.announced = true;
-        channel.ledger.wrote(bytes.length, 0);
+        if (!this.#send(channel, channel.id, bytes, now)) return; // again at the next event
       }
       this.#controlQueue.shift();
     }
+  }
+
+  /** @returns false when the carrier has no room. */
+  #send(channel: Channel, streamId: number, bytes: Uint8Array, now: Instant): boolean {
+    try {
+      this.#carrier.send({ streamId, ppid: PPID.dcep, bytes, ordered: true }, now);
+    } catch (error) {
+      if (error instanceof UsageError) return false;
+      throw error;
+    }
+    channel.announced = true;
+    channel.ledger.wrote(bytes.length, 0);
+    return true;
   }
 
   accept(channel: Channel, id: number, why: string, now: Instant): void {
@@ -184,7 +211,8 @@ export class ChannelLifecycle {
     this.#move(channel, 'closing', why);
     if (channel.held) this.#carrier.holdReceived(id, false, now); // nobody will consume what is left
     channel.held = false;
-    this.#reset(id, now);
+    if (this.maxChannels === undefined) this.#closedEarly.push(id);
+    else this.#reset(id, now);
   }
 
   incomingReset(id: number, now: Instant): void {
@@ -226,13 +254,13 @@ export class ChannelLifecycle {
   closeAll(reason: ChannelFailure | undefined): void {
     this.streams.clear();
     this.#controlQueue.clear();
+    this.#closedEarly.length = 0;
     for (const channel of [...this.channels.values()]) this.finish(channel, channel.failure ?? reason, 'association');
   }
 
   finish(channel: Channel, reason: ChannelFailure | undefined, why: string): void {
-    const wasOpen = channel.state !== 'connecting';
     this.#move(channel, 'closed', why);
-    if (wasOpen) this.closed++;
+    if (channel.wasOpen) this.closed++;
     this.channels.delete(channel.handle);
     this.peerLabelBytes -= channel.peerLabelBytes;
     this.partialBytes -= channel.reader.heldBytes;
