@@ -1,4 +1,5 @@
 export * from './address.ts';
+export * from './aead-range.ts';
 export * from './bytes.ts';
 export * from './crc.ts';
 export * from './crypto-backend.ts';

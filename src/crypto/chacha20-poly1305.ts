@@ -1,10 +1,9 @@
-import { type AeadContext, CryptoError, UsageError } from '../core/index.ts';
+import { type AeadContext, CryptoError, checkAeadRange } from '../core/index.ts';
 import { chacha20Xor } from './chacha20.ts';
 import { constantTimeEqual } from './constant-time.ts';
 import { Poly1305 } from './poly1305.ts';
 
 const KEY_BYTES = 32;
-const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 /** 32-bit words of one ChaCha20 block. */
 const BLOCK_WORDS = 16;
@@ -46,7 +45,7 @@ export class ChaCha20Poly1305 implements AeadContext {
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
     const end = offset + length;
-    checkRange(nonce, buffer, offset, length, TAG_BYTES);
+    checkAeadRange(nonce, buffer, offset, length, TAG_BYTES);
     load(buffer, offset, end);
     this.#startRecord(nonce);
     this.#applyKeystream(nonce, length);
@@ -56,7 +55,7 @@ export class ChaCha20Poly1305 implements AeadContext {
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
-    checkRange(nonce, buffer, offset, length, 0);
+    checkAeadRange(nonce, buffer, offset, length, 0);
     const textLength = length - TAG_BYTES;
     if (textLength < 0) return -1;
     const end = offset + textLength;
@@ -103,12 +102,4 @@ function computeTag(aad: Uint8Array, length: number): void {
   authenticator.updateWords(words, (length + 15) >>> 4);
   authenticator.updateLengths(aad.length, length);
   authenticator.finish(tag);
-}
-
-/** @param room - free bytes wanted behind the range. */
-function checkRange(nonce: Uint8Array, buffer: Uint8Array, offset: number, length: number, room: number): void {
-  if (nonce.length !== NONCE_BYTES) throw new UsageError(`the nonce has ${nonce.length} bytes instead of 12`);
-  if (offset < 0 || length < 0 || offset + length + room > buffer.length) {
-    throw new UsageError('the range lies outside the buffer');
-  }
 }

@@ -1,21 +1,19 @@
 import { gcm, unsafe } from '@noble/ciphers/aes.js';
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
-import { type AeadContext, type AeadName, CryptoError, UsageError } from '../core/index.ts';
+import {
+  type AeadContext,
+  type AeadName,
+  CCM_LENGTH_BYTES,
+  CryptoError,
+  checkAeadRange,
+  checkCcmLengths,
+} from '../core/index.ts';
 import { constantTimeEqual } from './constant-time.ts';
 
 /** The AEADs of the portable backend. noble expands the key for each message; simple and correct comes first here. */
 
-const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const BLOCK_BYTES = 16;
-
-/** @throws {UsageError} before anything is written. */
-function checkRange(nonce: Uint8Array, buffer: Uint8Array, offset: number, length: number, tagLength: number): void {
-  if (nonce.length !== NONCE_BYTES) throw new UsageError(`the nonce has ${nonce.length} bytes instead of 12`);
-  if (offset < 0 || length < 0 || offset + length + tagLength > buffer.length) {
-    throw new UsageError('the range lies outside the buffer');
-  }
-}
 
 /** AES-GCM (NIST SP 800-38D §7). */
 class NobleGcm implements AeadContext {
@@ -27,12 +25,12 @@ class NobleGcm implements AeadContext {
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
-    checkRange(nonce, buffer, offset, length, TAG_BYTES);
+    checkAeadRange(nonce, buffer, offset, length, TAG_BYTES);
     buffer.set(gcm(this.#key, nonce, aad).encrypt(buffer.subarray(offset, offset + length)), offset);
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
-    checkRange(nonce, buffer, offset, length, 0);
+    checkAeadRange(nonce, buffer, offset, length, 0);
     if (length < TAG_BYTES) return -1;
     let opened: Uint8Array;
     try {
@@ -55,14 +53,14 @@ class NobleChaCha20Poly1305 implements AeadContext {
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
-    checkRange(nonce, buffer, offset, length, TAG_BYTES);
+    checkAeadRange(nonce, buffer, offset, length, TAG_BYTES);
     const end = offset + length + TAG_BYTES;
     const plaintext = buffer.subarray(offset, offset + length);
     chacha20poly1305(this.#key, nonce, aad).encrypt(plaintext, buffer.subarray(offset, end));
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
-    checkRange(nonce, buffer, offset, length, 0);
+    checkAeadRange(nonce, buffer, offset, length, 0);
     const plainLength = length - TAG_BYTES;
     if (plainLength < 0) return -1;
     const sealed = buffer.subarray(offset, offset + length);
@@ -73,16 +71,6 @@ class NobleChaCha20Poly1305 implements AeadContext {
     }
     return plainLength;
   }
-}
-
-/** RFC 6655 §3: L = 3, so the length field of B_0 and the counter have three bytes. */
-const CCM_LENGTH_BYTES = 3;
-const CCM_MAX_PLAINTEXT = 2 ** (8 * CCM_LENGTH_BYTES) - 1;
-/** RFC 3610 §2.2: longer associated data needs another length encoding, which no record has. */
-const CCM_MAX_AAD = 0xfeff;
-
-function checkCcmLengths(length: number, aad: Uint8Array): void {
-  if (length > CCM_MAX_PLAINTEXT || aad.length > CCM_MAX_AAD) throw new UsageError('too long for AES-CCM');
 }
 
 /** AES-CCM (RFC 3610) over noble's block cipher; noble itself has no CCM. */
@@ -101,7 +89,7 @@ class NobleCcm implements AeadContext {
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
-    checkRange(nonce, buffer, offset, length, this.tagLength);
+    checkAeadRange(nonce, buffer, offset, length, this.tagLength);
     checkCcmLengths(length, aad);
     const end = offset + length;
     this.#authenticate(nonce, aad, buffer, offset, length);
@@ -111,7 +99,7 @@ class NobleCcm implements AeadContext {
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
-    checkRange(nonce, buffer, offset, length, 0);
+    checkAeadRange(nonce, buffer, offset, length, 0);
     checkCcmLengths(length, aad);
     const plainLength = length - this.tagLength;
     if (plainLength < 0) return -1;

@@ -7,23 +7,14 @@ import {
   createSecretKey,
   type KeyObject,
 } from 'node:crypto';
-import { type AeadContext, type AeadName, CryptoError, UsageError } from '../core/index.ts';
+import { type AeadContext, type AeadName, CryptoError, checkAeadRange, checkCcmLengths } from '../core/index.ts';
 
 /**
  * The AEADs of `node:crypto`. OpenSSL has no in-place call behind Node's API: `update` returns a new buffer, which is
  * copied into place; the key object is made once.
  */
 
-const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-
-/** @throws {UsageError} before anything is written. */
-function checkRange(nonce: Uint8Array, buffer: Uint8Array, offset: number, length: number, tagLength: number): void {
-  if (nonce.length !== NONCE_BYTES) throw new UsageError(`the nonce has ${nonce.length} bytes instead of 12`);
-  if (offset < 0 || length < 0 || offset + length + tagLength > buffer.length) {
-    throw new UsageError('the range lies outside the buffer');
-  }
-}
 
 /** AES-GCM (NIST SP 800-38D) and ChaCha20-Poly1305 (RFC 8439 §2.8), which OpenSSL drives alike. */
 class NodeStreamAead implements AeadContext {
@@ -40,7 +31,7 @@ class NodeStreamAead implements AeadContext {
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
     const end = offset + length;
-    checkRange(nonce, buffer, offset, length, TAG_BYTES);
+    checkAeadRange(nonce, buffer, offset, length, TAG_BYTES);
     const cipher = createCipheriv(this.#cipher, this.#key, nonce, this.#options);
     cipher.setAAD(aad);
     buffer.set(cipher.update(buffer.subarray(offset, end)), offset);
@@ -49,7 +40,7 @@ class NodeStreamAead implements AeadContext {
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
-    checkRange(nonce, buffer, offset, length, 0);
+    checkAeadRange(nonce, buffer, offset, length, 0);
     const plainLength = length - TAG_BYTES;
     if (plainLength < 0) return -1;
     const end = offset + plainLength;
@@ -67,15 +58,6 @@ class NodeStreamAead implements AeadContext {
   }
 }
 
-/** RFC 3610 §2.2: the length field has three bytes with a nonce of twelve. */
-const CCM_MAX_PLAINTEXT = 2 ** 24 - 1;
-/** RFC 3610 §2.2: longer associated data needs another length encoding, which no record has. */
-const CCM_MAX_AAD = 0xfeff;
-
-function checkCcmLengths(length: number, aad: Uint8Array): void {
-  if (length > CCM_MAX_PLAINTEXT || aad.length > CCM_MAX_AAD) throw new UsageError('too long for AES-CCM');
-}
-
 /** AES-CCM (RFC 3610) with the 12-byte nonce and the 3-byte length field of RFC 6655 §3. */
 class NodeCcm implements AeadContext {
   readonly tagLength: number;
@@ -91,7 +73,7 @@ class NodeCcm implements AeadContext {
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
     const end = offset + length;
-    checkRange(nonce, buffer, offset, length, this.tagLength);
+    checkAeadRange(nonce, buffer, offset, length, this.tagLength);
     checkCcmLengths(length, aad);
     const cipher = createCipheriv(this.#cipher, this.#key, nonce, this.#options);
     cipher.setAAD(aad, { plaintextLength: length });
@@ -101,7 +83,7 @@ class NodeCcm implements AeadContext {
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
-    checkRange(nonce, buffer, offset, length, 0);
+    checkAeadRange(nonce, buffer, offset, length, 0);
     checkCcmLengths(length, aad);
     const plainLength = length - this.tagLength;
     if (plainLength < 0) return -1;
