@@ -11,6 +11,10 @@ export const MAX_MDNS_QUESTIONS = 256;
 export const MAX_MDNS_NAMES = 4096;
 /** Answers that leave on one link in one second, so that a flood of questions does not become one of answers. */
 export const MAX_MDNS_ANSWERS_PER_SECOND = 100;
+/** RFC 6762 §6: "MUST NOT … multicast a record on a given interface until at least one second has elapsed". */
+export const MDNS_RECORD_INTERVAL_MS = 1000;
+/** Questions of one message that are looked at: a browser asks two. */
+export const MAX_MDNS_MESSAGE_QUESTIONS = 16;
 
 const MDNS_PORT = 5353;
 /** RFC 6762 §10: of records that contain a host name or address, seconds. */
@@ -33,6 +37,10 @@ interface Question {
 interface Published {
   readonly hostname: string;
   readonly ip: string;
+  /** When each record, by type, was last multicast. */
+  readonly sentAt: Map<string, number>;
+  /** Asked for again within that second: answered behind it, once. */
+  readonly waiting: Map<string, NodeJS.Timeout>;
 }
 
 /**
@@ -91,7 +99,7 @@ export class MulticastDns implements MulticastNames {
     this.#names++;
     const link = this.#open(address);
     const name = hostname.toLowerCase();
-    link.names.set(name, { hostname, ip: address.ip });
+    link.names.set(name, { hostname, ip: address.ip, sentAt: new Map(), waiting: new Map() });
     let published = true;
     return () => {
       if (!published) return;
@@ -201,15 +209,39 @@ class Link {
     { id, questions = [] }: makeMdns.QueryPacket,
     from: { readonly address: string; readonly port: number },
   ): void {
-    const answers = questions.flatMap(({ name, type }) => {
+    const looked = questions.slice(0, MAX_MDNS_MESSAGE_QUESTIONS);
+    const multicast = from.port === this.#port;
+    const answers = looked.flatMap(({ name, type }) => {
       const published = this.names.get(name.toLowerCase());
-      return published === undefined ? [] : recordsOf(published, type, TTL_S);
+      if (published === undefined) return [];
+      const records = recordsOf(published, type, TTL_S);
+      return multicast ? records.filter((record) => this.#isDue(published, record)) : records;
     });
     const unique = answers.filter((a, i) => answers.findIndex((b) => a.name === b.name && a.type === b.type) === i);
     if (unique.length === 0 || !this.#mayAnswer()) return;
     // RFC 6762 §6.7: a plain resolver asks from a port of its own, and is answered there.
-    if (from.port === this.#port) this.#mdns.respond(unique);
-    else this.#mdns.respond({ id, questions, answers: unique }, { address: from.address, port: from.port });
+    if (multicast) this.#multicast(unique);
+    else this.#mdns.respond({ id, questions: looked, answers: unique }, { address: from.address, port: from.port });
+  }
+
+  /** Whether the record may be multicast now; if not it is when its second is over. */
+  #isDue(published: Published, record: Answer): boolean {
+    const wait = (published.sentAt.get(record.type) ?? -Infinity) + MDNS_RECORD_INTERVAL_MS - performance.now();
+    if (wait <= 0) return true;
+    if (published.waiting.has(record.type)) return false;
+    const timer = setTimeout(() => {
+      published.waiting.delete(record.type);
+      if (this.#mayAnswer()) this.#multicast([record]);
+    }, wait);
+    timer.unref();
+    published.waiting.set(record.type, timer);
+    return false;
+  }
+
+  #multicast(records: Answer[]): void {
+    const now = performance.now();
+    for (const { name, type } of records) this.names.get(name.toLowerCase())?.sentAt.set(type, now);
+    this.#mdns.respond(records);
   }
 
   #mayAnswer(): boolean {
@@ -224,6 +256,7 @@ class Link {
     const published = this.names.get(name);
     if (published === undefined) return;
     this.names.delete(name);
+    for (const timer of published.waiting.values()) clearTimeout(timer);
     const type = ipFamily(published.ip) === 4 ? 'A' : 'AAAA';
     this.#mdns.respond(recordsOf(published, type, 0));
   }

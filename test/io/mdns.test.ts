@@ -2,7 +2,14 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import makeMdns from 'multicast-dns';
 import { afterEach, describe, expect, it } from 'vitest';
-import { MAX_MDNS_ANSWERS_PER_SECOND, MAX_MDNS_NAMES, MAX_MDNS_QUESTIONS, MulticastDns } from '../../src/io/index.ts';
+import {
+  MAX_MDNS_ANSWERS_PER_SECOND,
+  MAX_MDNS_MESSAGE_QUESTIONS,
+  MAX_MDNS_NAMES,
+  MAX_MDNS_QUESTIONS,
+  MDNS_RECORD_INTERVAL_MS,
+  MulticastDns,
+} from '../../src/io/index.ts';
 
 const LOOPBACK = { name: 'lo', ip: '127.0.0.1', internal: true } as const;
 const NAME = '8c0c2f55-1d4a-4d17-9d5c-2b8f1c3e9a77.local';
@@ -97,6 +104,53 @@ describe('multicast DNS on loopback', () => {
     expect(await answer).toEqual([]);
   });
 
+  it('multicasts a record once a second, whoever asks how often: what is asked meanwhile is answered then (RFC 6762 §6)', async () => {
+    const port = await freePort();
+    const owner = new MulticastDns({ port });
+    cleanUp.push(owner.publish(NAME, LOOPBACK));
+    const asker = listener(port);
+    const times: number[] = [];
+    const three = new Promise<void>((resolve) => {
+      asker.on('response', ({ answers }) => {
+        if (answers?.[0]?.name !== NAME) return;
+        times.push(performance.now());
+        if (times.length === 3) resolve();
+        else for (let i = 0; i < 5; i++) asker.query(NAME, 'A');
+      });
+    });
+    asker.query(NAME, 'A');
+    await three;
+    for (const [i, at] of times.slice(1).entries()) {
+      expect(at - times[i]!).toBeGreaterThan(0.95 * MDNS_RECORD_INTERVAL_MS); // both ends have timers of their own
+    }
+    // Another record of the same name has a second of its own, and so has who asks from a port of his own.
+    const other = new Promise<unknown>((resolve) =>
+      asker.once('response', ({ answers }) => resolve(answers?.[0]?.type)),
+    );
+    asker.query(NAME, 'AAAA');
+    expect(await other).toBe('NSEC');
+    const plain = listener(await freePort());
+    const responses = new Promise<number>((resolve) => {
+      let count = 0;
+      plain.on('response', () => ++count === 3 && resolve(count));
+    });
+    for (let i = 0; i < 3; i++)
+      plain.query({ questions: [{ name: NAME, type: 'A' }] }, { port, address: '224.0.0.251' });
+    expect(await responses).toBe(3);
+  });
+
+  it('a message with more questions than anybody asks at once costs no more than a few answers', async () => {
+    const port = await freePort();
+    const owner = new MulticastDns({ port });
+    for (let i = 0; i < 30; i++) cleanUp.push(owner.publish(`n${i}.local`, LOOPBACK));
+    const asker = listener(port);
+    const response = new Promise<unknown[]>((resolve) =>
+      asker.once('response', ({ answers }) => resolve(answers ?? [])),
+    );
+    asker.query(Array.from({ length: 30 }, (_, i) => ({ name: `n${i}.local`, type: 'A' as const })));
+    expect(await response).toHaveLength(MAX_MDNS_MESSAGE_QUESTIONS);
+  });
+
   it('keeps to its bounds: questions, names, answers a second', async () => {
     const port = await freePort();
     const busy = new MulticastDns({ port });
@@ -120,7 +174,7 @@ describe('multicast DNS on loopback', () => {
     });
     const asked = 4 * MAX_MDNS_ANSWERS_PER_SECOND;
     for (let i = 0; i < asked; i++) {
-      flood.query('n7.local', 'A');
+      flood.query(`n${i}.local`, 'A');
       await new Promise((resolve) => setImmediate(resolve)); // nothing may be lost in a full socket buffer
     }
     flood.respond([{ name: 'last.local', type: 'A', ttl: 120, data: '127.0.0.1' }]);
