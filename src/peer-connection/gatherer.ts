@@ -61,10 +61,6 @@ export class Gatherer {
   async #addServer(url: IceServerUrl, server: ParsedIceServer): Promise<void> {
     const { platform, host, transport, onError } = this.#given;
     const fail = (text: string): void => onError({ url: url.url, code: SERVER_UNREACHABLE, text, local: undefined });
-    if (url.scheme === 'stuns') {
-      fail('a server that is reached over TLS cannot see the address of a UDP socket');
-      return;
-    }
     let located: ServerAddresses;
     try {
       located = await locateServer(platform, url);

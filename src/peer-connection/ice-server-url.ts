@@ -11,7 +11,7 @@ export interface IceServerUrl {
   readonly port: number;
   /** The URL has none: DNS may name another (RFC 7065 §3.2). */
   readonly portIsDefault: boolean;
-  /** How to reach the server: `tls` and `dtls` for `turns` and `stuns`, over TCP unless `?transport=udp` says otherwise. */
+  /** How to reach the server: `tls` and `dtls` for `turns`, over TCP unless `?transport=udp` says otherwise. */
   readonly transport: TransportProtocol;
 }
 
@@ -49,8 +49,10 @@ export function parseIceServerUrl(url: string): IceServerUrl {
     throw fail('its query is neither transport=udp nor transport=tcp');
   }
   const portText = overHttps.port || overHttp.port;
-  // RFC 7065 §3.1, RFC 7064 §3.2: without a transport the plain schemes mean UDP and the secure ones TLS over TCP.
-  const secure = scheme === 'turns' || scheme === 'stuns';
+  // RFC 7065 §3.1: without a transport `turn` means UDP and `turns` TLS over TCP. RFC 7064 §3.2 says the same of `stuns`, but
+  // over TLS a server cannot see the address of a UDP socket, which is all it is asked for: as Chromium does, it is asked
+  // over UDP, at the port of the secure service. The question holds nothing that is secret.
+  const secure = scheme === 'turns';
   const overTcp = hasQuery ? parsed.search === '?transport=tcp' : secure;
   const transport = overTcp ? (secure ? 'tls' : 'tcp') : secure ? 'dtls' : 'udp';
   const name = overHttps.hostname.replace(/^\[(.*)\]$/, '$1'); // IPv6

@@ -3,7 +3,7 @@ import type { Platform } from '../../src/core/index.ts';
 import { RTCPeerConnection, type RTCPeerConnectionIceErrorEvent, UdpMux } from '../../src/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import { MAX_RELAY_ATTEMPTS, MAX_RELAY_RENEWALS, RELAY_STABLE_MS } from '../../src/peer-connection/relay-gatherer.ts';
-import { STUN_METHODS } from '../../src/stun/index.ts';
+import { STUN_METHODS, StunServer } from '../../src/stun/index.ts';
 import { makeAccessToken } from '../../src/turn/index.ts';
 import { SimNetwork, SimWorld, simEnv } from '../sim/index.ts';
 import { FakeTurnServer, failWith } from '../turn/fake-server.ts';
@@ -470,11 +470,16 @@ describe('relays through the façade', () => {
     pc.close();
   });
 
-  it('stuns: cannot tell the address of a UDP socket', async () => {
+  it('stuns: is asked over UDP at the secure port, as Chromium does, and silence is error 701', async () => {
     const { network } = makeRelayWorld(1, { latencyMs: 10 });
-    const { pc, errors } = makePeer(new SimPlatform(network, [IPS[0]]), { urls: 'stuns:203.0.113.1' });
+    const address = { ip: '203.0.113.7', port: 5349 };
+    const stun = new StunServer({ env: simEnv(network.world, nodeCrypto) });
+    network.attach(stun, [address], () => undefined);
+    const urls = [`stuns:${address.ip}`, 'stuns:203.0.113.8'];
+    const { pc, errors } = makePeer(new SimPlatform(network, [IPS[0]]), { urls, iceTransportPolicy: 'all' });
     await gather(pc, network);
-    expect(errors.map(({ errorCode }) => errorCode)).toEqual([701]);
+    expect(stun.counters.successes).toBeGreaterThan(0);
+    expect(errors.map(({ url, errorCode }) => [url, errorCode])).toEqual([[urls[1], 701]]);
     pc.close();
   });
 });

@@ -206,7 +206,7 @@ describe('ICE server URLs (RFC 7064 §3.1, RFC 7065 §3.1)', () => {
   it.each([
     ['stun:stun.example.org', { scheme: 'stun', host: 'stun.example.org', port: 3478, transport: 'udp' }],
     ['STUN:stun.example.org:19302', { scheme: 'stun', host: 'stun.example.org', port: 19302 }],
-    ['stuns:[2001:DB8::1]', { scheme: 'stuns', host: '2001:db8::1', port: 5349 }],
+    ['stuns:[2001:DB8::1]', { scheme: 'stuns', host: '2001:db8::1', port: 5349, transport: 'udp' }],
     ['turn:192.0.2.1:443?transport=tcp', { scheme: 'turn', host: '192.0.2.1', port: 443, transport: 'tcp' }],
     ['turns:turn.example.org', { scheme: 'turns', port: 5349, transport: 'tls' }],
     ['turns:turn.example.org?transport=udp', { scheme: 'turns', port: 5349, transport: 'dtls' }],
