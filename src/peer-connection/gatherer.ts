@@ -82,7 +82,8 @@ export class Gatherer {
         // A TURN server answers Binding requests too (RFC 8656 §4): the mapped address of each base.
         host.driver.mutate((now) => transport.ice.addStunServer(address, now, { url: url.url }));
       }
-      return url.scheme === 'stun' ? undefined : this.#relays.gather(url, server, address, bases, wantsIpv6);
+      if (url.scheme === 'stun' || url.scheme === 'stuns') return undefined;
+      return this.#relays.gather(url, server, address, bases, wantsIpv6);
     });
     await Promise.all([...relays, overTcp]);
   }

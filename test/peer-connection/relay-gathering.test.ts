@@ -478,7 +478,7 @@ describe('relays through the façade', () => {
     const urls = [`stuns:${address.ip}`, 'stuns:203.0.113.8'];
     const { pc, errors } = makePeer(new SimPlatform(network, [IPS[0]]), { urls, iceTransportPolicy: 'all' });
     await gather(pc, network);
-    expect(stun.counters.successes).toBeGreaterThan(0);
+    expect(stun.counters.successes).toBe(1);
     expect(errors.map(({ url, errorCode }) => [url, errorCode])).toEqual([[urls[1], 701]]);
     pc.close();
   });
