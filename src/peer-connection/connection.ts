@@ -1,5 +1,5 @@
 import type { CryptoBackend, Env, Platform } from '../core/index.ts';
-import { certificateFingerprint, generateCertificate } from '../crypto/index.ts';
+import { type Certificate, certificateFingerprint, generateCertificate } from '../crypto/index.ts';
 import {
   type DataSection,
   dataSectionOf,
@@ -55,7 +55,10 @@ export class Connection {
   readonly #fire: (event: Event) => void;
   readonly #tasks: TaskQueue;
   readonly #operations: OperationsChain;
-  readonly #ice: IceNegotiation;
+  #ice: IceNegotiation;
+  #certificate: Certificate | undefined;
+  /** W3C "connection has created any RTCDataChannels". */
+  #everCreated = false;
   #session: PeerSession | undefined;
   #negotiationNeeded = false;
   #updateOnEmptyChain = false;
@@ -106,26 +109,54 @@ export class Connection {
 
   #ensureSession(): PeerSession {
     if (this.#session !== undefined) return this.#session;
-    const [own] = this.configuration.certificates;
-    const kept = own === undefined ? this.#options.certificate : fromRtcCertificate(own);
+    this.#certificate ??= this.#makeCertificate();
+    const ice = this.#ice;
     const session = new PeerSession({
       platform: this.platform,
       env: this.env,
       options: this.#options,
       configuration: this.configuration,
-      certificate: kept ?? generateCertificate(this.env),
+      certificate: this.#certificate,
       tasks: this.#tasks,
       hooks: {
-        candidate: (candidate) => this.#ice.onCandidate(session, candidate),
-        endOfCandidates: (ufrag) => this.#ice.onEndOfCandidates(ufrag),
+        candidate: (candidate) => ice.onCandidate(session, candidate),
+        endOfCandidates: (ufrag) => ice.onEndOfCandidates(ufrag),
         gatheringError: (error) => this.#onGatheringError(error),
-        dataChannel: (channel) => this.#fire(new RTCDataChannelEvent('datachannel', { channel })),
+        dataChannel: (channel) => {
+          this.#everCreated = true;
+          this.#fire(new RTCDataChannelEvent('datachannel', { channel }));
+        },
         fire: this.#fire,
-        section: () => this.#ice.section,
+        section: () => ice.section,
       },
     });
     this.#session = session;
     return session;
+  }
+
+  #makeCertificate(): Certificate {
+    const [own] = this.configuration.certificates;
+    const kept = own === undefined ? this.#options.certificate : fromRtcCertificate(own);
+    return kept ?? generateCertificate(this.env);
+  }
+
+  /**
+   * The transports of a session that has run are done with: its data section was rejected. The section may be recycled
+   * (RFC 9429 §5.2.2), and then it is another transport's, with the same certificate.
+   */
+  #retire(session: PeerSession): void {
+    const { gatheringState, state } = session.ice;
+    const changed = { icegathering: gatheringState, iceconnection: state, connection: session.connectionState };
+    session.endData();
+    this.#session = undefined;
+    this.#ice = new IceNegotiation(this.negotiation, this.#tasks, this.#fire);
+    // Behind what the channels have to say about it.
+    this.#tasks.queue(() => {
+      session.close();
+      for (const [name, before] of Object.entries(changed)) {
+        if (before !== 'new') this.#fire(new Event(`${name}statechange`));
+      }
+    });
   }
 
   /** W3C §4.4.1.6 "set a configuration", steps 6 to 9, once the members are checked. */
@@ -136,9 +167,9 @@ export class Connection {
   }
 
   createDataChannel(settings: ChannelSettings): RTCDataChannel {
-    const { channels } = this.#ensureSession();
-    const first = !channels.everCreated;
-    const channel = channels.create(settings);
+    const channel = this.#ensureSession().channels.create(settings);
+    const first = !this.#everCreated;
+    this.#everCreated = true;
     if (first) this.updateNegotiationNeeded(); // step 17
     return channel;
   }
@@ -152,7 +183,7 @@ export class Connection {
     await this.#tasks.next();
     const session = this.#ensureSession();
     const local = this.#localTransport(session, this.#offeredCredentials(session, iceRestart));
-    return { type: 'offer', sdp: this.negotiation.createOffer(local, session.channels.everCreated) };
+    return { type: 'offer', sdp: this.negotiation.createOffer(local, this.#everCreated) };
   }
 
   #offeredCredentials(session: PeerSession, iceRestart: boolean): IceCredentials {
@@ -266,7 +297,8 @@ export class Connection {
       this.#ice.decideRole(session, side === 'remote' && data?.transport.iceLite !== true);
     } else if (type === 'answer' && agreement === undefined) {
       this.#hasSctp = false;
-      session.endData();
+      if (session.hasBegun) this.#retire(session);
+      else session.endData();
     }
     if (side === 'local' && data !== undefined) this.#ice.applyLocal(session, this.configuration, type, data);
     if (side === 'remote' && data !== undefined && type === 'offer') {
@@ -374,8 +406,7 @@ export class Connection {
 
   #isNegotiationNeeded(): boolean {
     if (this.#credentialsToReplace.size > 0) return true;
-    const created = this.#session?.channels.everCreated === true;
-    return created && dataSectionOf(this.negotiation.session.currentLocal?.model) === undefined;
+    return this.#everCreated && dataSectionOf(this.negotiation.session.currentLocal?.model) === undefined;
   }
 
   /** W3C "close the connection". */

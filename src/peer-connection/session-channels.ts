@@ -41,7 +41,6 @@ export class SessionChannels {
   readonly #batch: SendBatch;
   readonly #numbers = new WeakMap<RTCDataChannelImpl, number>();
   #created = 0;
-  #everCreated = false;
 
   constructor(
     transport: PeerTransport,
@@ -54,11 +53,6 @@ export class SessionChannels {
     this.#tasks = tasks;
     this.#onDataChannel = onDataChannel;
     this.#batch = new SendBatch(() => host.driver.drain());
-  }
-
-  /** W3C "connection has created any RTCDataChannels". */
-  get everCreated(): boolean {
-    return this.#everCreated;
   }
 
   /** All that are not closed, in order of creation: those that the transport does not know yet have no handle. */
@@ -88,7 +82,6 @@ export class SessionChannels {
       }
     }
     this.#channels.add(channel);
-    this.#everCreated = true;
     return channel;
   }
 
@@ -185,7 +178,6 @@ export class SessionChannels {
       id: parameters.id ?? null,
     });
     this.#channels.add(channel);
-    this.#everCreated = true;
     this.#bind(handle, channel);
     channelControl.allowSending(channel); // step 8: open, the event comes later
     this.#onDataChannel(channel);

@@ -179,6 +179,51 @@ describe('renegotiation', () => {
   });
 });
 
+describe('a data section that is rejected later, and recycled (RFC 9429 §5.2.2)', () => {
+  const reject = (sdp: string): string => sdp.replace(/m=application \d+/, 'm=application 0');
+
+  it('ends the channels and the transports; the next offer brings others, with the same certificate', async () => {
+    pair = new Pair();
+    const { a, b } = pair;
+    const ends = await pair.connect();
+    for (const pc of [a, b]) if (pc.connectionState !== 'connected') await once(pc, 'connectionstatechange');
+    const { sctp } = a;
+    const fingerprint = /a=fingerprint:.*/.exec(a.localDescription!.sdp)?.[0];
+    const states: string[] = [];
+    a.oniceconnectionstatechange = () => states.push(`ice ${a.iceConnectionState}`);
+    a.onconnectionstatechange = () => states.push(`connection ${a.connectionState}`);
+    a.onicegatheringstatechange = () => states.push(`gathering ${a.iceGatheringState}`);
+    const closed = Promise.all(ends.map((end) => once(end, 'close')));
+    await negotiate(a, b, (sdp, type) => (type === 'offer' ? reject(sdp) : sdp));
+    expect([a.sctp, b.sctp]).toEqual([null, null]);
+    await closed;
+    await expect.poll(() => states).toEqual(['gathering new', 'ice new', 'connection new']);
+    expect([sctp?.state, sctp?.transport.state, sctp?.transport.iceTransport.state]).toEqual([
+      'closed',
+      'closed',
+      'closed',
+    ]);
+
+    const channel = a.createDataChannel('again');
+    const announced = once<Event & { channel: RTCDataChannel }>(b, 'datachannel');
+    await negotiate(a, b);
+    const { channel: other } = await announced;
+    await untilState(channel, 'open');
+    const received = once<MessageEvent>(other, 'message');
+    channel.send('over other transports');
+    expect((await received).data).toBe('over other transports');
+    expect(a.sctp).not.toBe(sctp);
+    expect(a.localDescription!.sdp.match(/^m=/gm)).toHaveLength(1);
+    expect(a.localDescription!.sdp).toContain(fingerprint);
+    await expect.poll(() => states.at(-1)).toBe('connection connected');
+    expect(states.filter((state) => state.startsWith('gathering'))).toEqual([
+      'gathering new',
+      'gathering gathering',
+      'gathering complete',
+    ]);
+  });
+});
+
 describe('offers with media', () => {
   const AUDIO = [
     'm=audio 9 UDP/TLS/RTP/SAVPF 111',
