@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { closeChromium } from './chromium.mjs';
 import { describeMachine, ForeignLoad } from './machine.mjs';
 import { Report } from './report.mjs';
-import { benchFolder, enginesOf, isInstalled, subjectNamed, subjects } from './subjects.mjs';
+import { benchFolder, enginesOf, isInstalled, subjects } from './subjects.mjs';
 import { channels } from './suites/channels.mjs';
 import { codecs } from './suites/codecs.mjs';
 import { connections } from './suites/connections.mjs';
@@ -84,15 +84,15 @@ const options = {
   round: 0,
 };
 
+const known = new Set([...subjects.map((s) => s.name), ...Object.values(SUITES).flatMap(({ own }) => own ?? [])]);
+const strange = wanted?.filter((name) => !known.has(name)) ?? [];
+if (strange.length > 0) fail(`no subject is called ${strange.join(', ')}; there are: ${[...known].join(', ')}`);
+
 function subjectsOf(suite) {
   const { own, fits } = SUITES[suite];
   if (own !== undefined) return own.filter((name) => wanted?.includes(name) ?? true);
-  if (wanted === undefined) return subjects.filter((s) => !s.extra && isInstalled(s) && fits(s)).map((s) => s.name);
-  try {
-    return wanted.map(subjectNamed).flatMap((s) => (fits(s) ? [s.name] : []));
-  } catch (error) {
-    return fail(error.message);
-  }
+  const chosen = subjects.filter((s) => wanted?.includes(s.name) ?? (!s.extra && isInstalled(s)));
+  return chosen.filter(fits).map((s) => s.name);
 }
 
 const absent = subjects.filter((s) => !isInstalled(s)).map((s) => s.name);

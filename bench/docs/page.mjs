@@ -67,6 +67,11 @@ ${lines.join('\n')}
 `;
 }
 
+/** What leads in is left out with an empty table. */
+function titled(text, body) {
+  return body === '' ? '' : `${text}\n\n${body}\n`;
+}
+
 /** A row a subject, a column a figure. @param columns - `[heading, figure]` */
 function table(results, suite, columns, subjects = results.subjects(suite)) {
   const known = columns.filter(([, figure]) => results.figures(suite).includes(figure));
@@ -115,26 +120,29 @@ loopback (packets up to 16 KiB), \`purertc-1200\` sends datagrams of 1,200 bytes
 \`node:crypto\`.${floorText === '' ? '' : ` The bare socket moves ${floorText} MB/s in datagrams of 1,200 bytes, unsealed.`}
 
 ${plot('throughput.svg', 'Throughput by message size', throughput)}
-Throughput, MB/s:
-
-${table(
-  results,
-  'channels',
-  sizes.map((size) => [sizeName(size), throughputAt(size)]),
+${titled(
+  `Throughput, MB/s:`,
+  table(
+    results,
+    'channels',
+    sizes.map((size) => [sizeName(size), throughputAt(size)]),
+  ),
 )}
-Processor time of both ends, ms for a MB (for Chromium the whole browser):
-
-${table(
-  results,
-  'channels',
-  sizes.map((size) => [sizeName(size), `CPU of both peers at ${size} bytes, ms/MB`]),
+${titled(
+  `Processor time of both ends, ms for a MB (for Chromium the whole browser):`,
+  table(
+    results,
+    'channels',
+    sizes.map((size) => [sizeName(size), `CPU of both peers at ${size} bytes, ms/MB`]),
+  ),
 )}
-Most memory of the larger process, MB (for Chromium the whole browser):
-
-${table(
-  results,
-  'channels',
-  sizes.map((size) => [sizeName(size), `peak memory of the larger peer at ${size} bytes, MB`]),
+${titled(
+  `Most memory of the larger process, MB (for Chromium the whole browser):`,
+  table(
+    results,
+    'channels',
+    sizes.map((size) => [sizeName(size), `peak memory of the larger peer at ${size} bytes, MB`]),
+  ),
 )}
 ${plot(
   'latency.svg',
@@ -188,15 +196,18 @@ Messages of 16 KiB through a link emulator in user space with an MTU of ${format
 
 ${plot('distance.svg', 'Throughput over a distance, MB/s', panels)}
 ${table(results, 'distance', lossy)}
-A link of 100 Mbit/s with a queue of half a bandwidth-delay product, MB/s of user data:
-
-${table(results, 'distance', limited)}
-Share of that link filled, headers included, %:
-
-${table(results, 'distance', ends(': share of the link filled, %'))}
-Processor time of the emulator itself, % of one; what is near 100 is limited by the emulator:
-
-${table(results, 'distance', ends(": the emulator's own processor time, % of one"))}
+${titled(
+  `A link of 100 Mbit/s with a queue of one bandwidth-delay product, MB/s of user data:`,
+  table(results, 'distance', limited),
+)}
+${titled(
+  `Share of that link filled, headers included, %:`,
+  table(results, 'distance', ends(': share of the link filled, %')),
+)}
+${titled(
+  `Processor time of the emulator itself, % of one; what is near 100 is limited by the emulator:`,
+  table(results, 'distance', ends(": the emulator's own processor time, % of one")),
+)}
 ${roundTrips(results)}`;
 }
 
@@ -210,12 +221,13 @@ function roundTrips(results) {
       : `\nThe last of these connections, as the link saw it:\n\n\`\`\`text\n${notes.join('\n')}\n\`\`\`\n`;
   return `### Round trips to open
 
-Over 100 ms without loss, from the moment both sides know each other's description to an open channel on both sides:
-
-${table(results, 'distance', [
-  ['round trips', figure],
-  ['time to open, ms', '100 ms: time to open, ms'],
-])}
+${titled(
+  `Over 100 ms without loss, from the moment both sides know each other's description to an open channel on both sides:`,
+  table(results, 'distance', [
+    ['round trips', figure],
+    ['time to open, ms', '100 ms: time to open, ms'],
+  ]),
+)}
 The protocols leave this order:
 
 1. ICE, one round trip: a check and its answer prove a path (RFC 8445 §7). The answerer may check while the offerer has not
@@ -253,18 +265,18 @@ ${table(results, 'connections', [
   ['opened a second, 20 at once', 'connections opened a second, 20 at once'],
   ['processor time of a pair, ms', 'processor time to open a pair, ms'],
 ])}
-Resident memory per idle pair, kB, with so many pairs open:
-
-${table(results, 'connections', per('resident memory'))}
-Of that the JavaScript heap, kB:
-
-${table(results, 'connections', per('JavaScript heap'))}
-Idle processor time, % of one core, while consent checks run:
-
-${table(
-  results,
-  'connections',
-  counts.map((count) => [`${count} pairs`, `idle processor time of ${count} pairs, % of one`]),
+${titled(
+  `Resident memory per idle pair, kB, with so many pairs open:`,
+  table(results, 'connections', per('resident memory')),
+)}
+${titled(`Of that the JavaScript heap, kB:`, table(results, 'connections', per('JavaScript heap')))}
+${titled(
+  `Idle processor time, % of one core, while consent checks run:`,
+  table(
+    results,
+    'connections',
+    counts.map((count) => [`${count} pairs`, `idle processor time of ${count} pairs, % of one`]),
+  ),
 )}
 ${memory(results)}`;
 }

@@ -44,12 +44,15 @@ export class Results {
     return known.reduce((a, b) => (a === undefined || value(b) > value(a) ? b : a), undefined);
   }
 
-  /** Median of the ratios round by round, as the two were measured side by side; undefined when one is missing. */
+  /**
+   * Median of the ratios round by round, as the two were measured side by side; undefined when one is missing, infinite
+   * when the other got nowhere.
+   */
   ratio(suite, [figureA, subjectA], [figureB, subjectB]) {
     const a = this.values(suite, figureA, subjectA);
     const b = this.values(suite, figureB, subjectB);
     if (a === undefined || b === undefined) return undefined;
-    if (a.length !== b.length) return median(a) / median(b);
+    if (a.length !== b.length || b.includes(0)) return median(a) / median(b);
     return median(a.map((value, i) => value / b[i]));
   }
 

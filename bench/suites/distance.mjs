@@ -12,7 +12,7 @@ const MESSAGE_BYTES = 16_384;
 const LOSSY = [20, 100].flatMap((rttMs) => [0, 0.01, 0.05].map((loss) => ({ rttMs, loss })));
 const LIMITED = [20, 100, 300].map((rttMs) => ({ rttMs, loss: 0, megabits: 100 }));
 /** The queue of the bottleneck in bandwidth-delay products, and at least. */
-const QUEUE_SHARE = 0.5;
+const QUEUE_SHARE = 1;
 const LEAST_QUEUE_BYTES = 64 * 1024;
 /** Slow start needs about ten round trips to fill 100 Mbit/s at 300 ms. */
 const WARM_UP_ROUND_TRIPS = 15;
