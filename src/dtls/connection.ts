@@ -10,33 +10,13 @@ import {
   type TransmitSlot,
   UsageError,
 } from '../core/index.ts';
-import {
-  ALERT_CODES,
-  type Alert,
-  type AlertDescription,
-  alertForDecodeError,
-  alertName,
-  HandshakeFault,
-  readAlert,
-  writeAlert,
-} from './alert.ts';
-import { Flight } from './flight.ts';
+import { ALERT_CODES, type Alert, type AlertDescription, alertName, readAlert, writeAlert } from './alert.ts';
 import type { Handshake, HandshakeHost, HandshakeResult, Role } from './handshake.ts';
-import { type HandshakeFragment, readHandshakeFragment } from './handshake-fragment.ts';
+import { HandshakeLayer, type HandshakeOwner } from './handshake-layer.ts';
 import { exportKeyingMaterial, RESERVED_LABELS } from './key-schedule.ts';
 import type { ResolvedOptions } from './options.ts';
-import { HandshakeReassembler } from './reassembly.ts';
 import { HeldBytes, RecordLayer } from './record-layer.ts';
-import {
-  CLIENT_HELLO,
-  CONTENT_ALERT,
-  CONTENT_APPLICATION_DATA,
-  CONTENT_CHANGE_CIPHER_SPEC,
-  CONTENT_HANDSHAKE,
-  FINISHED,
-  HELLO_REQUEST,
-  HELLO_VERIFY_REQUEST,
-} from './registry.ts';
+import { CONTENT_ALERT, CONTENT_APPLICATION_DATA, CONTENT_CHANGE_CIPHER_SPEC, CONTENT_HANDSHAKE } from './registry.ts';
 import type { DtlsEndpoint, DtlsEvent, DtlsState, Negotiated } from './types.ts';
 
 /** Records waiting in `send` between two drains. */
@@ -54,8 +34,8 @@ const MOVES: Readonly<Record<DtlsState, readonly DtlsState[]>> = {
 };
 
 /**
- * One DTLS 1.2 connection without its role: records in and out, epochs, flights and their timer, alerts, data. The
- * role's state machine (`ClientHandshake`, `ServerHandshake`) is called for each handshake message in order.
+ * One DTLS 1.2 connection without its role: records in and out, epochs, alerts, data. Handshake records are the
+ * `HandshakeLayer`'s, which calls the role's state machine (`ClientHandshake`, `ServerHandshake`).
  *
  * ```text
  * datagram → records → epoch 0: plaintext      ┐→ handshake fragments → reassembly → role
@@ -66,16 +46,12 @@ export abstract class Connection implements DtlsEndpoint {
   readonly role: Role;
   readonly drops: DropCounters = new DropCounters();
   readonly #env: Env;
-  readonly #handshake: Handshake;
-  readonly #flight: Flight;
-  readonly #reassembler = new HandshakeReassembler();
+  readonly #handshake: HandshakeLayer;
   readonly #records: RecordLayer;
   readonly #events = new Ring<DtlsEvent>();
   readonly #outgoing = new Ring<{ readonly type: number; readonly bytes: Uint8Array }>(MAX_QUEUED_RECORDS);
   /** Authentic data that came before Finished. */
   readonly #heldData = new HeldBytes();
-  #nextMessageSeq = 0;
-  #peerFinishedSeq = -1;
   #state: DtlsState = 'new';
   #result: HandshakeResult | undefined;
   #peerCertificates: readonly Uint8Array[] = [];
@@ -83,9 +59,8 @@ export abstract class Connection implements DtlsEndpoint {
   protected constructor(role: Role, options: ResolvedOptions, makeHandshake: (host: HandshakeHost) => Handshake) {
     this.role = role;
     this.#env = options.env;
-    this.#flight = new Flight(options.flight);
     this.#records = new RecordLayer(options.connectionId?.length ?? 0, options.recordSizeLimitBytes);
-    this.#handshake = makeHandshake(this.#makeHost());
+    this.#handshake = new HandshakeLayer(this.#makeOwner(), this.#records, options.flight, makeHandshake);
   }
 
   get state(): DtlsState {
@@ -120,7 +95,7 @@ export abstract class Connection implements DtlsEndpoint {
 
   /** Parts of a ClientHello are held, and more is awaited. */
   get holdsFragments(): boolean {
-    return this.#reassembler.holding;
+    return this.#handshake.holdsFragments;
   }
 
   get recordHeadroom(): number {
@@ -161,7 +136,7 @@ export abstract class Connection implements DtlsEndpoint {
    */
   #endAtKeyBound(): void {
     if (this.#records.writer.exhausted) {
-      this.#fail('internal_error', 'local', 'limit', 'the key has reached its bound of use');
+      this.#fail('internal_error', 'limit', 'the key has reached its bound of use');
     }
   }
 
@@ -190,7 +165,7 @@ export abstract class Connection implements DtlsEndpoint {
 
   limitDatagramBytes(bytes: number, now: Instant): void {
     if (this.#state === 'new' || this.#state === 'connecting' || this.#state === 'connected') {
-      this.#flight.limitMtu(bytes, now);
+      this.#handshake.limitDatagramBytes(bytes, now);
     }
   }
 
@@ -201,7 +176,7 @@ export abstract class Connection implements DtlsEndpoint {
       throw new UsageError(`a record holds ${negotiated.maxSendRecordBytes} bytes, not ${length}`);
     }
     if (this.#records.writer.exhausted) {
-      this.#fail('internal_error', 'local', 'limit', 'the key has reached its bound of use');
+      this.#fail('internal_error', 'limit', 'the key has reached its bound of use');
       throw new UsageError('the key has reached its bound of use: the connection is closed');
     }
   }
@@ -209,14 +184,14 @@ export abstract class Connection implements DtlsEndpoint {
   // Sans-IO.
 
   handleInput(bytes: Uint8Array, _path: undefined, now: Instant): void {
-    this.#flight.received(bytes.length);
+    this.#handshake.received(bytes.length);
     this.#handleDatagram(bytes, now);
     this.#replayHeld(now);
   }
 
   handleTimeout(now: Instant): void {
     if (this.#state !== 'connecting') return;
-    if (this.#flight.handleTimeout(now) === 'exhausted') {
+    if (this.#handshake.handleTimeout(now)) {
       this.#finish('failed', 'time-out');
       const error = { by: 'timeout', message: 'the peer does not answer the handshake' } as const;
       this.#events.push({ type: 'failed', error });
@@ -224,7 +199,7 @@ export abstract class Connection implements DtlsEndpoint {
   }
 
   pollTransmit(slot: TransmitSlot<unknown>, _now: Instant): boolean {
-    if (this.#flight.pending) return this.#flight.fill(slot);
+    if (this.#handshake.pollTransmit(slot)) return true;
     const next = this.#outgoing.shift();
     if (next === undefined) return false;
     const at = slot.offset + this.#records.writer.headroom;
@@ -238,7 +213,7 @@ export abstract class Connection implements DtlsEndpoint {
   }
 
   nextTimeout(): Instant {
-    return this.#flight.deadline;
+    return this.#handshake.nextTimeout();
   }
 
   // Records.
@@ -251,7 +226,7 @@ export abstract class Connection implements DtlsEndpoint {
       if (outcome === 'held') continue;
       if (outcome !== undefined) {
         this.#drop(outcome, 'record');
-        if (records.readingExhausted) this.#fail('bad_record_mac', 'local', 'limit', 'too many forged records');
+        if (records.readingExhausted) this.#fail('bad_record_mac', 'limit', 'too many forged records');
       } else if (records.epoch === 0) {
         this.#handlePlainRecord(bytes, now);
       } else {
@@ -266,7 +241,7 @@ export abstract class Connection implements DtlsEndpoint {
       case CONTENT_APPLICATION_DATA:
         return this.#handleData(bytes.subarray(start, end));
       case CONTENT_HANDSHAKE:
-        return this.#handleHandshakeRecord(bytes, now);
+        return this.#handshake.handleRecord(bytes, now);
       case CONTENT_ALERT:
         return this.#handleAlert(bytes, start, end);
       default:
@@ -280,7 +255,7 @@ export abstract class Connection implements DtlsEndpoint {
     if (this.#state === 'connected') return this.#drop('unauthenticated', `plaintext record of type ${type}`);
     switch (type) {
       case CONTENT_HANDSHAKE:
-        return this.#handleHandshakeRecord(bytes, now);
+        return this.#handshake.handleRecord(bytes, now);
       case CONTENT_CHANGE_CIPHER_SPEC:
         // The epoch in each record says what a ChangeCipherSpec would: it may be lost or overtaken without harm.
         if (end - start !== 1 || bytes[start] !== 1) this.#drop('bad-value', 'ChangeCipherSpec');
@@ -310,85 +285,6 @@ export abstract class Connection implements DtlsEndpoint {
     }
   }
 
-  // Handshake.
-
-  #handleHandshakeRecord(bytes: Uint8Array, now: Instant): void {
-    const { epoch, sequence, start, end } = this.#records;
-    try {
-      const r = new ByteReader(bytes, start, end);
-      if (r.remaining === 0) throw new DecodeError('too-short', 'handshake record', start);
-      while (r.remaining > 0) {
-        const fragment = readHandshakeFragment(r);
-        // One answer a record: what comes after the handshake has no need of more, and 1,000 fragments fit into one.
-        if (this.#state === 'connected') {
-          this.#handleLateFragment(fragment, now);
-          return;
-        }
-        this.#handleFragment(fragment, epoch, sequence, now);
-      }
-    } catch (error) {
-      // A fragment that is no fragment tells nothing about the peer's state: dropped, as bad records are.
-      if (!(error instanceof DecodeError)) throw error;
-      this.#drop(error.reason, error.message);
-    }
-  }
-
-  #handleFragment(fragment: HandshakeFragment, epoch: number, recordSequence: number, now: Instant) {
-    if (this.#state === 'closed' || this.#state === 'failed') return this.#drop('closed', 'handshake fragment');
-    // Finished is the one message under the new keys; anything else there, or a Finished in the clear, is out of place.
-    if ((fragment.type === FINISHED) !== (epoch === 1))
-      return this.#drop('unauthenticated', 'handshake message in the wrong epoch');
-    if (this.#state === 'new' && fragment.type !== CLIENT_HELLO) return this.#drop('bad-state', 'handshake fragment');
-    const refused = this.#reassembler.add(fragment, recordSequence);
-    if (refused === 'stale' && fragment.messageSeq === this.#reassembler.next - 1) {
-      this.#flight.handlePeerRetransmission(now, epoch === 1);
-    }
-    if (refused !== undefined) return this.#drop(refused, 'handshake fragment');
-    this.#flight.answered(now, fragment.type === HELLO_VERIFY_REQUEST);
-    this.#handleMessages(now);
-  }
-
-  #handleMessages(now: Instant) {
-    for (;;) {
-      const message = this.#handshake.awaitsFirstHello ? this.#reassembler.takeAny() : this.#reassembler.take();
-      if (message === undefined) return;
-      if (message.type === FINISHED) this.#peerFinishedSeq = message.messageSeq;
-      try {
-        this.#handshake.handleMessage(message, now);
-      } catch (error) {
-        return this.#handleFault(error);
-      }
-      if (this.#state !== 'connecting' && this.#state !== 'new') return;
-    }
-  }
-
-  #handleFault(error: unknown) {
-    if (error instanceof HandshakeFault) {
-      if (this.#handshake.stateless) return this.#drop(error.reason, error.message);
-      return this.#fail(error.alert, 'local', error.reason, error.message);
-    }
-    if (error instanceof DecodeError) {
-      if (this.#handshake.stateless) return this.#drop(error.reason, error.message);
-      return this.#fail(alertForDecodeError(error), 'local', error.reason, error.message);
-    }
-    // The backend cannot do what was negotiated, or a bug: the connection ends, and whoever drives it learns why.
-    this.#fail('internal_error', 'local', 'bad-state', String(error));
-  }
-
-  /** After the handshake, under its keys. */
-  #handleLateFragment(fragment: HandshakeFragment, now: Instant): void {
-    if (fragment.type === FINISHED && fragment.messageSeq === this.#peerFinishedSeq) {
-      // RFC 6347 §4.2.4: a retransmitted Finished means that our last flight was lost.
-      if (!this.#flight.handlePeerRetransmission(now, true)) this.#drop('stale', 'Finished');
-    } else if (fragment.type === HELLO_REQUEST || fragment.type === CLIENT_HELLO) {
-      // RFC 5746 §4: renegotiation is refused, with a warning (RFC 5246 §7.2.2).
-      this.#queueAlert('warning', 'no_renegotiation');
-      this.#drop('unsupported', 'renegotiation');
-    } else {
-      this.#drop('bad-state', 'handshake message after the handshake');
-    }
-  }
-
   // Alerts and ends.
 
   #handleAlert(bytes: Uint8Array, start: number, end: number) {
@@ -415,13 +311,12 @@ export abstract class Connection implements DtlsEndpoint {
     }
   }
 
-  #fail(alert: AlertDescription, by: 'local', reason: DropReason, message: string): void {
+  #fail(alert: AlertDescription, reason: DropReason, message: string): void {
     this.#drop(reason, message);
-    this.#flight.clear();
     this.#outgoing.clear();
     this.#queueAlert('fatal', alert);
     this.#finish('failed', message);
-    this.#events.push({ type: 'failed', error: { alert, by, message } });
+    this.#events.push({ type: 'failed', error: { alert, by: 'local', message } });
   }
 
   #queueAlert(level: Alert['level'], description: AlertDescription) {
@@ -433,9 +328,7 @@ export abstract class Connection implements DtlsEndpoint {
 
   /** Everything ends here; what is queued (data before close_notify, an alert) still leaves. */
   #finish(state: 'closed' | 'failed', why: string): void {
-    if (state === 'failed') this.#handshake.abandon();
-    this.#flight.clear();
-    this.#reassembler.clear();
+    this.#handshake.end(state === 'failed');
     this.#records.clearHeld();
     this.#heldData.clear();
     this.#move(state, why);
@@ -453,42 +346,25 @@ export abstract class Connection implements DtlsEndpoint {
     this.#env.trace.drop(MODULE, reason, detail);
   }
 
-  // What the role's state machine may do.
+  // What the handshake may do.
 
-  #makeHost(): HandshakeHost {
+  #makeOwner(): HandshakeOwner {
     return {
-      beginFlight: () => this.#flight.begin(),
-      addMessage: (type, body) => {
-        const messageSeq = this.#nextMessageSeq++;
-        this.#flight.addMessage(this.#records.writer, type, messageSeq, body);
-        return messageSeq;
-      },
-      addChangeCipherSpec: () => {
-        this.#flight.addChangeCipherSpec(this.#records.plainWriter);
-        this.#records.changeWriter();
-      },
-      launchFlight: (now, awaitsReply) => this.#flight.launch(now, awaitsReply),
-      continueFrom: (hello, accepted) => {
-        this.#records.plainWriter.continueFrom(hello.recordSequence);
-        this.#nextMessageSeq = hello.messageSeq;
-        if (!accepted) return;
-        this.#reassembler.continueAfter(hello.messageSeq);
-        this.#move('connecting', 'ClientHello');
-      },
-      forgetAhead: () => this.#reassembler.clear(),
-      installKeys: (write, read) => this.#records.installKeys(write, read),
+      state: () => this.#state,
+      accepted: () => this.#move('connecting', 'ClientHello'),
+      complete: (result) => this.#complete(result),
       setPeerCertificates: (chain) => {
         this.#peerCertificates = chain;
       },
       emit: (event) => void this.#events.push(event),
-      complete: (result) => this.#complete(result),
+      fail: (alert, reason, message) => this.#fail(alert, reason, message),
+      warn: (alert) => this.#queueAlert('warning', alert),
+      drop: (reason, detail) => this.#drop(reason, detail),
     };
   }
 
   #complete(result: HandshakeResult): void {
     this.#result = result;
-    this.#flight.acknowledge();
-    this.#reassembler.clear();
     this.#move('connected', 'Finished');
     this.#events.push({ type: 'connected', ...result.negotiated });
     for (let early = this.#heldData.shift(); early !== undefined; early = this.#heldData.shift()) {
