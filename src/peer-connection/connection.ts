@@ -2,7 +2,6 @@ import type { CryptoBackend, Env, Platform } from '../core/index.ts';
 import { type Certificate, certificateFingerprint, generateCertificate } from '../crypto/index.ts';
 import {
   type DataSection,
-  dataSectionOf,
   implicitDescriptionType,
   isRejected,
   type JsepAgreement,
@@ -23,6 +22,7 @@ import type { GatheringError } from './gathering-types.ts';
 import { type IceCredentials, randomIceCredentials } from './ice-credentials.ts';
 import { IceNegotiation, parseRemoteCandidate } from './ice-negotiation.ts';
 import { Negotiation } from './negotiation.ts';
+import { NegotiationNeeded } from './negotiation-needed.ts';
 import { OperationsChain } from './operations-chain.ts';
 import { PeerSession } from './peer-session.ts';
 import { fromRtcCertificate } from './rtc-certificate.ts';
@@ -55,15 +55,12 @@ export class Connection {
   readonly #fire: (event: Event) => void;
   readonly #tasks: TaskQueue;
   readonly #operations: OperationsChain;
+  readonly #needed: NegotiationNeeded;
   #ice: IceNegotiation;
   #certificate: Certificate | undefined;
   /** W3C "connection has created any RTCDataChannels". */
   #everCreated = false;
   #session: PeerSession | undefined;
-  #negotiationNeeded = false;
-  #updateOnEmptyChain = false;
-  /** W3C [[LocalIceCredentialsToReplace]], as `ufrag pwd`. */
-  #credentialsToReplace = new Set<string>();
   /** Whether [[SctpTransport]] is not null, and [[LastStableStateSctpTransport]]. */
   #hasSctp = false;
   #hadStableSctp = false;
@@ -82,7 +79,14 @@ export class Connection {
     this.negotiation = new Negotiation(this.env);
     this.#tasks = new TaskQueue(platform);
     this.#ice = new IceNegotiation(this.negotiation, this.#tasks, fire);
-    this.#operations = new OperationsChain(() => this.#onEmptyChain());
+    this.#operations = new OperationsChain(() => this.#needed.onEmptyChain());
+    this.#needed = new NegotiationNeeded({
+      negotiation: this.negotiation,
+      tasks: this.#tasks,
+      operations: () => this.#operations.length,
+      hasChannels: () => this.#everCreated,
+      fire,
+    });
   }
 
   /** The running transport, once anything has asked for one. */
@@ -170,7 +174,7 @@ export class Connection {
     const channel = this.#ensureSession().channels.create(settings);
     const first = !this.#everCreated;
     this.#everCreated = true;
-    if (first) this.updateNegotiationNeeded(); // step 17
+    if (first) this.#needed.update(); // step 17
     return channel;
   }
 
@@ -188,7 +192,7 @@ export class Connection {
 
   #offeredCredentials(session: PeerSession, iceRestart: boolean): IceCredentials {
     const { ufrag, pwd } = session.transport.ice.localParameters;
-    const replace = iceRestart || this.#credentialsToReplace.has(`${ufrag} ${pwd}`);
+    const replace = iceRestart || this.#needed.isToBeReplaced({ ufrag, pwd });
     const negotiated = this.negotiation.session.currentLocal !== undefined;
     return replace && negotiated ? randomIceCredentials(this.env) : { ufrag, pwd };
   }
@@ -267,11 +271,7 @@ export class Connection {
       throw toSdpException(error);
     }
     const { state } = this.negotiation.session;
-    if (state === 'stable') {
-      // Step 4.5.13.
-      this.#negotiationNeeded = false;
-      this.updateNegotiationNeeded();
-    }
+    if (state === 'stable') this.#needed.onStable(); // step 4.5.13
     if (state !== before) this.#fire(new Event('signalingstatechange')); // step 4.5.14
     if (side === 'local' && this.#session !== undefined) this.#ice.releaseEarlyCandidates(this.#session);
   }
@@ -305,7 +305,9 @@ export class Connection {
       this.#ice.applyRemoteOffer(session, this.configuration, data);
     }
     if (agreement !== undefined) this.#connect(session, agreement);
-    if (type === 'answer') this.#settle(session);
+    if (type !== 'answer') return;
+    this.#ice.settle();
+    this.#needed.settle(session.transport.ice.localParameters);
   }
 
   /** An answer, also a provisional one: ICE, DTLS and SCTP go on with what was agreed. */
@@ -322,13 +324,6 @@ export class Connection {
       maxMessageSize: limit,
       ...(transport.sctpPort !== undefined && { sctpPort: transport.sctpPort }),
     });
-  }
-
-  /** W3C step 4.5.5: credentials that were to be replaced and have been. */
-  #settle(session: PeerSession): void {
-    this.#ice.settle();
-    const { ufrag, pwd } = session.transport.ice.localParameters;
-    if (!this.#credentialsToReplace.has(`${ufrag} ${pwd}`)) this.#credentialsToReplace.clear();
   }
 
   /** W3C `addIceCandidate`, the steps that are chained. */
@@ -367,46 +362,7 @@ export class Connection {
 
   /** W3C `restartIce`. */
   restartIce(): void {
-    this.#credentialsToReplace.clear();
-    const { currentLocal, pendingLocal } = this.negotiation.session;
-    for (const description of [currentLocal, pendingLocal]) {
-      const transport = dataSectionOf(description?.model)?.transport;
-      if (transport !== undefined) this.#credentialsToReplace.add(`${transport.ufrag} ${transport.pwd}`);
-    }
-    this.updateNegotiationNeeded();
-  }
-
-  /** W3C §4.7.3 "update the negotiation-needed flag". */
-  updateNegotiationNeeded(): void {
-    if (this.#operations.length > 0) {
-      this.#updateOnEmptyChain = true;
-      return;
-    }
-    this.#tasks.queue(() => {
-      if (this.#operations.length > 0) {
-        this.#updateOnEmptyChain = true;
-        return;
-      }
-      if (this.negotiation.session.state !== 'stable') return;
-      if (!this.#isNegotiationNeeded()) {
-        this.#negotiationNeeded = false;
-        return;
-      }
-      if (this.#negotiationNeeded) return;
-      this.#negotiationNeeded = true;
-      this.#fire(new Event('negotiationneeded'));
-    });
-  }
-
-  #onEmptyChain(): void {
-    if (!this.#updateOnEmptyChain) return;
-    this.#updateOnEmptyChain = false;
-    this.updateNegotiationNeeded();
-  }
-
-  #isNegotiationNeeded(): boolean {
-    if (this.#credentialsToReplace.size > 0) return true;
-    return this.#everCreated && dataSectionOf(this.negotiation.session.currentLocal?.model) === undefined;
+    this.#needed.replaceCredentials();
   }
 
   /** W3C "close the connection". */
