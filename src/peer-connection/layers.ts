@@ -41,6 +41,7 @@ export function largestPacket(
 /** The association, as WebRTC sets it up. */
 export function createAssociation(options: PeerTransportOptions, remote: RemoteTransport): SctpAssociation {
   return new SctpAssociation({
+    earlyData: true, // DATA_CHANNEL_OPEN rides with the COOKIE ECHO
     zeroChecksum: true, // RFC 9653 §3: DTLS authenticates every packet already
     // Whether the peer is alive is for ICE to say (RFC 7675). An INIT may also be early: the last flight of DTLS can
     // take long to arrive, and until then the peer can read nothing. libwebrtc's dcSCTP never gives up either.
