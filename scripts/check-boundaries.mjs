@@ -38,7 +38,7 @@ const rooms = {
 const packages = {
   crypto: ['@noble/curves', '@noble/hashes', '@noble/ciphers', 'asn1js'],
   io: ['node:', 'ws', 'multicast-dns'],
-  server: ['node:', 'ws'],
+  server: ['node:', 'ws', 'prom-client'],
   cli: ['node:', 'ws', 'commander', 'cli-progress'],
   // The façade's only way to the machine: a package import that names the runtime's sockets (package.json "imports").
   'peer-connection': ['#platform'],

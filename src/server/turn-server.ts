@@ -175,8 +175,8 @@ export class TurnServer {
     return { connections: this.#connections.size, sendErrorsTotal: this.#sendErrors };
   }
 
-  /** Everything countable, in the text format of Prometheus. */
-  metrics(): string {
+  /** Everything countable, in the text format of Prometheus. @throws rejects where `prom-client` is not installed. */
+  metrics(): Promise<string> {
     return prometheusText(this.stats, this.shellStats, this.drops.toJSON());
   }
 

@@ -177,9 +177,9 @@ describe('relays', () => {
     const one = await udpClient(await server.listen({ port: 0 }));
     await relayOnce(one);
     expect(server.stats.traffic).toMatchObject({ toPeerPackets: 2, toPeerBytes: 8, toClientPackets: 2 });
-    expect(server.metrics()).toContain('turn_allocations{transport="udp"} 1\n');
-    expect(server.metrics()).toContain('turn_relayed_bytes_total{direction="to_peer"} 8\n');
-    expect(server.metrics()).toContain('turn_errors_total{code="401"} 1\n');
+    expect(await server.metrics()).toContain('turn_allocations{transport="udp"} 1\n');
+    expect(await server.metrics()).toContain('turn_relayed_bytes_total{direction="to_peer"} 8\n');
+    expect(await server.metrics()).toContain('turn_errors_total{code="401"} 1\n');
     one.driver.mutate((now) => one.client.close(now));
     await one.events.next('closed');
     expect(log.map(({ event }) => event)).toEqual(['listening', 'allocated', 'released']);
@@ -266,7 +266,7 @@ describe('relays', () => {
     dataDriver.mutate(() => data.send(Uint8Array.of(1, 2, 3, 4, 5)));
     await echoed;
     expect(received).toEqual([1, 2, 3, 4, 5]);
-    expect(server.metrics()).toContain('turn_peer_connections 1\n');
+    expect(await server.metrics()).toContain('turn_peer_connections 1\n');
     expect(server.stats.traffic).toMatchObject({ toPeerBytes: 5, toClientBytes: 5, toPeerPackets: 0 });
     // One ends with the other.
     const closed = new Promise((resolve) => second.once('close', resolve));
@@ -352,7 +352,7 @@ describe('bounds', () => {
     };
     expect(await ask()).toBe('answered');
     expect(await ask()).toBe('closed');
-    expect(server.metrics()).toContain('turn_connections 1\n');
+    expect(await server.metrics()).toContain('turn_connections 1\n');
   });
 
   it('drops data for a client that does not read', async () => {
@@ -370,14 +370,14 @@ describe('bounds', () => {
     const peer = await platform.bindUdp({ ip: '127.0.0.1', port: 0 }, handlers);
     closers.push(() => peer.close());
     const datagram = new Uint8Array(60_000);
-    const dropped = () => Number(/turn_send_errors_total (\d+)/.exec(server.metrics())?.[1]);
+    const dropped = async () => Number(/turn_send_errors_total (\d+)/.exec(await server.metrics())?.[1]);
     // The system's own buffers, then MAX_UNSENT_BYTES of ours, then drops.
     expect(MAX_UNSENT_BYTES).toBe(1024 * 1024);
-    for (let i = 0; i < 2000 && dropped() === 0; i++) {
+    for (let i = 0; i < 2000 && (await dropped()) === 0; i++) {
       peer.send(datagram, 0, datagram.length, relayed[0]!);
       await new Promise((resolve) => setImmediate(resolve));
     }
-    expect(dropped()).toBeGreaterThan(0);
+    expect(await dropped()).toBeGreaterThan(0);
   });
 });
 

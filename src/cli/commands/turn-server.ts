@@ -17,7 +17,7 @@ import {
   type TurnWorkerSource,
   TurnWorkers,
 } from '../../server/index.ts';
-import { describeError } from '../exit.ts';
+import { CliError, describeError } from '../exit.ts';
 import { consoleLog, LOG_FORMATS, type LogFormat } from '../options.ts';
 
 export function turnServerCommand(): Command {
@@ -52,7 +52,7 @@ function readCertificate({ cert, key }: { readonly cert: string; readonly key: s
 
 /** One process, or several: the same from here. */
 interface Service extends Pick<TurnServer, 'listen' | 'setCertificate' | 'drain'> {
-  metrics(): string | Promise<string>;
+  metrics(): Promise<string>;
   /** Ends it. @returns what it has done. */
   close(): Promise<Pick<TurnMemberStats, 'core' | 'drops'>>;
 }
@@ -124,10 +124,20 @@ async function serveMetrics(
   { host, port, path }: NonNullable<TurnPlan['metrics']>,
   log: Log,
 ): Promise<Server> {
-  const http = createServer(async (request, response) => {
-    const found = request.method === 'GET' && request.url?.split('?')[0] === path;
-    response.writeHead(found ? 200 : 404, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
-    response.end(found ? await server.metrics() : '');
+  await server.metrics().catch((error: unknown) => {
+    throw new CliError(`prometheus needs the package prom-client: ${describeError(error)}`);
+  });
+  const http = createServer((request, response) => {
+    const answer = (status: number, text: string): void => {
+      response.writeHead(status, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+      response.end(text);
+    };
+    if (request.method !== 'GET' || request.url?.split('?')[0] !== path) answer(404, '');
+    else
+      server.metrics().then(
+        (text) => answer(200, text),
+        (error: unknown) => answer(500, describeError(error)),
+      );
   });
   await new Promise<void>((resolve, reject) => {
     http.once('error', reject);
