@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { join } from 'node:path';
-import { benchFolder, subjects } from './subjects.mjs';
+import { benchFolder, findProgram, subjects } from './subjects.mjs';
 
 /** `sysconf(_SC_CLK_TCK)`: 100 on every Linux that Node runs on. */
 const TICK_US = 10_000;
@@ -16,6 +16,11 @@ function read(path) {
   } catch {
     return undefined; // another system, or a process that has ended meanwhile
   }
+}
+
+/** Whether processes can be given processors of their own. */
+export function canPin() {
+  return cpus().length > 1 && findProgram('taskset') !== undefined;
 }
 
 /** Versions and kind of processor; no names of hosts, no paths. */

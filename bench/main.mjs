@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * `npm run bench [-- SUITE … --subjects a,b --rounds 3 --seconds 1 --json FILE]`; bench/README.md lists suites and options.
+ * `npm run bench [-- SUITE … --subjects a,b --rounds 3 --seconds 0.5 --json FILE]`; bench/README.md lists suites and options.
  * All subjects are interleaved round by round and measured by the same code; figures are only comparable within one run.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { closeChromium } from './chromium.mjs';
-import { describeMachine, ForeignLoad } from './machine.mjs';
+import { canPin, describeMachine, ForeignLoad } from './machine.mjs';
 import { Report } from './report.mjs';
 import { benchFolder, enginesOf, isInstalled, subjects } from './subjects.mjs';
 import { channels } from './suites/channels.mjs';
@@ -30,8 +30,8 @@ const noPage = (subject) => !enginesOf(subject).includes('page');
  * subjects a suite is for, `own` names its own (our own operations only, or servers).
  */
 const SUITES = {
-  channels: { run: channels, seconds: (s, sizes) => 4 + sizes * (s + 0.6), fits: () => true },
-  distance: { run: distance, seconds: (s) => 60 + 12 * s, fits: hasChannels },
+  channels: { run: channels, seconds: (s, sizes) => 4.5 + sizes * (s + 0.5), fits: () => true },
+  distance: { run: distance, seconds: (s) => 35 + 9 * Math.max(2, 2 * s), fits: hasChannels },
   connections: { run: connections, seconds: () => 45, fits: isModule },
   memory: { run: memory, seconds: (s) => 4 + 5 * s, fits: hasChannels },
   jumbo: { run: jumbo, seconds: (s) => 2 + 3 * (s + 0.6), fits: noPage },
@@ -41,12 +41,16 @@ const SUITES = {
   codecs: { run: codecs, seconds: () => 6, own: ['purertc'] },
 };
 
+/** What starts the two ends: each on a processor of its own, or where the system likes. Chromium is always left to it. */
+const APART = [0, 1].map((processor) => ['taskset', '-c', String(processor)]);
+const TOGETHER = [[], []];
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     subjects: { type: 'string' },
     rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '1' },
+    seconds: { type: 'string', default: '0.5' },
     sizes: { type: 'string', default: '1024,16384,65536,262144' },
     counts: { type: 'string', default: '1,10,100,1000' },
     links: { type: 'string' },
@@ -79,8 +83,9 @@ const options = {
   links: values.links,
   mtuBytes: Number(values.mtu),
   allocations: Number(values.allocations),
-  /** Each end of a pair on a processor of its own. Chromium's many processes are left to the system. */
-  wrappers: values.pin ? [0, 1].map((processor) => ['taskset', '-c', String(processor)]) : [[], []],
+  wrappers: values.pin ? APART : TOGETHER,
+  /** For what must not depend on where the system puts the two: how long one takes to wake the other. */
+  apart: canPin() ? APART : TOGETHER,
   round: 0,
 };
 

@@ -66,13 +66,14 @@ export function subjectNamed(name) {
   return subject;
 }
 
-/** The program of a page, or undefined. `PURERTC_CHROMIUM` overrides the search. */
-export function chromiumPath() {
-  const override = process.env['PURERTC_CHROMIUM'];
-  if (override !== undefined) return override;
+/** Where a program is, or undefined. */
+export function findProgram(name) {
   const folders = (process.env['PATH'] ?? '').split(delimiter);
-  return folders.map((folder) => join(folder, 'chromium')).find((path) => existsSync(path));
+  return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
+
+/** The program of a page, or undefined. `PURERTC_CHROMIUM` overrides the search. */
+export const chromiumPath = () => process.env['PURERTC_CHROMIUM'] ?? findProgram('chromium');
 
 export function isInstalled(subject) {
   if (enginesOf(subject).includes('page') && chromiumPath() === undefined) return false;

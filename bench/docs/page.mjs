@@ -12,7 +12,8 @@ export function writePage(results) {
   const plot = (file, title, panels, columns) => {
     const drawn = panels.filter(({ bars }) => bars.some(({ value }) => value !== undefined));
     if (drawn.length === 0) return '';
-    plots.set(file, barPlot(title, drawn, columns));
+    const judged = drawn.map((panel) => ({ ...panel, lessIsBetter: LESS_IS_BETTER.test(panel.title) }));
+    plots.set(file, barPlot(title, judged, columns));
     return `![${title}](${PLOT_FOLDER}/${file})\n`;
   };
   const sections = [
@@ -66,6 +67,8 @@ ${all.filter(({ met }) => met).length} of ${all.length} met. Ratios are medians 
 ${lines.join('\n')}
 `;
 }
+
+const LESS_IS_BETTER = /^(time|CPU|processor|ping|resident)/;
 
 /** What leads in is left out with an empty table. */
 function titled(text, body) {

@@ -1,5 +1,5 @@
 /** Bar plots as SVG, readable on light and dark pages: the file brings its own ground and follows the reader's scheme. */
-import { formatNumber } from '../report.mjs';
+import { formatNumber, median } from '../report.mjs';
 
 const ROW = 20;
 const BAR = 13;
@@ -11,6 +11,8 @@ const MARGIN = 18;
 const TITLE = 34;
 const PANEL_TITLE = 26;
 const CHAR_WIDTH = 6.3;
+/** Where less is better, a bar that is so many times the middle one is cut, so that the others can be told apart. */
+const CUT_FACTOR = 6;
 
 const STYLE = `
     .ground { fill: #ffffff; stroke: #d8dee4 }
@@ -25,6 +27,7 @@ const STYLE = `
     .floor { fill: #6e7781 }
     .spread { stroke: #1f2328; stroke-width: 1.2 }
     .axis { stroke: #d0d7de }
+    .cut { stroke: #ffffff; stroke-width: 3 }
     @media (prefers-color-scheme: dark) {
       .ground { fill: #0d1117; stroke: #30363d }
       text { fill: #e6edf3 }
@@ -35,6 +38,7 @@ const STYLE = `
       .floor { fill: #8b949e }
       .spread { stroke: #e6edf3 }
       .axis { stroke: #30363d }
+      .cut { stroke: #0d1117 }
     }
 `;
 
@@ -47,8 +51,8 @@ function kindOf(label) {
 }
 
 /**
- * @param panels - `{title, bars: [{label, value, low, high} | {label, missing}]}`: the median, and the least and most of
- * the rounds. Each panel has a scale of its own that begins at zero.
+ * @param panels - `{title, lessIsBetter, bars: [{label, value, low, high} | {label, missing}]}`: the median, and the least and most of
+ * the rounds. Each panel has a scale of its own that begins at zero; bars beyond it are cut.
  */
 export function barPlot(title, panels, columns = 2) {
   const rows = [];
@@ -75,14 +79,16 @@ export function barPlot(title, panels, columns = 2) {
   ].join('\n');
 }
 
-function drawPanel({ title, bars }, x, y) {
-  const most = Math.max(...bars.map(({ high }) => high ?? 0)) || 1;
+function drawPanel({ title, bars, lessIsBetter }, x, y) {
+  const highs = bars.flatMap(({ high }) => (high === undefined ? [] : [high]));
+  const cutAt = lessIsBetter && median(highs) > 0 ? CUT_FACTOR * median(highs) : Number.POSITIVE_INFINITY;
+  const most = Math.min(Math.max(...highs), cutAt) || 1;
   const room = PANEL_WIDTH - LABEL_WIDTH - VALUE_WIDTH;
   const from = x + LABEL_WIDTH;
   const top = y + PANEL_TITLE;
-  const scale = (value) => (Math.max(0, value) / most) * room;
+  const scale = (value) => (Math.min(Math.max(0, value), most) / most) * room;
   const lines = [
-    `  <text class="panel" x="${x}" y="${y + 12}">${escaped(title)}</text>`,
+    `  <text class="panel" x="${x}" y="${y + 12}">${escaped(title)}${lessIsBetter ? ' (less is better)' : ''}</text>`,
     `  <line class="axis" x1="${from}" x2="${from}" y1="${top - 4}" y2="${top + ROW * bars.length - 4}"/>`,
   ];
   for (const [i, bar] of bars.entries()) {
@@ -101,6 +107,10 @@ function drawPanel({ title, bars }, x, y) {
       lines.push(
         `  <line class="spread" x1="${fixed(from + scale(bar.low))}" x2="${fixed(from + end)}" y1="${middle}" y2="${middle}"/>`,
       );
+    }
+    if (bar.high > most) {
+      const cut = from + room * 0.9;
+      lines.push(`  <line class="cut" x1="${cut - 4}" x2="${cut + 4}" y1="${at + BAR + 1}" y2="${at - 1}"/>`);
     }
     const value = formatNumber(bar.value);
     const fits = Math.min(from + end + 6, x + PANEL_WIDTH - value.length * CHAR_WIDTH);

@@ -18,6 +18,7 @@ const LEAST_QUEUE_BYTES = 64 * 1024;
 const WARM_UP_ROUND_TRIPS = 15;
 const LEAST_WARM_UP_MS = 1500;
 const MEASURED_ROUND_TRIPS = 20;
+const LEAST_MEASURED_MS = 2000;
 /** More than the largest bandwidth-delay product; below what a channel takes. */
 const CEILING_BYTES = 8 << 20;
 /** Where round trips are counted: long enough that computing does not matter. */
@@ -53,7 +54,7 @@ async function overLink(report, subject, options, link) {
     if (counted) await countRoundTrips(report, subject, pair, emulator, rttMs);
     else await pair.connect(emulator);
     const warmUpMs = Math.max(LEAST_WARM_UP_MS, WARM_UP_ROUND_TRIPS * rttMs);
-    const measuredMs = Math.max(2 * options.milliseconds, MEASURED_ROUND_TRIPS * rttMs);
+    const measuredMs = Math.max(LEAST_MEASURED_MS, 2 * options.milliseconds, MEASURED_ROUND_TRIPS * rttMs);
     let fill;
     const watch = () => {
       emulator.busy();
