@@ -40,8 +40,25 @@ export function collect<T>(parse: (text: string) => T): (text: string, previous:
 export const LOG_FORMATS = ['text', 'json'] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
+let pendingLines = '';
+
+function flushLines(): void {
+  const lines = pendingLines;
+  pendingLines = '';
+  if (lines !== '') process.stdout.write(lines);
+}
+
+/** All lines of one turn of the event loop in one write: a busy server spent a tenth of its time on `console.log`. */
+function writeLine(line: string): void {
+  if (pendingLines === '') {
+    if (!process.listeners('exit').includes(flushLines)) process.on('exit', flushLines);
+    setImmediate(flushLines).unref();
+  }
+  pendingLines += `${line}\n`;
+}
+
 /** Writes log entries to standard output, one a line, with the time in front (RFC 3339). */
-export function consoleLog(format: LogFormat, write: (line: string) => void = (line) => console.log(line)): Log {
+export function consoleLog(format: LogFormat, write: (line: string) => void = writeLine): Log {
   return (entry: LogEntry) => {
     const time = new Date().toISOString();
     write(format === 'json' ? JSON.stringify({ time, ...entry }) : `${time} ${formatLogLine(entry)}`);

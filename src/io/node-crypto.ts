@@ -47,6 +47,15 @@ const HASHES: Readonly<Record<HashName, string>> = {
   'sha-512': 'sha512',
 };
 
+const HASH_BYTES: Readonly<Record<HashName, number>> = {
+  md5: 16,
+  'sha-1': 20,
+  'sha-224': 28,
+  'sha-256': 32,
+  'sha-384': 48,
+  'sha-512': 64,
+};
+
 class NodeHasher implements Hasher {
   readonly #hash: Hash;
 
@@ -71,7 +80,7 @@ class NodeMac implements Mac {
   constructor(name: HashName, key: Uint8Array) {
     this.#hash = HASHES[name];
     this.#key = createSecretKey(key);
-    this.length = createHash(this.#hash).digest().length;
+    this.length = HASH_BYTES[name];
   }
 
   sign(...parts: readonly Uint8Array[]): Uint8Array {

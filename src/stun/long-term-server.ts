@@ -13,6 +13,9 @@ export const NONCE_LIFETIME_MS = 600_000;
 
 const EMPTY_PARAMETERS = new Uint8Array(0);
 
+/** Keys that a server keeps ready, of users in its store; the oldest is made anew when it is needed. */
+export const MAX_CACHED_KEYS = 1024;
+
 /** A user as the store knows it: by password, or by `H(A1)`, the MD5 key that SIP systems keep (RFC 8489 §9.2.2). */
 export type StoredUser =
   | { readonly username: string; readonly password: string }
@@ -77,6 +80,7 @@ export class LongTermServer {
   readonly #nonces: NonceSource;
   readonly #algorithms: readonly LongTermAlgorithm[];
   readonly #offer: readonly PasswordAlgorithm[];
+  readonly #keys = new KeyCache();
 
   constructor(options: LongTermServerOptions) {
     const realm = opaqueString(options.realm);
@@ -169,7 +173,34 @@ export class LongTermServer {
     if ('md5Key' in user) return algorithm === 'md5' ? new IntegrityKey(crypto, user.md5Key) : undefined;
     const password = opaqueString(user.password);
     if (password === undefined) return undefined;
-    return new IntegrityKey(crypto, longTermKey(crypto, user.username, this.realm, password, algorithm));
+    const cached = this.#keys.find(user.username, password, algorithm);
+    if (cached !== undefined) return cached;
+    const key = new IntegrityKey(crypto, longTermKey(crypto, user.username, this.realm, password, algorithm));
+    this.#keys.add(user.username, password, algorithm, key);
+    return key;
+  }
+}
+
+/** Keys of users that have been asked for lately; a user with another password gets another key. */
+class KeyCache {
+  readonly #byUser = new Map<string, { readonly password: string; readonly key: IntegrityKey }>();
+
+  find(username: string, password: string, algorithm: LongTermAlgorithm): IntegrityKey | undefined {
+    const found = this.#byUser.get(`${algorithm} ${username}`);
+    return found?.password === password ? found.key : undefined;
+  }
+
+  /** The user is in the store: strangers fill nothing. The oldest goes first. */
+  add(username: string, password: string, algorithm: LongTermAlgorithm, key: IntegrityKey): void {
+    const name = `${algorithm} ${username}`;
+    this.#byUser.delete(name);
+    if (this.#byUser.size >= MAX_CACHED_KEYS) {
+      for (const oldest of this.#byUser.keys()) {
+        this.#byUser.delete(oldest);
+        break;
+      }
+    }
+    this.#byUser.set(name, { password, key });
   }
 }
 
