@@ -14,6 +14,8 @@ const settings = JSON.parse(process.argv[2]);
 const { server, serverPid, milliseconds } = settings;
 const IN_FLIGHT = 64;
 const STALL_MS = 100;
+/** A server runs for weeks: the seconds in which its code is still being compiled are not what is measured. */
+const WARM_MS = 3000;
 const REQUEST_TIMEOUT_MS = 500;
 const REQUEST_TRIES = 20;
 const PAYLOADS = [160, 1200];
@@ -23,13 +25,28 @@ const CHANNEL = 0x4000;
 /** Clock ticks a second in /proc/PID/stat. */
 const TICKS = 100;
 
+/** The server and its workers. */
+function serverPids() {
+  const children = readFileSync(`/proc/${serverPid}/task/${serverPid}/children`, 'latin1').trim();
+  return [serverPid, ...(children === '' ? [] : children.split(' '))];
+}
+
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
+}
+
 function cpuSeconds() {
-  const fields = readFileSync(`/proc/${serverPid}/stat`, 'latin1').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+  return sum(
+    serverPids().map((pid) => {
+      const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1].split(' ');
+      return (Number(fields[11]) + Number(fields[12])) / TICKS;
+    }),
+  );
 }
 
 function residentBytes() {
-  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${serverPid}/status`, 'latin1'))[1]) * 1024;
+  const kilobytes = (pid) => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]);
+  return sum(serverPids().map(kilobytes)) * 1024;
 }
 
 let nextSource = 0;
@@ -120,7 +137,7 @@ async function measure(prime, counter, duration) {
     if (counter.count === seen) prime();
     seen = counter.count;
   }, STALL_MS);
-  await new Promise((resolve) => setTimeout(resolve, duration / 5)); // warm
+  await new Promise((resolve) => setTimeout(resolve, Math.max(duration / 5, WARM_MS)));
   const start = { count: counter.count, at: performance.now(), cpu: cpuSeconds() };
   await new Promise((resolve) => setTimeout(resolve, duration));
   const count = counter.count - start.count;

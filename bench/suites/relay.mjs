@@ -16,7 +16,8 @@ const USER = { username: 'bench', password: 'bench', realm: 'bench.example' };
 const START_TIMEOUT_MS = 10_000;
 const LOAD_TIMEOUT_MS = 300_000;
 
-export const RELAY_SUBJECTS = ['purertc', 'coturn'];
+/** coturn first: the others of a round are compared with it. */
+export const RELAY_SUBJECTS = ['coturn', 'purertc', 'purertc --workers 2'];
 
 async function freePort() {
   const socket = createSocket('udp4');
@@ -38,9 +39,10 @@ function commonOptions(port) {
 }
 
 function start(subject, port, folder) {
-  if (subject === 'purertc') {
+  const [name, ...flags] = subject.split(' ');
+  if (name === 'purertc') {
     const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-    return spawn(process.execPath, [cli, 'turn-server', ...commonOptions(port)], { stdio: 'ignore' });
+    return spawn(process.execPath, [cli, 'turn-server', ...flags, ...commonOptions(port)], { stdio: 'ignore' });
   }
   const own = ['-n', '--log-file=/dev/null', '--no-cli', '--relay-threads=1', '--no-stdout-log'];
   const files = [`--pidfile=${join(folder, 'pid')}`, `--userdb=${join(folder, 'turndb')}`];
@@ -84,6 +86,16 @@ function runLoad(settings) {
   });
 }
 
+/** Figures of this round. */
+let coturn = new Map();
+
+function printRatios(subject, figures) {
+  for (const [figure, value] of figures) {
+    const other = coturn.get(figure);
+    if (other !== undefined) process.stderr.write(`  ${figure}: ${subject} ${(value / other).toFixed(2)} of coturn\n`);
+  }
+}
+
 /** @param options.allocations - live allocations for the memory figure; 20,000 need `ulimit -n` of more than that. */
 export async function relay(report, subject, options) {
   const folder = mkdtempSync(join(tmpdir(), 'purertc-relay-'));
@@ -99,6 +111,8 @@ export async function relay(report, subject, options) {
       ...USER,
     });
     for (const [figure, value] of figures) report.record(figure, subject, value);
+    if (subject === 'coturn') coturn = new Map(figures);
+    else printRatios(subject, figures);
   } finally {
     const ended = once(server, 'exit');
     server.kill('SIGKILL');
