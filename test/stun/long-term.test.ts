@@ -12,6 +12,7 @@ import {
   LongTermServer,
   type LongTermServerOptions,
   longTermKey,
+  MAX_CACHED_KEYS,
   nonceCookie,
   opaqueString,
   readNonceCookie,
@@ -368,5 +369,48 @@ describe('OpaqueString (RFC 8265 §4.2)', () => {
 describe('long-term keys', () => {
   it('is the MD5 of RFC 8489 §9.2.2: user, realm, pass', () => {
     expect(bytesToHex(longTermKey(nobleCrypto, 'user', 'realm', 'pass'))).toBe('8493fbc53ba582fb4c044c456bdc40eb');
+  });
+});
+
+describe('keys that a server keeps ready', () => {
+  /** Counts what is hashed: a key is one hash of the server's. */
+  function counting(users: Map<string, string>) {
+    let hashes = 0;
+    const env = simEnv(new SimWorld(1), {
+      ...nobleCrypto,
+      hash: (name, bytes) => {
+        hashes++;
+        return nobleCrypto.hash(name, bytes);
+      },
+    });
+    const findUser = (username: string) => {
+      const password = users.get(username);
+      return password === undefined ? undefined : { username, password };
+    };
+    return { server: makeServer({ env, findUser }).server, count: () => hashes };
+  }
+
+  it('are made once for a user, and anew for another password', () => {
+    const users = new Map([['alice', 'wonderland']]);
+    const { server, count } = counting(users);
+    for (let i = 0; i < 3; i++) expect(converse(makeClient(), server).at(-1)).toBe('ok alice sha-256');
+    expect(count()).toBe(1);
+    users.set('alice', 'mirror');
+    expect(converse(makeClient(), server).at(-1)).toBe('rejected');
+    expect(converse(makeClient('alice', 'mirror'), server).at(-1)).toBe('ok alice sha-256');
+    users.delete('alice');
+    expect(converse(makeClient('alice', 'mirror'), server).at(-1)).toBe('rejected');
+  });
+
+  it(`are ${MAX_CACHED_KEYS} at most: the oldest is forgotten, and made again`, () => {
+    const names = Array.from({ length: MAX_CACHED_KEYS + 1 }, (_, i) => `user${i}`);
+    const { server, count } = counting(new Map(names.map((name) => [name, 'secret'])));
+    const come = (name: string) => expect(converse(makeClient(name, 'secret'), server).at(-1)).toContain('ok');
+    for (const name of names) come(name);
+    expect(count()).toBe(names.length);
+    come(names.at(-1)!);
+    expect(count()).toBe(names.length);
+    come(names[0]!);
+    expect(count()).toBe(names.length + 1);
   });
 });
