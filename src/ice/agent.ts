@@ -1,12 +1,10 @@
 import {
-  DropCounters,
-  type DropReason,
+  type DropCounters,
   type Env,
   type FiveTuple,
   formatFiveTuple,
   type Instant,
   NEVER,
-  Ring,
   type SansIo,
   type TransmitSlot,
   type TransportAddress,
@@ -14,21 +12,12 @@ import {
 } from '../core/index.ts';
 import { isStun } from '../stun/index.ts';
 import type { IceCandidate } from './candidate.ts';
-import { deriveConnectionState } from './connection-state.ts';
 import { checkRemoteParameters, makeLocalParameters } from './credentials.ts';
 import { Generations } from './generations.ts';
-import {
-  DISCONNECTED_MS,
-  MAX_PAIRS,
-  MAX_PENDING_NAMES,
-  MAX_QUEUED_DATAGRAMS,
-  MIN_TA_MS,
-  PAC_TIMEOUT_MS,
-  TA_MS,
-} from './limits.ts';
+import { DISCONNECTED_MS, MAX_PAIRS, MAX_PENDING_NAMES, MIN_TA_MS, PAC_TIMEOUT_MS, TA_MS } from './limits.ts';
 import { LocalGathering } from './local-gathering.ts';
-import { isAlive } from './nomination.ts';
-import type { CandidatePair } from './pair.ts';
+import { Outbox } from './outbox.ts';
+import { Outcome } from './outcome.ts';
 import { classifyRemote, RemoteNames } from './remote-names.ts';
 import { RoleKeeper } from './role.ts';
 import type { IceSession, SessionHost } from './session.ts';
@@ -63,20 +52,17 @@ import type {
  * agent.addRemoteCandidate(parseCandidate(line), now);
  */
 export class IceAgent implements SansIo<IceEvent, FiveTuple> {
-  readonly drops: DropCounters = new DropCounters();
+  readonly drops: DropCounters;
   readonly #env: Env;
   readonly #host: SessionHost;
   readonly #input: StunInputHost;
   readonly #gathering: LocalGathering;
   readonly #names: RemoteNames = new RemoteNames(MAX_PENDING_NAMES);
-  readonly #events: Ring<IceEvent> = new Ring();
-  readonly #out: Ring<{ readonly bytes: Uint8Array; readonly path: FiveTuple }> = new Ring(MAX_QUEUED_DATAGRAMS);
+  readonly #outbox: Outbox;
   readonly #role: RoleKeeper;
   readonly #generations: Generations;
+  readonly #outcome: Outcome;
   #nextId = 1;
-  #connectionState: IceConnectionState = 'new';
-  #selected: CandidatePair | undefined;
-  #selectedChanges = 0;
   #nextTimeout: Instant = NEVER;
   /** Something changed since datagrams were last asked for. */
   #changed = true;
@@ -88,11 +74,21 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (!(taMs >= MIN_TA_MS)) throw new UsageError(`Ta is at least ${MIN_TA_MS} ms (RFC 8445 §14.2)`);
     const env = options.env;
     this.#env = env;
-    this.#role = new RoleKeeper(env, options.role);
+    const outbox = new Outbox(env.trace);
+    this.#role = new RoleKeeper(env, options.role, outbox);
+    this.#outbox = outbox;
+    this.drops = outbox.drops;
     const agent = this;
-    this.#host = {
+    const common = {
       env,
       taMs,
+      nextId: () => this.#nextId++,
+      send: outbox.send.bind(outbox),
+      drop: outbox.drop.bind(outbox),
+      emit: outbox.emit.bind(outbox),
+    };
+    this.#host = {
+      ...common,
       lite: options.lite ?? false,
       maxPairs: options.maxPairs ?? MAX_PAIRS,
       pacTimeoutMs: options.pacTimeoutMs ?? PAC_TIMEOUT_MS,
@@ -110,35 +106,32 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       get gathering() {
         return agent.#gathering.state !== 'complete';
       },
-      nextId: () => this.#nextId++,
-      send: (bytes, path) => this.#send(bytes, path),
-      drop: (reason, detail) => this.#drop(reason, detail),
-      switchRole: (role, newTieBreaker) => this.#switchRole(role, newTieBreaker),
+      switchRole: (role, newTieBreaker) => this.#role.switch(role, newTieBreaker),
     };
-    this.#generations = new Generations(this.#host, makeLocalParameters(env, options));
-    this.#gathering = new LocalGathering(
-      {
-        env,
-        taMs,
-        get session() {
-          return agent.#session;
-        },
-        nextId: () => this.#nextId++,
-        send: (bytes, path) => this.#send(bytes, path),
-        drop: (reason, detail) => this.#drop(reason, detail),
-        emit: (event) => this.#events.push(event),
+    const generations = new Generations(this.#host, makeLocalParameters(env, options));
+    this.#generations = generations;
+    const gatheringHost = {
+      ...common,
+      get session() {
+        return generations.current;
       },
-      options.policy ?? 'all',
-    );
+    };
+    this.#gathering = new LocalGathering(gatheringHost, options.policy ?? 'all');
     this.#input = {
+      ...common,
       gatherer: this.#gathering.gatherer,
       get sessions() {
-        return agent.#generations.all;
+        return generations.all;
       },
-      send: (bytes, path) => this.#send(bytes, path),
-      drop: (reason, detail) => this.#drop(reason, detail),
       gathered: (task, response, now) => this.#gathering.answered(task, response, now),
     };
+    this.#outcome = new Outcome({
+      ...common,
+      trace: env.trace,
+      generations,
+      gathering: this.#gathering,
+      disconnectedMs: this.#host.disconnectedMs,
+    });
   }
 
   // ---------------------------------------------------------------- what it is
@@ -166,12 +159,12 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   }
 
   get connectionState(): IceConnectionState {
-    return this.#connectionState;
+    return this.#outcome.state;
   }
 
   /** Where data goes; undefined while no pair is usable. The same object for as long as the pair is selected. */
   get selectedPath(): FiveTuple | undefined {
-    return this.#selected?.path;
+    return this.#outcome.selected?.path;
   }
 
   /** True for a path over which the peer has proved itself: data from elsewhere is to be dropped (RFC 8445 §12.2). */
@@ -182,9 +175,9 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   stats(): IceStats {
     return collectStats(this.#generations.all, {
       role: this.role,
-      state: this.#connectionState,
-      selectedChanges: this.#selectedChanges,
-      selectedPairId: this.#selected?.id,
+      state: this.#outcome.state,
+      selectedChanges: this.#outcome.selectedChanges,
+      selectedPairId: this.#outcome.selected?.id,
     });
   }
 
@@ -213,7 +206,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     // RFC 8445 §6.1.1: a full agent takes the controlling role towards a lite one.
     if (parameters.lite === true && !this.#host.lite && this.role === 'controlled') {
       this.setRole('controlling');
-      this.#events.push({ type: 'role', role: 'controlling' });
+      this.#outbox.emit({ type: 'role', role: 'controlling' });
     }
     this.#session.setRemote(parameters, now);
     this.#refresh(now);
@@ -292,11 +285,11 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (this.#closed) return;
     const remote = classifyRemote(candidate);
     if (remote.kind === 'address') this.#session.addRemote(remote.candidate);
-    else if (remote.kind === 'refused') this.#drop(remote.reason, remote.detail);
+    else if (remote.kind === 'refused') this.#outbox.drop(remote.reason, remote.detail);
     else {
       const outcome = this.#names.add(candidate);
-      if (outcome === 'ask') this.#events.push({ type: 'resolve', hostname: candidate.address });
-      else if (outcome === 'full') this.#drop('limit', 'unresolved names');
+      if (outcome === 'ask') this.#outbox.emit({ type: 'resolve', hostname: candidate.address });
+      else if (outcome === 'full') this.#outbox.drop('limit', 'unresolved names');
     }
     this.#refresh(now);
   }
@@ -351,48 +344,37 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   close(_now: Instant): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#selected = undefined;
     this.#generations.stop();
     this.#gathering.gatherer.reset();
     this.#names.clear();
-    this.#out.clear();
+    this.#outbox.clearDatagrams();
     this.#nextTimeout = NEVER;
-    this.#setConnectionState('closed', 'close');
+    this.#outcome.end();
   }
 
   /** For statistics: data of ours went over `path`. */
   noteDataSent(path: FiveTuple, bytes: number, now?: Instant): void {
-    const pair = this.#generations.pairOf(path);
-    if (pair === undefined) return;
-    pair.packetsSent++;
-    pair.bytesSent += bytes;
-    if (now !== undefined) pair.lastPacketSentAt = now;
+    this.#generations.pairOf(path)?.noteSent(bytes, now);
   }
 
   /** For statistics, and a sign of life of the path when `now` is given. */
   noteDataReceived(path: FiveTuple, bytes: number, now?: Instant): void {
-    const pair = this.#generations.pairOf(path);
-    if (pair === undefined) return;
-    pair.packetsReceived++;
-    pair.bytesReceived += bytes;
-    if (now === undefined) return;
-    pair.lastPacketReceivedAt = now;
-    pair.heardAt = now;
-    if (this.#connectionState === 'disconnected') this.#changed = true;
+    this.#generations.pairOf(path)?.noteReceived(bytes, now);
+    if (this.#outcome.state === 'disconnected') this.#changed = true;
   }
 
   // ---------------------------------------------------------------- SansIo
 
   handleInput(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
     if (this.#closed) {
-      this.#drop('closed', 'datagram');
+      this.#outbox.drop('closed', 'datagram');
       return;
     }
     if (isStun(bytes)) handleStun(this.#input, bytes, path, now);
     else if (this.acceptsData(path)) {
       this.noteDataReceived(path, bytes.length, now);
-      this.#events.push({ type: 'data', bytes, path });
-    } else this.#drop('unknown-path', 'data');
+      this.#outbox.emit({ type: 'data', bytes, path });
+    } else this.#outbox.drop('unknown-path', 'data');
     this.#refresh(now);
   }
 
@@ -406,22 +388,17 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   pollTransmit(slot: TransmitSlot<FiveTuple>, now: Instant): boolean {
     if (this.#closed) return false;
     // The quick way out: this runs after every datagram of the layers above.
-    if (this.#out.length === 0 && (this.#changed || now >= this.#nextTimeout)) {
+    if (!this.#outbox.hasDatagrams && (this.#changed || now >= this.#nextTimeout)) {
       for (const session of this.#generations.all) session.pump(now);
       this.#gathering.pump(now);
       this.#refresh(now);
       this.#changed = false;
     }
-    const datagram = this.#out.shift();
-    if (datagram === undefined) return false;
-    slot.buffer.set(datagram.bytes, slot.offset);
-    slot.length = datagram.bytes.length;
-    slot.path = datagram.path;
-    return true;
+    return this.#outbox.takeDatagram(slot);
   }
 
   pollEvent(): IceEvent | undefined {
-    return this.#events.shift();
+    return this.#outbox.takeEvent();
   }
 
   nextTimeout(): Instant {
@@ -437,11 +414,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   /** After everything that may have changed something: selection, states, timer. */
   #refresh(now: Instant): void {
     if (this.#closed) return;
-    this.#generations.select(now);
-    this.#setSelected(this.#generations.selected);
-    this.#gathering.refresh();
-    this.#judge(now);
-    this.#setConnectionState(this.#deriveState(now), 'refresh');
+    this.#outcome.update(now);
     if (this.#session.selection.nominated !== undefined) this.#gathering.gatherer.stopKeepalives();
     this.#nextTimeout = this.#gathering.gatherer.nextTimeout();
     this.#nextTimeout = Math.min(this.#nextTimeout, this.#generations.nextTimeout());
@@ -449,72 +422,6 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     if (!this.#session.failed && this.#session.pacDeadline > now) {
       this.#nextTimeout = Math.min(this.#nextTimeout, this.#session.pacDeadline);
     }
-  }
-
-  #setSelected(pair: CandidatePair | undefined): void {
-    if (pair === this.#selected) return;
-    this.#selected = pair;
-    this.#selectedChanges++;
-    const local = (pair?.validLocal ?? pair?.local)?.candidate;
-    const remote = pair?.remote.candidate;
-    const selected = pair && local && remote ? { local, remote, nominated: pair.nominated } : undefined;
-    this.#events.push({ type: 'selected-pair', path: pair?.path, pair: selected });
-  }
-
-  /** RFC 8445 §7.2.5.4 with RFC 8838 §8 and RFC 8863 §4: the verdict that this generation has failed. */
-  #judge(now: Instant): void {
-    const session = this.#session;
-    if (session.failed || this.#selected !== undefined || now < session.pacDeadline) return;
-    // The PAC timer also stands in for an end-of-candidates that never comes (RFC 8863 §5).
-    if (session.pending || !this.#gathering.gatherer.idle) return;
-    this.#generations.stop();
-  }
-
-  #deriveState(now: Instant): IceConnectionState {
-    const session = this.#session;
-    const selected = this.#selected;
-    return deriveConnectionState({
-      closed: this.#closed,
-      begun: this.#connectionState !== 'new',
-      failed: session.failed,
-      hasSelected: selected !== undefined,
-      alive: selected !== undefined && isAlive(selected, now, this.#host.disconnectedMs),
-      ofPrevious: selected !== session.selection.selected,
-      nominated: session.selection.nominated !== undefined && session.selection.nominated === selected,
-      pending: session.pending,
-      hasRemote: session.book.remotes.length > 0,
-      hasPairs: session.checklist.pairs.length > 0,
-      gathered: this.#gathering.state === 'complete',
-      remoteEnded: session.selection.remoteEnded,
-    });
-  }
-
-  #setConnectionState(state: IceConnectionState, why: string): void {
-    if (state === this.#connectionState) return;
-    this.#env.trace.state('ice', this.#connectionState, state, why);
-    this.#connectionState = state;
-    this.#events.push({ type: 'connection-state', state });
-  }
-
-  #switchRole(role: IceRole, newTieBreaker: boolean): boolean {
-    if (!this.#role.switch(role, newTieBreaker)) {
-      this.#drop('limit', 'role switches');
-      return false;
-    }
-    this.#env.trace.note('ice', `role conflict: now ${role}`);
-    this.#events.push({ type: 'role', role });
-    return true;
-  }
-
-  // ---------------------------------------------------------------- small things
-
-  #send(bytes: Uint8Array, path: FiveTuple): void {
-    if (!this.#out.push({ bytes, path })) this.#drop('limit', 'datagrams nobody polled');
-  }
-
-  #drop(reason: DropReason, detail: string): void {
-    this.drops.count(reason);
-    this.#env.trace.drop('ice', reason, detail);
   }
 
   #requireOpen(): void {

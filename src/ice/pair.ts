@@ -102,6 +102,22 @@ export class CandidatePair {
     return this.#priorityMin - other.#priorityMin || this.#priorityRest - other.#priorityRest;
   }
 
+  /** Data of ours went over it. */
+  noteSent(bytes: number, now: Instant | undefined): void {
+    this.packetsSent++;
+    this.bytesSent += bytes;
+    if (now !== undefined) this.lastPacketSentAt = now;
+  }
+
+  /** Data of the peer came over it; with `now` that is a sign of life. */
+  noteReceived(bytes: number, now: Instant | undefined): void {
+    this.packetsReceived++;
+    this.bytesReceived += bytes;
+    if (now === undefined) return;
+    this.lastPacketReceivedAt = now;
+    this.heardAt = now;
+  }
+
   /** RFC 8445 §6.1.2.3 as one exact number; for tests and logs. */
   get priority(): bigint {
     return (BigInt(this.#priorityMin) << 32n) + BigInt(this.#priorityRest);
