@@ -1,6 +1,7 @@
 import { EMPTY, type Instant, type VerifyingKey } from '../core/index.ts';
 import { HandshakeFault } from './alert.ts';
 import { applyServerExtensions, type ClientOffer, makeClientExtensions } from './client-extensions.ts';
+import { checkDowngrade, newSession, resumable, sameId } from './client-resumption.ts';
 import { type Handshake, HandshakeContext, type HandshakeHost } from './handshake.ts';
 import { pskPremaster } from './key-schedule.ts';
 import {
@@ -18,7 +19,6 @@ import {
   encodeEcdhParams,
   type NewSessionTicket,
   RANDOM_BYTES,
-  type ServerHello,
   type ServerKeyExchange,
 } from './messages/index.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -42,7 +42,7 @@ import {
   SERVER_HELLO_DONE,
   SERVER_KEY_EXCHANGE,
 } from './registry.ts';
-import { DEFAULT_SESSION_LIFETIME_S, type DtlsSession, sessionExpired } from './session.ts';
+import type { DtlsSession } from './session.ts';
 import { authenticationOf, chooseCertificate, peerKey, verifySigned } from './signatures.ts';
 import type { DtlsClientOptions, PskCredential } from './types.ts';
 
@@ -119,7 +119,7 @@ export class ClientHandshake implements Handshake {
     const context = this.#context;
     context.clientRandom = context.random(RANDOM_BYTES);
     const session = this.#client.session;
-    if (session !== undefined && this.#resumable(session)) this.#resuming = session;
+    if (session !== undefined && resumable(session, this.#client, this.#options)) this.#resuming = session;
     this.#offer = makeClientExtensions(this.#options, this.#client, this.#resuming);
     // RFC 5077 §3.4: with a ticket any session ID will do; the server echoes it when it resumes.
     this.#sessionId =
@@ -169,15 +169,6 @@ export class ClientHandshake implements Handshake {
         this.#handleFinished(message, now);
         break;
     }
-  }
-
-  #resumable(session: DtlsSession): boolean {
-    return (
-      (session.id.length > 0 || session.ticket !== undefined) &&
-      !sessionExpired(session, this.#options.env.wallClockMs()) &&
-      session.serverName === this.#client.serverName &&
-      this.#options.cipherSuites.some((s) => s.name === session.cipherSuite)
-    );
   }
 
   #sendClientHello(cookie: Uint8Array, now: Instant): void {
@@ -384,39 +375,15 @@ export class ClientHandshake implements Handshake {
   /** Only sessions with the extended master secret are worth keeping (RFC 7627 §5.3). */
   #emitSession(): void {
     const context = this.#context;
-    const ticket = this.#ticket?.ticket.length ? this.#ticket.ticket : this.#resuming?.ticket;
-    const id = ticket === undefined ? this.#sessionId : EMPTY;
-    if (!context.extendedMasterSecret || (ticket === undefined && id.length === 0)) return;
-    const { serverName } = this.#client;
-    const session: DtlsSession = {
-      id,
+    if (!context.extendedMasterSecret) return;
+    const session = newSession(this.#client, this.#options, {
+      sessionId: this.#sessionId,
       masterSecret: context.master,
       cipherSuite: context.suite.name,
       peerCertificates: this.#serverChain,
-      createdAtMs:
-        this.#resumed && this.#ticket === undefined && this.#resuming
-          ? this.#resuming.createdAtMs
-          : this.#options.env.wallClockMs(),
-      lifetimeS: Math.min(this.#ticket?.lifetimeHintS || DEFAULT_SESSION_LIFETIME_S, 7 * DEFAULT_SESSION_LIFETIME_S),
-      ...(ticket === undefined ? {} : { ticket }),
-      ...(serverName === undefined ? {} : { serverName }),
-    };
-    context.host.emit({ type: 'session', session });
-  }
-}
-
-function sameId(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
-}
-
-/**
- * RFC 8446 §4.1.3: a server that can do better marks its random when it is made to answer with less. "DOWNGRD" 00 stands
- * for TLS 1.1 or below, which we never accept, so in a DTLS 1.2 hello it contradicts itself. 01 (a 1.3 server answering
- * with 1.2) is what a client that offers nothing above 1.2 must expect.
- */
-function checkDowngrade(hello: ServerHello): void {
-  const mark = [0x44, 0x4f, 0x57, 0x4e, 0x47, 0x52, 0x44, 0x00];
-  if (mark.every((byte, i) => hello.random[RANDOM_BYTES - 8 + i] === byte)) {
-    throw new HandshakeFault('illegal_parameter', 'bad-value', 'the server random carries the downgrade mark');
+      ticket: this.#ticket,
+      resumed: this.#resumed ? this.#resuming : undefined,
+    });
+    if (session !== undefined) context.host.emit({ type: 'session', session });
   }
 }

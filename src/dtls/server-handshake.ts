@@ -1,4 +1,4 @@
-import { EMPTY, type GroupName, type Instant, type KeyShare, type KeyType, type VerifyingKey } from '../core/index.ts';
+import { EMPTY, type GroupName, type Instant, type KeyShare, type VerifyingKey } from '../core/index.ts';
 import { HandshakeFault } from './alert.ts';
 import { CookieJar } from './cookie.ts';
 import { type Handshake, HandshakeContext, type HandshakeHost } from './handshake.ts';
@@ -27,7 +27,6 @@ import {
   CERTIFICATE_TYPE_ECDSA_SIGN,
   CERTIFICATE_TYPE_RSA_SIGN,
   CERTIFICATE_VERIFY,
-  type CipherSuite,
   CLIENT_HELLO,
   CLIENT_KEY_EXCHANGE,
   DTLS_1_0,
@@ -41,9 +40,10 @@ import {
   SERVER_HELLO_DONE,
   SERVER_KEY_EXCHANGE,
 } from './registry.ts';
+import { type Choice, certificateRequired, chooseSuite, findSession } from './server-choice.ts';
 import { type ClientWishes, readClientWishes, settleExtensions } from './server-extensions.ts';
-import { DEFAULT_SESSION_LIFETIME_S, type DtlsSession, sessionExpired } from './session.ts';
-import { chooseCertificate, peerKey, VERIFIED_SCHEME_CODES, verifySigned } from './signatures.ts';
+import { DEFAULT_SESSION_LIFETIME_S, type DtlsSession } from './session.ts';
+import { peerKey, VERIFIED_SCHEME_CODES, verifySigned } from './signatures.ts';
 import type { DtlsServerOptions } from './types.ts';
 
 /**
@@ -79,13 +79,6 @@ const LEGAL: Readonly<Record<Step, number | undefined>> = {
   'wait-finished': FINISHED,
   done: undefined,
 };
-
-/** What a full handshake will use, decided from the ClientHello at once. */
-interface Choice {
-  readonly suite: CipherSuite;
-  readonly group: GroupName | undefined;
-  readonly own: ReturnType<typeof chooseCertificate>;
-}
 
 export class ServerHandshake implements Handshake {
   readonly #context: HandshakeContext;
@@ -179,9 +172,10 @@ export class ServerHandshake implements Handshake {
     context.clientRandom = hello.random;
     context.serverRandom = context.random(RANDOM_BYTES);
     this.#serverName = wishes.serverName;
-    const session = this.#findSession(hello, wishes);
-    if (session !== undefined) this.#resume(session, hello, wishes, now);
-    else this.#sendServerFlight(this.#choose(hello, wishes), wishes, now);
+    const found = findSession(this.#server, this.#options, hello, wishes);
+    if (found === undefined) return this.#sendServerFlight(chooseSuite(this.#options, hello, wishes), wishes, now);
+    context.suite = found.suite;
+    this.#resume(found.session, hello, wishes, now);
   }
 
   /** RFC 6347 §4.2.1: an answer that costs no state; numbers repeat the ClientHello's. */
@@ -192,23 +186,6 @@ export class ServerHandshake implements Handshake {
     // "The server_version field … SHOULD be DTLS 1.0 … regardless of the version … expected to be negotiated."
     host.addMessage(HELLO_VERIFY_REQUEST, encodeHelloVerifyRequest({ version: DTLS_1_0, cookie }));
     host.launchFlight(now, false);
-  }
-
-  /** The first suite in our order that the client offers and that both can authenticate and agree keys for. */
-  #choose(hello: ClientHello, wishes: ClientWishes): Choice {
-    // RFC 8422 §4: without supported_groups the server is free; P-256 is what every such client knows.
-    const known: readonly GroupName[] = wishes.groups ?? ['secp256r1'];
-    const group = this.#options.groups.find((name) => known.includes(name));
-    for (const suite of this.#options.cipherSuites) {
-      if (!hello.cipherSuites.includes(suite.code)) continue;
-      if (suite.keyExchange !== 'psk' && group === undefined) continue;
-      const usedGroup = suite.keyExchange === 'psk' ? undefined : group;
-      if (suite.authentication === 'psk') return { suite, group: usedGroup, own: undefined };
-      const usable = this.#options.certificates.filter((c) => curveOffered(c.key.type, wishes.groups));
-      const own = chooseCertificate(usable, wishes.signatureSchemes, (a) => a === suite.authentication);
-      if (own !== undefined) return { suite, group: usedGroup, own };
-    }
-    throw new HandshakeFault('handshake_failure', 'unsupported', 'no common suite, group and signature scheme');
   }
 
   #sendServerFlight(choice: Choice, wishes: ClientWishes, now: Instant): void {
@@ -281,7 +258,7 @@ export class ServerHandshake implements Handshake {
     const leaf = chain[0];
     if (leaf === undefined) {
       // RFC 5246 §7.4.6: "the server MAY at its discretion either continue … or respond with a fatal handshake_failure".
-      if (this.#certificateRequired)
+      if (certificateRequired(this.#server))
         throw new HandshakeFault('handshake_failure', 'missing', 'the client has no certificate');
     } else {
       this.#clientKey = peerKey(context.crypto, leaf);
@@ -290,10 +267,6 @@ export class ServerHandshake implements Handshake {
     this.#clientChain = chain;
     context.received(message);
     this.#step = 'wait-key-exchange';
-  }
-
-  get #certificateRequired(): boolean {
-    return this.#server.requireClientCertificate ?? this.#server.requestClientCertificate ?? false;
   }
 
   #handleClientKeyExchange(message: HandshakeMessage): void {
@@ -374,28 +347,6 @@ export class ServerHandshake implements Handshake {
     this.#context.send(NEW_SESSION_TICKET, encodeNewSessionTicket({ lifetimeHintS: keys?.lifetimeS ?? 0, ticket }));
   }
 
-  /** The session a ClientHello asks to resume, if everything about it still holds; undefined: a full handshake. */
-  #findSession(hello: ClientHello, wishes: ClientWishes): DtlsSession | undefined {
-    const session =
-      wishes.ticket !== undefined && wishes.ticket.length > 0
-        ? this.#server.ticketKeys?.open(wishes.ticket)
-        : hello.sessionId.length > 0
-          ? this.#server.sessionCache?.get(hello.sessionId)
-          : undefined;
-    if (session === undefined || sessionExpired(session, this.#options.env.wallClockMs())) return undefined;
-    const suite = this.#options.cipherSuites.find((s) => s.name === session.cipherSuite);
-    if (suite === undefined || !hello.cipherSuites.includes(suite.code)) return undefined;
-    // RFC 6066 §3: "MUST NOT accept the request to resume the session if the server_name extension contains a different name".
-    if (session.serverName !== wishes.serverName) return undefined;
-    if (this.#certificateRequired && suite.authentication !== 'psk' && session.peerCertificates.length === 0)
-      return undefined;
-    // RFC 7627 §5.3: all our sessions have the extended master secret; a client that resumes without it MUST be refused.
-    if (!wishes.extendedMasterSecret)
-      throw new HandshakeFault('handshake_failure', 'missing', 'resumption without EMS');
-    this.#context.suite = suite;
-    return session;
-  }
-
   #resume(session: DtlsSession, hello: ClientHello, wishes: ClientWishes, now: Instant): void {
     const context = this.#context;
     if (session.peerCertificates.length > 0) context.judge(session.peerCertificates);
@@ -409,12 +360,6 @@ export class ServerHandshake implements Handshake {
     context.host.launchFlight(now, true);
     this.#step = 'wait-finished';
   }
-}
-
-/** RFC 8422 §5.3: the key of an ECDSA certificate must lie on a curve that the client lists among its groups. */
-function curveOffered(keyType: KeyType, groups: readonly GroupName[] | undefined): boolean {
-  if (keyType !== 'ecdsa-p256' && keyType !== 'ecdsa-p384') return true;
-  return groups === undefined || groups.includes(keyType === 'ecdsa-p256' ? 'secp256r1' : 'secp384r1');
 }
 
 /** RFC 6347 §4.2.1 with RFC 5246 appendix E.1: the client's highest version; ours is 1.2, and nothing below is spoken. */

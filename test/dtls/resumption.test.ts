@@ -41,6 +41,18 @@ function firstSession(options: PairOptions): DtlsSession {
   return session;
 }
 
+it('a ticket that the server did not take is not handed on with the keys of the full handshake', () => {
+  const session = firstSession(byTicket());
+  const server = { sessionCache: new MemorySessionCache() }; // knows no tickets
+  const full = connectedPair({ seed: 2, client: { session }, server });
+  expect(full.client.negotiated?.resumed).toBe(false);
+  const next = eventsOf(full.a, 'session')[0]?.session;
+  expect(next?.ticket).toBeUndefined();
+  expect(next?.id).toHaveLength(32);
+  const again = connectedPair({ seed: 3, client: { session: next! }, server });
+  expect(again.client.negotiated?.resumed).toBe(true);
+});
+
 describe.each(ways)('resumption by %s', (_name, setup) => {
   it('is abbreviated, has fresh keys, and carries data', () => {
     const { client, server } = setup();
