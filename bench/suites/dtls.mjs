@@ -1,6 +1,6 @@
 /**
  * DTLS alone, client and server in one process without sockets: handshakes a second, CPU time of each (both ends together), and
- * records, by suite and crypto backend; `node:tls` over a pair of in-memory streams beside it, as OpenSSL's own figure.
+ * records, by suite and crypto backend; `node:tls` over a pair of in-memory streams, werift's DTLS and `openssl speed` beside it.
  */
 import { Duplex } from 'node:stream';
 import { createSecureContext, TLSSocket, connect as tlsConnect } from 'node:tls';
@@ -8,6 +8,7 @@ import { createTransmitSlot, resetTransmitSlot, SILENT } from 'purertc/core';
 import { certificateToPem, generateCertificate, nobleCrypto, withRecordCipher } from 'purertc/crypto';
 import { DtlsClient, DtlsServer } from 'purertc/dtls';
 import { nodeCrypto } from 'purertc/io';
+import { opensslSpeed, weriftDtls } from './dtls-others.mjs';
 
 const SUBJECT = 'purertc';
 const RECORD_BYTES = [100, 1200, 16_384];
@@ -157,4 +158,14 @@ export async function dtls(report, _name, options) {
     }
   }
   await nodeTlsHandshakes(report, milliseconds);
+  const pem = certificateToPem(generateCertificate(envOf(nodeCrypto)));
+  const [cert, key] = ['CERTIFICATE', 'PRIVATE KEY'].map((label) => pemBlock(pem, label));
+  await weriftDtls(report, SUBJECT, { cert, key }, RECORD_BYTES.slice(0, 2), milliseconds);
+  await opensslSpeed(report, SUBJECT, RECORD_BYTES);
+}
+
+/** One block of a PEM text. */
+function pemBlock(text, label) {
+  const end = `-----END ${label}-----\n`;
+  return text.slice(text.indexOf(`-----BEGIN ${label}-----`), text.indexOf(end) + end.length);
 }
