@@ -102,6 +102,12 @@ export class CandidatePair {
     return this.#priorityMin - other.#priorityMin || this.#priorityRest - other.#priorityRest;
   }
 
+  /** Of a request sent once: which transmission an answer belongs to is unknown else (RFC 8489 §6.2.1, Karn). */
+  noteRoundTrip(rttMs: number): void {
+    this.rttMs = rttMs;
+    this.totalRttMs += rttMs;
+  }
+
   /** Data of ours went over it. */
   noteSent(bytes: number, now: Instant | undefined): void {
     this.packetsSent++;

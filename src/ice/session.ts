@@ -238,7 +238,7 @@ export class IceSession {
     }
     pair.authenticated = true;
     renewConsent(pair, this.host.env, now);
-    if (pending.sends === 1) noteRoundTrip(pair, now - pending.startedAt);
+    if (pending.sends === 1) pair.noteRoundTrip(now - pending.startedAt);
     if (kind === 'check') this.#succeed(pair, response.mapped, pending.context, now);
   }
 
@@ -397,10 +397,4 @@ export class IceSession {
     if (this.#active && this.checklist.hasNext) at = Math.min(at, this.checks.nextAt);
     return at;
   }
-}
-
-/** Only of requests sent once: which transmission an answer belongs to is unknown else (RFC 8489 §6.2.1, Karn). */
-function noteRoundTrip(pair: CandidatePair, rttMs: number): void {
-  pair.rttMs = rttMs;
-  pair.totalRttMs += rttMs;
 }

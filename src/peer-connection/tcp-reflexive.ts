@@ -18,8 +18,9 @@ export const MAX_TCP_STUN_CONNECTIONS = 16;
  */
 export class TcpReflexive {
   readonly #platform: Platform;
+  /** Connections whose answer has come, and those that wait for it, with their bases. */
   readonly #streams = new Map<ByteStream, TransportAddress>();
-  readonly #pending = new Set<AbortController>();
+  readonly #pending = new Map<AbortController, TransportAddress>();
   #closed = false;
 
   constructor(platform: Platform) {
@@ -28,11 +29,10 @@ export class TcpReflexive {
 
   /** @returns the mapped address of `base`; undefined when there is no answer, or no connection. Never rejects. */
   async ask(base: TransportAddress, server: TransportAddress): Promise<TransportAddress | undefined> {
-    const connections = [...this.#streams.values()].filter((other) => other === base).length;
-    if (connections >= MAX_TCP_STUN_CONNECTIONS || this.#closed) return undefined;
+    if (this.#connectionsOf(base) >= MAX_TCP_STUN_CONNECTIONS || this.#closed) return undefined;
     const abort = new AbortController();
     const cancel = this.#platform.setTimer(this.#platform.now() + GATHERING_TIMEOUT_MS, () => abort.abort());
-    this.#pending.add(abort);
+    this.#pending.set(abort, base);
     try {
       return await this.#query(base, server, abort.signal);
     } catch (error) {
@@ -42,6 +42,10 @@ export class TcpReflexive {
       cancel();
       this.#pending.delete(abort);
     }
+  }
+
+  #connectionsOf(base: TransportAddress): number {
+    return [...this.#streams.values(), ...this.#pending.values()].filter((other) => other === base).length;
   }
 
   async #query(base: TransportAddress, server: TransportAddress, signal: AbortSignal): Promise<TransportAddress> {
@@ -70,21 +74,22 @@ export class TcpReflexive {
     };
     stream = await this.#platform.connectTcp?.(server, handlers, options);
     if (stream === undefined) throw new Error('this platform has no TCP');
-    this.#streams.set(stream, base);
     const method = STUN_METHODS.Binding;
     const request = encodeStun({ messageClass: 'request', method, transactionId, fingerprint: true });
     stream.write(request, 0, request.length);
     const mapped = await outcome;
-    if (!(mapped instanceof Error)) return mapped;
-    this.#streams.delete(stream);
-    stream.close();
-    throw mapped;
+    if (mapped instanceof Error || this.#closed) {
+      stream.close();
+      throw mapped instanceof Error ? mapped : new Error('closed meanwhile');
+    }
+    this.#streams.set(stream, base);
+    return mapped;
   }
 
   /** Ends the connections, and what waits for an answer. Idempotent. */
   close(): void {
     this.#closed = true;
-    for (const abort of this.#pending) abort.abort();
+    for (const abort of this.#pending.keys()) abort.abort();
     for (const stream of this.#streams.keys()) stream.close();
     this.#streams.clear();
   }

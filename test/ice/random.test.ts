@@ -72,7 +72,8 @@ function run(seed: number): 'connected' | 'failed' {
   let steps = 0;
   const failed = () => a.agent.connectionState === 'failed' && b.agent.connectionState === 'failed';
   const settled = () => {
-    const thorough = steps++ % 32 === 0;
+    // All of it after every step for some seeds, after every 32nd for the others: the listing is what takes the time.
+    const thorough = seed % 20 === 0 || steps++ % 32 === 0;
     checkInvariants(a, thorough);
     checkInvariants(b, thorough);
     return world.now > 25_000 && (failed() || (agreed(peers) && isConnected(a) && isConnected(b)));

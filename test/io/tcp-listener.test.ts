@@ -31,32 +31,52 @@ describe('listenTcp', () => {
     expect(await ended).toBeUndefined();
   });
 
+  it('two connections from one port of the caller’s choice, to different places; none from one that is listened on', async () => {
+    const [one, two] = [await listenTcp(ANY, () => nothing), await listenTcp(ANY, () => nothing)];
+    const free = await listenTcp(ANY, () => nothing);
+    free.close();
+    const from = { localIp: '127.0.0.1', localPort: free.local.port };
+    const streams = [await connectTcp(one.local, nothing, from), await connectTcp(two.local, nothing, from)];
+    expect(streams.map(({ local }) => local)).toEqual([free.local, free.local]);
+    await expect(connectTcp(one.local, nothing, { ...from, localPort: two.local.port })).rejects.toThrow('EADDRINUSE');
+    for (const stream of streams) stream.close();
+    one.close();
+    two.close();
+  });
+
   it('rejects for an address that is taken', async () => {
     const listener = await listenTcp(ANY, () => nothing);
     await expect(listenTcp(listener.local, () => nothing)).rejects.toThrow('EADDRINUSE');
     listener.close();
   });
 
-  it('holds a bounded number of connections', async () => {
+  it.each([
+    [MAX_ACCEPTED_CONNECTIONS, {}],
+    [3, { maxConnections: 3 }],
+  ])('holds a bounded number of connections: %i', async (most, options) => {
     let accepted = 0;
     const streams: ByteStream[] = [];
-    const listener = await listenTcp(ANY, (stream) => {
-      accepted++;
-      streams.push(stream);
-      return nothing;
-    });
+    const listener = await listenTcp(
+      ANY,
+      (stream) => {
+        accepted++;
+        streams.push(stream);
+        return nothing;
+      },
+      options,
+    );
     const sockets: Socket[] = [];
     const dial = (): Promise<string> =>
       new Promise((resolve) => {
         const socket = connect(listener.local.port, listener.local.ip);
         sockets.push(socket);
         socket.on('error', () => undefined).once('close', () => resolve('closed'));
-        const open = MAX_ACCEPTED_CONNECTIONS - sockets.length;
+        const open = most - sockets.length;
         if (open >= 0) socket.once('connect', () => resolve('open'));
       });
-    for (let i = 0; i < MAX_ACCEPTED_CONNECTIONS; i++) expect(await dial()).toBe('open');
+    for (let i = 0; i < most; i++) expect(await dial()).toBe('open');
     expect(await dial()).toBe('closed');
-    expect(accepted).toBe(MAX_ACCEPTED_CONNECTIONS);
+    expect(accepted).toBe(most);
     for (const socket of sockets) socket.destroy();
     for (const stream of streams) stream.close();
     listener.close();

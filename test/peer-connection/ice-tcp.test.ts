@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type ByteStream, createTransmitSlot, type FiveTuple } from '../../src/core/index.ts';
+import { type ByteStream, createTransmitSlot, type FiveTuple, type TransportAddress } from '../../src/core/index.ts';
 import { RTCPeerConnection, TcpMux } from '../../src/index.ts';
 import { ForwardingPlatform } from '../../src/peer-connection/forwarding-platform.ts';
 import {
@@ -10,6 +10,7 @@ import {
   MAX_SIMULTANEOUS_ATTEMPTS,
   MAX_WAITING_DATAGRAMS,
 } from '../../src/peer-connection/ice-tcp.ts';
+import { MAX_TCP_STUN_CONNECTIONS, TcpReflexive } from '../../src/peer-connection/tcp-reflexive.ts';
 import { responseBytes } from '../ice/messages.ts';
 import { SimNetwork, SimWorld } from '../sim/index.ts';
 import { runUntil } from './sim-platform.ts';
@@ -167,6 +168,26 @@ describe('simultaneous-open candidates (RFC 6544)', () => {
     expect(pc.localDescription?.sdp.match(/tcptype \w+/g)).toEqual(['tcptype passive']);
     pc.close();
     mux.close();
+  });
+
+  it('a base has connections to a bounded number of STUN servers; closing gives up what waits for an answer', async () => {
+    const { network, tcp, machine } = world();
+    const server = machine('10.0.9.9');
+    const none = { onData: () => undefined, onClose: () => undefined };
+    const ports = Array.from({ length: MAX_TCP_STUN_CONNECTIONS + 1 }, (_, i) => 3000 + i);
+    for (const port of ports) await server.listenTcp({ ip: '10.0.9.9', port }, () => none);
+    const reflexive = new TcpReflexive(machine('10.0.0.1'));
+    const base = { ip: '10.0.0.1', port: 50_000 };
+    const answers: (TransportAddress | undefined)[] = [];
+    const ask = (port: number) =>
+      void reflexive.ask(base, { ip: '10.0.9.9', port }).then((mapped) => answers.push(mapped));
+    for (const port of ports) ask(port);
+    await runUntil(network, () => tcp.open === 2 * MAX_TCP_STUN_CONNECTIONS);
+    expect(answers).toEqual([undefined]); // one too many
+    reflexive.close();
+    await runUntil(network, () => tcp.open === 0);
+    expect(answers).toEqual(ports.map(() => undefined));
+    expect(tcp.open).toBe(0);
   });
 
   it('have server-reflexive ones where a STUN server is asked from their port over TCP', async () => {
