@@ -49,7 +49,7 @@ function flushLines(): void {
 }
 
 /** All lines of one turn of the event loop in one write: a busy server spent a tenth of its time on `console.log`. */
-function writeLine(line: string): void {
+export function writeLine(line: string): void {
   if (pendingLines === '') {
     if (!process.listeners('exit').includes(flushLines)) process.on('exit', flushLines);
     setImmediate(flushLines).unref();

@@ -15,6 +15,7 @@ export * from './signaling-server.ts';
 export * from './stun-server.ts';
 export * from './turn-config.ts';
 export type { PemCertificate } from './turn-connections.ts';
+export { TURN_OPTIONS, type TurnOption } from './turn-options.ts';
 export * from './turn-server.ts';
 export {
   MAX_TURN_WORKERS,

@@ -1,112 +1,8 @@
 import { canonicalIp, ipFamily, UsageError } from '../core/index.ts';
 import type { RelayAddress } from '../turn/index.ts';
+import { TURN_OPTIONS, type TurnOption } from './turn-options.ts';
 import { TURN_PORT, TURNS_PORT, type TurnServerOptions } from './turn-server.ts';
 import { MAX_TURN_WORKERS } from './turn-worker-messages.ts';
-
-/** How the value of an option is written. */
-type OptionKind = 'flag' | 'number' | 'text' | 'list';
-
-export interface TurnOption {
-  readonly name: string;
-  /** One letter, as coturn's. */
-  readonly short?: string;
-  readonly kind: OptionKind;
-  readonly argument?: string;
-  readonly description: string;
-}
-
-function flag(name: string, description: string, short?: string): TurnOption {
-  return { name, kind: 'flag', description, ...(short === undefined ? {} : { short }) };
-}
-
-function value(kind: OptionKind, name: string, argument: string, description: string, short?: string): TurnOption {
-  return { name, kind, argument, description, ...(short === undefined ? {} : { short }) };
-}
-
-/**
- * The options of `purertc turn-server`, on the command line and in its configuration file. Names and meaning are coturn's;
- * those that coturn does not have say so.
- */
-export const TURN_OPTIONS: readonly TurnOption[] = [
-  value(
-    'list',
-    'listening-ip',
-    'ip',
-    'address to listen on; may stand several times (default: all of this machine)',
-    'L',
-  ),
-  value('number', 'listening-port', 'port', 'port for UDP and TCP (default: 3478)', 'p'),
-  value('number', 'tls-listening-port', 'port', 'port for TLS and DTLS (default: 5349); the other takes them too'),
-  value('number', 'alt-listening-port', 'port', 'second port for behaviour discovery (default: listening-port + 1)'),
-  value(
-    'list',
-    'relay-ip',
-    'ip',
-    'address of relayed ports; may stand several times (default: those listened on)',
-    'E',
-  ),
-  value('list', 'external-ip', 'public[/private]', 'address that peers see, behind a one-to-one NAT', 'X'),
-  value('number', 'min-port', 'port', 'lowest relayed port (default: 49152)'),
-  value('number', 'max-port', 'port', 'highest relayed port (default: 65535)'),
-  value('text', 'realm', 'name', 'realm of the users, usually a domain (default: the host name)', 'r'),
-  value(
-    'list',
-    'origin-realm',
-    'origin=realm',
-    "realm for clients of that web origin, as https://example.org=name (coturn's are in its database); may stand several times",
-  ),
-  flag('check-origin-consistency', 'refuse what comes with another ORIGIN than its allocation began with'),
-  value(
-    'list',
-    'user',
-    'name:password',
-    'long-term user, or name:0xKEY with the MD5 key; may stand several times',
-    'u',
-  ),
-  flag('lt-cred-mech', 'long-term credentials; always on, there is no open server', 'a'),
-  flag('use-auth-secret', 'ephemeral REST credentials, with static-auth-secret'),
-  value('list', 'static-auth-secret', 'secret', 'shared secret of REST credentials; several for a change of secrets'),
-  value('number', 'user-quota', 'count', 'allocations of one user (default: 0, no bound)', 'q'),
-  value('number', 'total-quota', 'count', 'allocations in all (default: 0, no bound but the built-in one)', 'Q'),
-  value('number', 'max-bps', 'bytes', 'bytes per second of one session, each direction (default: 0, no bound)', 's'),
-  value(
-    'number',
-    'bps-capacity',
-    'bytes',
-    'bytes per second of all sessions, each direction (default: 0, no bound)',
-    'B',
-  ),
-  value('number', 'max-allocate-lifetime', 'seconds', 'longest lifetime given (default: 3600)'),
-  value('number', 'stale-nonce', 'seconds', 'lifetime of a nonce (default: 600)'),
-  flag('no-udp', 'no UDP listeners'),
-  flag('no-tcp', 'no TCP listeners'),
-  flag('no-tcp-relay', 'no relays towards peers over TCP (RFC 6062)'),
-  flag('no-tls', 'no TLS'),
-  flag('no-dtls', 'no DTLS'),
-  value('text', 'cert', 'file', 'PEM certificate chain for TLS and DTLS'),
-  value('text', 'pkey', 'file', 'PEM private key (default: in the file of cert)'),
-  flag('allow-loopback-peers', 'let clients reach this machine: for tests only'),
-  flag('no-multicast-peers', 'no multicast peers; always so'),
-  value('list', 'allowed-peer-ip', 'ip[-ip]', 'peers allowed whatever else is denied; also address/bits'),
-  value('list', 'denied-peer-ip', 'ip[-ip]', 'peers denied in addition; also address/bits'),
-  flag('allow-private-peers', "let clients reach private addresses (not an option of coturn's, which does by default)"),
-  value('text', 'alternate-server', 'ip:port', 'where to send clients while draining'),
-  flag('mobility', 'let allocations move to another client address (RFC 8016)'),
-  flag('fingerprint', 'FINGERPRINT in all responses, not only where the request has one', 'f'),
-  flag('no-software-attribute', 'do not name this server; always so'),
-  flag('no-rfc5780', 'no behaviour discovery, which two listening-ip make possible'),
-  flag('prometheus', 'serve metrics over HTTP'),
-  value('number', 'prometheus-port', 'port', 'port of the metrics (default: 9641)'),
-  value('text', 'prometheus-address', 'ip', "address of the metrics (default: 127.0.0.1; coturn's is all)"),
-  value('text', 'prometheus-path', 'path', 'path of the metrics (default: /metrics)'),
-  value(
-    'number',
-    'drain-timeout',
-    'seconds',
-    "end allocations that long after SIGTERM (not coturn's; default: 0, wait)",
-  ),
-  value('number', 'workers', 'count', "processes to share the clients (not coturn's; default: 0, one process for all)"),
-];
 
 /** Names with their values in the order they were given. A flag that is on has one empty value. */
 export type TurnSettings = ReadonlyMap<string, readonly string[]>;
@@ -167,6 +63,9 @@ export function mergeTurnSettings(file: TurnSettings, commandLine: TurnSettings)
   return merged;
 }
 
+/** Where log lines go. */
+export type TurnLogTarget = 'stdout' | 'syslog' | { readonly file: string };
+
 /** What to start. */
 export interface TurnPlan {
   readonly options: TurnServerOptions;
@@ -177,6 +76,8 @@ export interface TurnPlan {
   readonly drainTimeoutS: number;
   /** Processes beside the one that listens; 0 for none. */
   readonly workers: number;
+  readonly log: TurnLogTarget;
+  readonly pidFile: string | undefined;
 }
 
 /** What a plan needs to know of the machine. */
@@ -203,7 +104,10 @@ export function planTurnServer(settings: TurnSettings, host: TurnHost): TurnPlan
   }
   const secrets = list('static-auth-secret');
   if (has('use-auth-secret') && secrets.length === 0) throw new UsageError('use-auth-secret needs static-auth-secret');
-  if (secrets.length === 0 && !has('user'))
+  const oauth = has('oauth')
+    ? oauthOf(list('oauth-key'), text('server-name') ?? text('realm') ?? host.hostName)
+    : undefined;
+  if (secrets.length === 0 && !has('user') && oauth === undefined && !has('stun-only'))
     throw new UsageError('give user or static-auth-secret: there is no open server');
   const rate = (name: string) => rateOf(number(settings, name, 0, Number.MAX_SAFE_INTEGER));
   const quota = (name: string) => number(settings, name, 0, 1_000_000) || undefined; // 0: none, as in coturn
@@ -222,6 +126,9 @@ export function planTurnServer(settings: TurnSettings, host: TurnHost): TurnPlan
     },
     fingerprint: has('fingerprint'),
     mobility: has('mobility'),
+    noStun: has('no-stun'),
+    stunOnly: has('stun-only'),
+    noStunBackwardCompatibility: has('no-stun-backward-compatibility'),
     noTcpRelay: has('no-tcp-relay'),
     noTls: has('no-tls'),
     noDtls: has('no-dtls'),
@@ -234,6 +141,7 @@ export function planTurnServer(settings: TurnSettings, host: TurnHost): TurnPlan
     ...when(rate('max-bps'), (sessionRate) => ({ sessionRate })),
     ...when(rate('bps-capacity'), (totalRate) => ({ totalRate })),
     ...when(text('alternate-server'), (written) => ({ alternateServer: addressAndPort(written) })),
+    ...when(oauth, (keys) => ({ oauth: keys })),
     ...when(discovery, (behaviourDiscovery) => ({ behaviourDiscovery })),
   };
   const metrics = has('prometheus')
@@ -245,7 +153,8 @@ export function planTurnServer(settings: TurnSettings, host: TurnHost): TurnPlan
     : undefined;
   const drainTimeoutS = number(settings, 'drain-timeout', 0, 86_400) ?? 0;
   const workers = number(settings, 'workers', 0, MAX_TURN_WORKERS) ?? 0;
-  return { options, listeners, certificateFiles, metrics, drainTimeoutS, workers };
+  const log = logTargetOf(text('log-file'), has('syslog'));
+  return { options, listeners, certificateFiles, metrics, drainTimeoutS, workers, log, pidFile: text('pidfile') };
 }
 
 function certificateOf(settings: TurnSettings): TurnPlan['certificateFiles'] {
@@ -320,6 +229,26 @@ function userStore(entries: readonly string[]): NonNullable<TurnServerOptions['f
     if (key === undefined) return { username, password };
     return { username, md5Key: Uint8Array.from(key.match(/../g) ?? [], (digits) => Number.parseInt(digits, 16)) };
   };
+}
+
+function logTargetOf(file: string | undefined, syslog: boolean): TurnLogTarget {
+  if (syslog || file === 'syslog') return 'syslog';
+  return file === undefined || file === 'stdout' || file === '-' ? 'stdout' : { file };
+}
+
+function oauthOf(entries: readonly string[], serverName: string): NonNullable<TurnServerOptions['oauth']> {
+  if (entries.length === 0) throw new UsageError('oauth needs oauth-key');
+  const keys = entries.map((entry) => {
+    const colon = entry.indexOf(':');
+    const key = Uint8Array.from(Buffer.from(entry.slice(colon + 1), 'base64'));
+    if (colon < 1 || (key.length !== 16 && key.length !== 32)) {
+      throw new UsageError(
+        `oauth-key must be kid:base64 of 16 or 32 bytes, not '${entry.slice(0, Math.max(colon, 0))}…'`,
+      );
+    }
+    return { kid: entry.slice(0, colon), key };
+  });
+  return { serverName, keys };
 }
 
 function originRealms(entries: readonly string[]): Record<string, string> {

@@ -33,6 +33,8 @@ export interface StunServerOptions {
   readonly env: Env;
   /** SOFTWARE in responses; left out by default, so that a response is hardly larger than its request. */
   readonly software?: string;
+  /** Coturn's option: silence for clients of RFC 3489, and no MAPPED-ADDRESS for those of RFC 5780. Default false. */
+  readonly noBackwardCompatibility?: boolean;
   /** Answers behaviour discovery requests (RFC 5780); the shell must then own all four sockets. */
   readonly behaviourDiscovery?: BehaviourDiscoveryAddresses;
 }
@@ -70,6 +72,7 @@ export class StunServer implements SansIo<StunServerEvent, FiveTuple> {
   readonly #env: Env;
   readonly #software: string | undefined;
   readonly #discovery: BehaviourDiscoveryAddresses | undefined;
+  readonly #noBackwardCompatibility: boolean;
   readonly #responses = new Ring<Response>(MAX_QUEUED_RESPONSES);
 
   /** @throws {UsageError} when the two addresses of behaviour discovery share an IP address or a port. */
@@ -77,6 +80,7 @@ export class StunServer implements SansIo<StunServerEvent, FiveTuple> {
     this.#env = options.env;
     this.#software = options.software;
     this.#discovery = options.behaviourDiscovery;
+    this.#noBackwardCompatibility = options.noBackwardCompatibility === true;
     const d = this.#discovery;
     if (d !== undefined && (d.primary.ip === d.alternate.ip || d.primary.port === d.alternate.port)) {
       throw new UsageError('behaviour discovery needs two IP addresses and two ports (RFC 5780 §6)');
@@ -85,7 +89,7 @@ export class StunServer implements SansIo<StunServerEvent, FiveTuple> {
 
   handleInput(bytes: Uint8Array, path: FiveTuple, _now: Instant): void {
     try {
-      this.#handleMessage(decodeStun(bytes, { allowClassic: true }), path);
+      this.#handleMessage(decodeStun(bytes, { allowClassic: !this.#noBackwardCompatibility }), path);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#drop(error.reason, error.message);
@@ -189,7 +193,8 @@ export class StunServer implements SansIo<StunServerEvent, FiveTuple> {
       attributes.push(['XOR-MAPPED-ADDRESS', path.remote]);
       if (other !== undefined) {
         // RFC 5780 §6.1: "The server MUST include both MAPPED-ADDRESS and XOR-MAPPED-ADDRESS".
-        attributes.push(['MAPPED-ADDRESS', path.remote], ['RESPONSE-ORIGIN', origin], ['OTHER-ADDRESS', other]);
+        if (!this.#noBackwardCompatibility) attributes.push(['MAPPED-ADDRESS', path.remote]);
+        attributes.push(['RESPONSE-ORIGIN', origin], ['OTHER-ADDRESS', other]);
       }
       if (padding !== undefined) attributes.push(['PADDING', new Uint8Array(padding.length)]);
     }

@@ -1,9 +1,9 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { certificateToPem, generateCertificate } from '../../src/crypto/index.ts';
 import { platform } from '../../src/io/index.ts';
 import { requireProgram } from './peers.ts';
@@ -39,6 +39,10 @@ class Server {
       });
     }
     this.exited = new Promise((resolve) => this.#child.once('exit', resolve));
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
   }
 
   get text(): string {
@@ -104,6 +108,29 @@ prometheus
   server.signal('SIGTERM'); // do not wait for reservations and forgotten allocations
   expect(await server.exited).toBe(0);
   expect(server.text).toMatch(/"event":"closed"/);
+});
+
+it("starts from Debian's own configuration, with a user: the log has priorities, the process its file", async () => {
+  const pidFile = join(folder, 'pid');
+  const args = ['-u', 'a:b', '--listening-port', '0', '--listening-ip', '127.0.0.1', '--pidfile', pidFile];
+  const server = new Server(['-c', '/etc/turnserver.conf', ...args]);
+  await server.find(/<6>listening .*transport=tcp/);
+  expect(Number(readFileSync(pidFile, 'utf8'))).toBe(server.pid);
+  server.signal('SIGTERM');
+  expect(await server.exited).toBe(0);
+  expect(existsSync(pidFile)).toBe(false);
+});
+
+it('logs into a file, behind what is in it', async () => {
+  const file = join(folder, 'turn.log');
+  writeFileSync(file, 'before\n');
+  const args = ['-u', 'a:b', '--listening-port', '0', '--listening-ip', '127.0.0.1', '--no-tcp'];
+  const server = new Server([...args, '-l', file]);
+  await vi.waitFor(() => expect(readFileSync(file, 'utf8')).toContain('listening'), 20_000);
+  server.signal('SIGTERM');
+  expect(await server.exited).toBe(0);
+  expect(readFileSync(file, 'utf8')).toMatch(/^before\n\S+Z listening [\s\S]*closed .*\n$/);
+  expect(server.text).toBe('');
 });
 
 it.each([

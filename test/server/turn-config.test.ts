@@ -154,6 +154,53 @@ describe('the plan', () => {
     expect(() => plan(text)).toThrow(message);
   });
 
+  it("takes Debian's own /etc/turnserver.conf, with a user", () => {
+    const debian = 'syslog\nno-rfc5780\nno-stun-backward-compatibility\nresponse-origin-only-with-rfc5780\n';
+    const { options, log } = plan(debian);
+    expect(options.noStunBackwardCompatibility).toBe(true);
+    expect(log).toBe('syslog');
+  });
+
+  it('takes what is always so', () => {
+    const text = 'no-cli\nno-tlsv1\nno-tlsv1_1\nno-loopback-peers\nverbose\nsimple-log\nno-multicast-peers';
+    const { options, log } = plan(text);
+    expect({ options: { ...options, findUser: undefined }, log }).toEqual({
+      options: { ...plan('').options, findUser: undefined },
+      log: 'stdout',
+    });
+  });
+
+  it.each([
+    ['', 'stdout'],
+    ['log-file=stdout', 'stdout'],
+    ['log-file=-', 'stdout'],
+    ['log-file=syslog', 'syslog'],
+    ['log-file=/var/log/turn.log', { file: '/var/log/turn.log' }],
+    ['log-file=/var/log/turn.log\nsyslog', 'syslog'],
+  ] as const)('logs with %j to %o', (text, target) => {
+    expect(plan(text).log).toEqual(target);
+  });
+
+  it('knows the keys of tokens', () => {
+    const key = Buffer.alloc(32, 7).toString('base64');
+    const tokens = (text: string) => planTurnServer(parseTurnConfig(`realm=r\n${text}`, 'f'), HOST).options.oauth;
+    expect(tokens(`oauth\noauth-key=north:${key}`)).toEqual({
+      serverName: 'r',
+      keys: [{ kid: 'north', key: new Uint8Array(32).fill(7) }],
+    });
+    expect(tokens(`oauth\nserver-name=s\noauth-key=north:${key}`)).toMatchObject({ serverName: 's' });
+    expect(tokens(`user=a:b\noauth-key=north:${key}`)).toBeUndefined();
+    expect(() => tokens('oauth')).toThrow('oauth needs oauth-key');
+    expect(() => tokens('oauth\noauth-key=north:AAAA')).toThrow("not 'north…'"); // no key in a message
+    expect(() => tokens(`oauth\noauth-key=${key}`)).toThrow('kid:base64');
+  });
+
+  it('needs no users for STUN alone', () => {
+    const { options } = planTurnServer(parseTurnConfig('stun-only', 'f'), HOST);
+    expect([options.stunOnly, options.noStun]).toEqual([true, false]);
+    expect(plan('no-stun\npidfile=/run/x.pid')).toMatchObject({ options: { noStun: true }, pidFile: '/run/x.pid' });
+  });
+
   it('has no open server', () => {
     expect(() => planTurnServer(parseTurnConfig('realm=x', 'f'), HOST)).toThrow(/no open server/);
   });

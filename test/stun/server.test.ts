@@ -223,6 +223,23 @@ describe('behaviour discovery (RFC 5780 §6.1)', () => {
     },
   );
 
+  it('without backward compatibility is silent to clients of RFC 3489, and says MAPPED-ADDRESS to nobody', () => {
+    const answers = (noBackwardCompatibility: boolean) => {
+      const server = makeServer({ behaviourDiscovery: DISCOVERY, noBackwardCompatibility });
+      const now = encodeStun({ messageClass: 'request', method: 1, transactionId: new Uint8Array(12) });
+      const old = encodeStun({ messageClass: 'request', method: 1, transactionId: new Uint8Array(16).fill(1) });
+      return [now, old].map((bytes) => {
+        const slot = createTransmitSlot<FiveTuple>(2000);
+        server.handleInput(bytes, PATH, 0);
+        if (!server.pollTransmit(slot)) return 'silence';
+        const answer = slot.buffer.subarray(slot.offset, slot.offset + slot.length);
+        return decodeStun(answer, { allowClassic: true }).has('MAPPED-ADDRESS');
+      });
+    };
+    expect(answers(false)).toEqual([true, true]);
+    expect(answers(true)).toEqual([false, 'silence']);
+  });
+
   it('needs two addresses and two ports', () => {
     const alternate = { ip: OTHER.ip, port: SERVER.port };
     expect(() => makeServer({ behaviourDiscovery: { primary: SERVER, alternate } })).toThrow('two ports');

@@ -1,9 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { createWriteStream, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { platform } from '../../io/index.ts';
 import {
+  formatLogLine,
   type Log,
   mergeTurnSettings,
   type PemCertificate,
@@ -18,7 +19,7 @@ import {
   TurnWorkers,
 } from '../../server/index.ts';
 import { CliError, describeError } from '../exit.ts';
-import { consoleLog, LOG_FORMATS, type LogFormat } from '../options.ts';
+import { consoleLog, LOG_FORMATS, type LogFormat, writeLine } from '../options.ts';
 
 export function turnServerCommand(): Command {
   const command = new Command('turn-server')
@@ -42,8 +43,21 @@ export function turnServerCommand(): Command {
     const host = { addresses, hostName: hostname() };
     const plan = planTurnServer(merged, host);
     const source: TurnWorkerSource = { type: 'settings', settings: [...merged], ...host };
-    await runTurnServer(plan, source, consoleLog(options.log));
+    await runTurnServer(plan, source, logTo(plan.log, options.log));
   });
+}
+
+function logTo(target: TurnPlan['log'], format: LogFormat): Log {
+  if (target === 'stdout') return consoleLog(format);
+  if (target === 'syslog') {
+    // sd-daemon(3): the priorities of syslog, 6 for information and 4 for warnings. The journal knows the time.
+    return (entry) => {
+      const line = format === 'json' ? JSON.stringify(entry) : formatLogLine(entry);
+      writeLine(`<${entry.level === 'warn' ? 4 : 6}>${line}`);
+    };
+  }
+  const stream = createWriteStream(target.file, { fd: openSync(target.file, 'a') }); // throws for one that cannot be had
+  return consoleLog(format, (line) => stream.write(`${line}\n`));
 }
 
 function readCertificate({ cert, key }: { readonly cert: string; readonly key: string }): PemCertificate {
@@ -83,6 +97,7 @@ async function runTurnServer(plan: TurnPlan, source: TurnWorkerSource, log: Log)
   const files = plan.certificateFiles;
   const server = await start(plan, source, log);
   let metrics: Server | undefined;
+  if (plan.pidFile !== undefined) writeFileSync(plan.pidFile, `${process.pid}\n`);
   const reload = () => {
     if (files === undefined) return;
     try {
@@ -100,6 +115,7 @@ async function runTurnServer(plan: TurnPlan, source: TurnWorkerSource, log: Log)
     metrics = plan.metrics === undefined ? undefined : await serveMetrics(server, plan.metrics, log);
     await ended;
   } finally {
+    if (plan.pidFile !== undefined) rmSync(plan.pidFile, { force: true });
     process.off('SIGHUP', reload);
     metrics?.close();
     const { core, drops } = await server.close();

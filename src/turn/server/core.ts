@@ -90,6 +90,8 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   readonly #forwarder: Forwarder;
   readonly #stun: StunServer;
   readonly #maxChannel: number;
+  readonly #noStun: boolean;
+  readonly #stunOnly: boolean;
   /** Shells hand out one object for each path, so that the packet path needs no text key. */
   #sources = new WeakMap<FiveTuple, Source>();
   #lastPath: FiveTuple | undefined;
@@ -99,7 +101,8 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   /** @throws {UsageError} for options that cannot work: no relay address, a bad port range, realm or address range. */
   constructor(options: TurnServerCoreOptions) {
     if (options.relayAddresses.length === 0) throw new UsageError('a TURN server needs a relay address');
-    if (options.findUser === undefined && (options.authSecrets ?? []).length === 0 && options.oauth === undefined) {
+    const { findUser, authSecrets = [], oauth, stunOnly } = options;
+    if (findUser === undefined && authSecrets.length === 0 && oauth === undefined && stunOnly !== true) {
       throw new UsageError('a TURN server needs users, a secret or token keys: without it is an open proxy');
     }
     if (utf8(options.software ?? '').length > MAX_TEXT_BYTES || utf8(options.realm).length > MAX_TEXT_BYTES) {
@@ -145,8 +148,11 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       drop,
       emit,
     });
-    const { env, behaviourDiscovery } = options;
-    this.#stun = new StunServer({ env, ...(behaviourDiscovery === undefined ? {} : { behaviourDiscovery }) });
+    const { env, behaviourDiscovery, noStunBackwardCompatibility: noBackwardCompatibility = false } = options;
+    const discovery = behaviourDiscovery === undefined ? {} : { behaviourDiscovery };
+    this.#stun = new StunServer({ env, noBackwardCompatibility, ...discovery });
+    this.#noStun = options.noStun === true;
+    this.#stunOnly = stunOnly === true;
   }
 
   get realm(): string {
@@ -359,13 +365,17 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
 
   #handleMessage(bytes: Uint8Array, path: FiveTuple, allocation: Allocation | undefined, now: Instant): void {
     if (isBinding(bytes)) {
-      if (allocation !== undefined || this.#authenticator.mayAsk(path.remote, now)) {
+      if (this.#noStun) {
+        this.#drop('unsupported', 'Binding');
+      } else if (allocation !== undefined || this.#authenticator.mayAsk(path.remote, now)) {
         this.#stun.handleInput(bytes, path, now);
       } else this.#drop('rate-limited', 'Binding');
       return;
     }
     const message = decodeStun(bytes);
-    if (message.messageClass === 'request') {
+    if (this.#stunOnly) {
+      this.#drop('unsupported', String(message));
+    } else if (message.messageClass === 'request') {
       this.#requests.handle(message, path, allocation, now);
       this.#checkDrained();
     } else if (message.messageClass === 'indication' && message.method === STUN_METHODS.Send) {

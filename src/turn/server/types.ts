@@ -89,6 +89,12 @@ export interface TurnServerCoreOptions {
    * clients in the field still bind.
    */
   readonly strictChannels?: boolean;
+  /** No Binding requests are answered. */
+  readonly noStun?: boolean;
+  /** Nothing but Binding requests is answered; then no users are needed. */
+  readonly stunOnly?: boolean;
+  /** As of `StunServer`. */
+  readonly noStunBackwardCompatibility?: boolean;
   /** Answers behaviour discovery (RFC 5780); the shell must own all four sockets. */
   readonly behaviourDiscovery?: BehaviourDiscoveryAddresses;
   /** Is one of several servers behind the same addresses. Default: alone. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ByteWriter, hexToBytes, parseIp } from '../../../src/core/index.ts';
+import { ByteWriter, createTransmitSlot, type FiveTuple, hexToBytes, parseIp } from '../../../src/core/index.ts';
 import { nodeCrypto } from '../../../src/io/index.ts';
 import {
   decodeStun,
@@ -24,6 +24,31 @@ import { SIM_EPOCH_MS } from '../../sim/index.ts';
 import { allocated, codeOf, PASSWORD, PEER, RELAY_IP, SERVER, TestClient, TestServer, USER } from './harness.ts';
 
 const DATA = Uint8Array.of(1, 2, 3);
+
+describe('a server that is one half of itself', () => {
+  const binding = encodeStun({ messageClass: 'request', method: 1, transactionId: new Uint8Array(12) });
+
+  it('answers no Binding request with noStun, and relays', () => {
+    const server = new TestServer({ noStun: true });
+    const client = new TestClient(server);
+    expect(server.input(binding, client.path)).toEqual([]);
+    expect(server.drops('unsupported')).toBe(1);
+    expect(codeOf(client.allocate())).toBe(0);
+  });
+
+  it('answers nothing else with stunOnly, for which it needs no users', () => {
+    const { env } = new TestServer();
+    const core = new TurnServerCore({ env, realm: 'r', relayAddresses: [{ ip: RELAY_IP }], stunOnly: true });
+    const path = { protocol: 'udp', local: SERVER, remote: { ip: '198.51.100.9', port: 1 } } as const;
+    const slot = createTransmitSlot<FiveTuple>(2000);
+    const allocate = encodeStun({ messageClass: 'request', method: 3, transactionId: new Uint8Array(12) });
+    core.handleInput(allocate, path, 0);
+    expect(core.pollTransmit(slot)).toBe(false);
+    expect(core.drops.get('unsupported')).toBe(1);
+    core.handleInput(binding, path, 0);
+    expect(core.pollTransmit(slot)).toBe(true);
+  });
+});
 
 describe('never an open proxy: peers', () => {
   it.each([
