@@ -1,6 +1,6 @@
 /**
- * Headless Chromium as a subject: pages that do what `peer-commands.mjs` says. One browser for the whole run; each peer is
- * a page in a context of its own, so that two peers are two renderer processes.
+ * Headless Chromium as a subject: pages that do what `peer-commands.mjs` says. Each peer is a page in a
+ * context of its own, so that two peers are two renderer processes of one browser.
  */
 import { createServer } from 'node:http';
 import { browserVersion, treeBytes, treeCpuUs } from './machine.mjs';

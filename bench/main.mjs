@@ -8,6 +8,8 @@ import { loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { closeChromium } from './chromium.mjs';
+import { Results } from './docs/results.mjs';
+import { judgeTargets } from './docs/targets.mjs';
 import { canPin, describeMachine, ForeignLoad } from './machine.mjs';
 import { Report } from './report.mjs';
 import { benchFolder, enginesOf, isInstalled, subjects } from './subjects.mjs';
@@ -132,7 +134,15 @@ for (const suite of suites) {
   }
   console.log(`\n## ${suite}, ${rounds} round(s)\n\n${report.table()}\n`);
 }
-await closeChromium();
+const verdicts = judgeTargets(new Results([{ machine: describeMachine(), suites: results }])).flatMap(
+  ({ title, lines }) => {
+    const measured = lines.filter(({ met }) => met !== undefined);
+    const text = ({ what, wanted, measured, met }) =>
+      `- ${what}: ${measured}, wanted ${wanted}${met ? '' : ': not met'}`;
+    return measured.length === 0 ? [] : [`\n${title}\n`, ...measured.map(text)];
+  },
+);
+if (verdicts.length > 0) console.log(`## Targets\n${verdicts.join('\n')}`);
 
 /**
  * One subject in one round. A round in which others used much of the machine is taken again, `--repeats` times at most; of
@@ -148,6 +158,8 @@ async function quietly(report, suite, name) {
       await SUITES[suite].run(round, name, options);
     } catch (error) {
       round.fail('all figures', name, error);
+    } finally {
+      await closeChromium(); // the next subject is measured without a browser beside it
     }
     const share = load.share();
     if (best === undefined || share < best.share) best = { round, share, attempt };

@@ -11,8 +11,10 @@ const LEAST_OPENINGS = 5;
 const OPENINGS_MS = 5000;
 const PINGS = 4000;
 const PINGS_MS = 1000;
-/** The first flood of a connection finds its way to the speed of the path: Chromium loses much of its first window. */
+/** The first flood of a connection finds its way to the speed of the path. */
 const FIRST_WARM_UP_MS = 1500;
+/** Chromium loses much of its first window, and takes seconds to come back. */
+const FIRST_PAGE_WARM_UP_MS = 4000;
 const WARM_UP_MS = 300;
 /** Between two sizes: what a slow subject still has to send. */
 const DRAIN_MS = 1500;
@@ -25,7 +27,8 @@ export async function channels(report, subject, options) {
   try {
     if (!isSocket) await attempt(report, subject, 'time to open, p50, ms', () => openings(report, subject, pair));
     pair = await reopened(pair, subject, options);
-    let warmUpMs = FIRST_WARM_UP_MS;
+    const firstMs = enginesOf(subjectNamed(subject)).includes('page') ? FIRST_PAGE_WARM_UP_MS : FIRST_WARM_UP_MS;
+    let warmUpMs = firstMs;
     for (const size of isSocket ? [1200] : options.sizes) {
       const figure = isSocket
         ? 'throughput of bare datagrams of 1,200 bytes, MB/s'
@@ -42,7 +45,7 @@ export async function channels(report, subject, options) {
       });
       if (clean) continue;
       pair = await reopened(pair, subject, options, true);
-      warmUpMs = FIRST_WARM_UP_MS;
+      warmUpMs = firstMs;
     }
   } finally {
     await pair.end();
