@@ -65,6 +65,37 @@ it('getStats shows the dictionaries of webrtc-stats, linked by their ids', async
   ]);
 });
 
+/** webrtc-stats, for what has no media; what a self-signed certificate or a host candidate does not have is left out. */
+const MEMBERS: Readonly<Partial<Record<RTCStats['type'], string>>> = {
+  'peer-connection': 'dataChannelsOpened dataChannelsClosed',
+  'data-channel': 'label protocol dataChannelIdentifier state messagesSent bytesSent messagesReceived bytesReceived',
+  transport:
+    'packetsSent packetsReceived bytesSent bytesReceived iceRole iceLocalUsernameFragment dtlsState iceState ' +
+    'selectedCandidatePairId localCertificateId remoteCertificateId tlsVersion dtlsCipher dtlsRole ' +
+    'selectedCandidatePairChanges',
+  certificate: 'fingerprint fingerprintAlgorithm base64Certificate',
+  'local-candidate': 'transportId address port protocol candidateType priority foundation usernameFragment',
+  'remote-candidate': 'transportId address port protocol candidateType priority foundation usernameFragment',
+  'candidate-pair':
+    'transportId localCandidateId remoteCandidateId state nominated packetsSent packetsReceived bytesSent bytesReceived ' +
+    'lastPacketSentTimestamp lastPacketReceivedTimestamp totalRoundTripTime currentRoundTripTime requestsReceived ' +
+    'requestsSent responsesReceived responsesSent consentRequestsSent',
+};
+
+it('getStats has every member of webrtc-stats that a data connection can have', async () => {
+  pair = new Pair();
+  await pair.connect();
+  const report = await pair.a.getStats();
+  for (const [type, members] of Object.entries(MEMBERS)) {
+    const stats = [...report.values()].find(
+      (one) => one.type === type && (type !== 'candidate-pair' || one['nominated'] === true),
+    );
+    const missing = members.split(' ').filter((name) => stats?.[name] === undefined);
+    expect([type, missing]).toEqual([type, []]);
+    expect(Object.values(stats ?? {})).not.toContain(undefined);
+  }
+});
+
 it('a channel has a dictionary from its creation to its end, with one id; after that only the totals know of it', async () => {
   pair = new Pair();
   const early = pair.a.createDataChannel('early', { protocol: 'p' });
