@@ -126,6 +126,7 @@ export function planTurnServer(settings: TurnSettings, host: TurnHost): TurnPlan
     },
     fingerprint: has('fingerprint'),
     mobility: has('mobility'),
+    icmp: has('icmp'),
     noStun: has('no-stun'),
     stunOnly: has('stun-only'),
     noStunBackwardCompatibility: has('no-stun-backward-compatibility'),

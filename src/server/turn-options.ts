@@ -96,6 +96,7 @@ export const TURN_OPTIONS: readonly TurnOption[] = [
     'kid:base64',
     "key of tokens, 16 or 32 bytes (coturn's are in its database); may stand several times",
   ),
+  flag('icmp', "tell clients of ICMP errors; shares relayed ports with other programs here (not coturn's)"),
   flag('no-stun', 'no answers to Binding requests'),
   flag('stun-only', 'no relays, Binding requests only'),
   flag('no-stun-backward-compatibility', 'no answers to clients of RFC 3489, and no MAPPED-ADDRESS'),

@@ -9,10 +9,9 @@ import {
   type Platform,
   type TransmitSlot,
   type TransportAddress,
-  type UdpHandlers,
   type UdpSocket,
 } from '../core/index.ts';
-import { platform as nodePlatform, systemSetsDontFragment, WakeTimer } from '../io/index.ts';
+import { bindUdpSocket, platform as nodePlatform, systemSetsDontFragment, WakeTimer } from '../io/index.ts';
 import { userHash } from '../stun/index.ts';
 import {
   type FleetOptions,
@@ -25,6 +24,7 @@ import {
 import { type Log, NO_LOG } from './log.ts';
 import { type Connection, type ConnectionHandlers, type PemCertificate, StreamListener } from './turn-connections.ts';
 import { DtlsClients, dtlsCertificate, isDtls } from './turn-dtls.ts';
+import { PeerWatches } from './turn-icmp.ts';
 import { prometheusText, type TurnShellStats } from './turn-metrics.ts';
 import { TcpRelays } from './turn-tcp-relays.ts';
 import { type BindUdp, pathsAt, UdpSockets } from './turn-udp-sockets.ts';
@@ -54,6 +54,12 @@ export interface TurnServerOptions
   readonly noDtls?: boolean;
   /** No relays towards peers over TCP (RFC 6062). */
   readonly noTcpRelay?: boolean;
+  /**
+   * Tells clients of ICMP errors about peers with a channel (RFC 8656 §11.5), with one more socket for each. For that relayed
+   * ports are shared (SO_REUSEADDR): other programs of this machine can bind them too and take what arrives, so that it is
+   * for machines without other users. Linux only. Default false.
+   */
+  readonly icmp?: boolean;
   /** Default {@link DEFAULT_MAX_CONNECTIONS}. */
   readonly maxConnections?: number;
   readonly log?: Log;
@@ -144,6 +150,7 @@ export class TurnServer {
       ...(fleet === undefined ? {} : { fleet: fleet.options }),
       env: this.#env,
       tcpRelay: options.noTcpRelay !== true,
+      reportsIcmp: options.icmp === true,
       relayAddresses,
       ownAddresses: [...interfaces.map(({ ip }) => ip), ...(options.ownAddresses ?? [])],
     });
@@ -154,7 +161,10 @@ export class TurnServer {
       wakeAt: (at: number) => timer.arm(at),
     };
     this.#driver = new Driver(this.#core, host, (event) => this.#onEvent(event));
-    const bindRelay = (local: TransportAddress, handlers: UdpHandlers) => platform.bindUdp(local, handlers);
+    const bindRelay: BindUdp =
+      options.icmp === true
+        ? (local, handlers) => bindUdpSocket(local, handlers, { shared: true })
+        : (local, handlers) => platform.bindUdp(local, handlers);
     const input = (bytes: Uint8Array, path: FiveTuple) => this.#driver.input(bytes, path);
     this.#udp = new UdpSockets(bindRelay, input, () => this.#countSendError());
     this.#fleet = fleet;
@@ -236,6 +246,7 @@ export class TurnServer {
     for (const listener of this.#streams) listener.close();
     this.#udp.closeAll();
     this.#tcpRelays.closeAll();
+    this.#watches.closeAll();
     this.#settleDrained();
   }
 
@@ -352,6 +363,10 @@ export class TurnServer {
         break;
       case 'close-relay':
         if (!this.#tcpRelays.closeRelay(event.relay)) this.#udp.closeRelay(event.relay);
+        this.#watches.close(event.local);
+        break;
+      case 'watch-peer':
+        void this.#watches.watch(event.local, event.peer);
         break;
       case 'allocated': {
         const { username, realm, origin, path, relayed, lifetimeS } = event;
@@ -392,6 +407,11 @@ export class TurnServer {
         break;
     }
   }
+
+  readonly #watches = new PeerWatches({
+    datagram: (bytes, path) => this.#driver.input(bytes, path),
+    icmp: (local, peer, icmp) => this.#driver.mutate((now) => this.#core.handleIcmp(local, peer, icmp, now)),
+  });
 
   readonly #tcpRelays = new TcpRelays({
     accepted: (local, peer) => this.#driver.mutate((now) => this.#core.peerAccepted(local, peer, now)),

@@ -197,7 +197,8 @@ describe('the plan', () => {
 
   it('needs no users for STUN alone', () => {
     const { options } = planTurnServer(parseTurnConfig('stun-only', 'f'), HOST);
-    expect([options.stunOnly, options.noStun]).toEqual([true, false]);
+    expect([options.stunOnly, options.noStun, options.icmp]).toEqual([true, false, false]);
+    expect(plan('icmp').options.icmp).toBe(true);
     expect(plan('no-stun\npidfile=/run/x.pid')).toMatchObject({ options: { noStun: true }, pidFile: '/run/x.pid' });
   });
 

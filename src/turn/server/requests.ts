@@ -448,8 +448,11 @@ export class TurnRequests {
     // One of our own addresses is a peer only where another client's relay stands.
     if (isOwn && this.#rooms.relays.atExternal(peer) === undefined && !this.#isOthers(peer)) return 403;
     const failure = allocation.bindChannel(relay, number, peer, isOwn, now);
-    if (failure === undefined) relay.permit(peer.ip, now);
-    return failure;
+    if (failure !== undefined) return failure;
+    relay.permit(peer.ip, now);
+    if (this.#options.reportsIcmp === true && !isOwn)
+      this.#rooms.emit({ type: 'watch-peer', local: relay.local, peer });
+    return undefined;
   }
 }
 

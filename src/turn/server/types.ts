@@ -89,6 +89,8 @@ export interface TurnServerCoreOptions {
    * clients in the field still bind.
    */
   readonly strictChannels?: boolean;
+  /** The shell wants `watch-peer` events, and calls `handleIcmp`. Default false. */
+  readonly reportsIcmp?: boolean;
   /** No Binding requests are answered. */
   readonly noStun?: boolean;
   /** Nothing but Binding requests is answered; then no users are needed. */
@@ -145,6 +147,8 @@ export type TurnServerEvent =
     }
   /** Close that socket; it was opened. */
   | { readonly type: 'close-relay'; readonly relay: RelayId; readonly local: TransportAddress }
+  /** With `reportsIcmp`: a channel is bound. ICMP errors of that peer are worth learning of, until the relay is closed. */
+  | { readonly type: 'watch-peer'; readonly local: TransportAddress; readonly peer: TransportAddress }
   /** Connect to the peer over TCP, from `local`, and call `peerConnected` or `peerClosed`; read nothing before it is bound. */
   | {
       readonly type: 'connect-peer';

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { TransportAddress } from '../../../src/core/index.ts';
 import { decodeStun, STUN_METHODS } from '../../../src/stun/index.ts';
 import { MAX_CHANNELS, MAX_PERMISSIONS, MAX_SERVER_QUEUE } from '../../../src/turn/limits.ts';
+import type { TurnServerCoreOptions } from '../../../src/turn/server/index.ts';
 import {
   type Attribute,
   allocated,
@@ -199,6 +200,17 @@ describe('ICMP (RFC 8656 §11.5)', () => {
     const { server, sent } = report(type, options);
     expect(sent).toEqual([]);
     expect(server.drops(reason)).toBe(1);
+  });
+
+  it('is asked for where the shell reports it, when a channel is bound to a peer outside', () => {
+    const watched = (options: Partial<TurnServerCoreOptions>) => {
+      const { server, client, relayed } = allocated(options);
+      client.bind(0x4000, PEER);
+      return { relayed, events: server.events.filter(({ type }) => type === 'watch-peer') };
+    };
+    expect(watched({}).events).toEqual([]);
+    const { relayed, events } = watched({ reportsIcmp: true });
+    expect(events).toEqual([{ type: 'watch-peer', local: relayed, peer: PEER }]);
   });
 
   it('is dropped when the allocation is gone', () => {

@@ -1,0 +1,117 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Driver, type FiveTuple, ipFamily, type TransportAddress } from '../../src/core/index.ts';
+import { bindUdpSocket, platform, UdpShell } from '../../src/io/index.ts';
+import { TurnServer } from '../../src/server/index.ts';
+import { icmpOf, MAX_WATCHED_PEERS, PeerWatches } from '../../src/server/turn-icmp.ts';
+import { TurnClient, type TurnClientEvent } from '../../src/turn/index.ts';
+
+const closers: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closers.splice(0).reverse()) close();
+});
+
+/** A UDP port where somebody answers, until it is closed. */
+async function echo(ip: string): Promise<{ readonly address: TransportAddress; close(): void }> {
+  const socket = await platform.bindUdp(
+    { ip, port: 0 },
+    { onDatagram: (bytes, from) => socket.send(bytes, 0, bytes.length, from), onError: () => undefined },
+  );
+  closers.push(() => socket.close());
+  return { address: socket.local, close: () => socket.close() };
+}
+
+/** A client with an allocation, what it reports, and one who waits for it. */
+async function connect(server: TransportAddress) {
+  const probe = await echo(server.ip);
+  probe.close();
+  const events: TurnClientEvent[] = [];
+  let wake: () => void = () => undefined;
+  const path: FiveTuple = { protocol: 'udp', local: probe.address, remote: server };
+  const requestedFamily = ipFamily(server.ip);
+  const { env } = platform;
+  const client = new TurnClient({ env, path, username: 'ada', password: 'lovelace', requestedFamily });
+  const onEvent = (event: TurnClientEvent) => {
+    events.push(event);
+    wake();
+  };
+  const shell = new UdpShell<TurnClientEvent>({ core: client, onEvent });
+  closers.push(() => shell.close());
+  await shell.bind(path.local);
+  const driver: Driver<TurnClientEvent, FiveTuple> = shell.driver;
+  const next = async <T extends TurnClientEvent['type']>(type: T) => {
+    for (;;) {
+      const at = events.findIndex((event) => event.type === type);
+      if (at >= 0) return events.splice(at, 1)[0];
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  };
+  return { client, driver, next };
+}
+
+describe('ICMP errors (RFC 8656 §11.5)', () => {
+  it.each([
+    ['127.0.0.1', 3, 3],
+    ['::1', 1, 4],
+  ] as const)(
+    'a peer at %s whose port is closed is told to the client; data of a live one passes',
+    async (ip, type, code) => {
+      const server = new TurnServer({
+        realm: 'example.org',
+        users: { ada: 'lovelace' },
+        relayAddresses: [ip],
+        peers: { allowLoopback: true },
+        icmp: true,
+      });
+      closers.push(() => server.close());
+      const { client, driver, next } = await connect(await server.listen({ host: ip, port: 0 }));
+      const peer = await echo(ip);
+      driver.mutate((now) => client.allocate(now));
+      await next('allocated');
+      driver.mutate((now) => client.bindChannel(peer.address, now));
+      await next('channel');
+      driver.mutate((now) => client.send(peer.address, Uint8Array.of(1), now));
+      await next('data');
+      peer.close();
+      driver.mutate((now) => client.send(peer.address, Uint8Array.of(2), now));
+      expect(await next('icmp')).toEqual({ type: 'icmp', peer: peer.address, icmp: { type, code, data: 0 } });
+    },
+  );
+
+  it.each([
+    ['ECONNREFUSED', 4, { type: 3, code: 3, data: 0 }],
+    ['EMSGSIZE', 4, { type: 3, code: 4, data: 0 }],
+    ['EMSGSIZE', 6, { type: 2, code: 0, data: 0 }],
+    ['EACCES', 6, { type: 1, code: 1, data: 0 }],
+    ['EACCES', 4, undefined],
+    ['ENOBUFS', 4, undefined],
+  ] as const)('%s on IPv%i is %o', (code, family, icmp) => {
+    expect(icmpOf(Object.assign(new Error(code), { code }), family)).toEqual(icmp);
+  });
+
+  it(`watches ${MAX_WATCHED_PEERS} peers of a relay, the latest`, async () => {
+    const relay = await echo('127.0.0.1');
+    relay.close();
+    const told: number[] = [];
+    let resolve: () => void = () => undefined;
+    const enough = new Promise<void>((done) => {
+      resolve = done;
+    });
+    const icmp = (_local: TransportAddress, { port }: TransportAddress) => {
+      if (told.push(port) === MAX_WATCHED_PEERS) resolve();
+    };
+    const watches = new PeerWatches({ datagram: () => undefined, icmp });
+    closers.push(() => watches.closeAll());
+    const silent = await echo('127.0.0.1');
+    const dead: TransportAddress[] = [];
+    for (let i = 0; i <= MAX_WATCHED_PEERS; i++) dead.push({ ...silent.address, port: 1 + i });
+    for (const peer of [...dead, dead.at(-1)!]) await watches.watch(relay.address, peer);
+    const handlers = { onDatagram: () => undefined, onError: () => undefined };
+    const sender = await bindUdpSocket(relay.address, handlers, { shared: true });
+    closers.push(() => sender.close());
+    for (const peer of dead) sender.send(Uint8Array.of(1), 0, 1, peer);
+    await enough;
+    expect(new Set(told)).toEqual(new Set(dead.slice(1).map(({ port }) => port)));
+  });
+});
