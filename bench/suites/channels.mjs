@@ -13,12 +13,18 @@ const PINGS = 4000;
 const PINGS_MS = 1000;
 /** The first flood of a connection finds its way to the speed of the path. */
 const FIRST_WARM_UP_MS = 1500;
-/** Chromium loses much of its first window, and takes seconds to come back. */
-const FIRST_PAGE_WARM_UP_MS = 4000;
+/**
+ * Before it, some round trips: the estimate of the round-trip time should be that of the path.
+ */
+const WARM_UP_PINGS_MS = 300;
 const WARM_UP_MS = 300;
 /** Between two sizes: what a slow subject still has to send. */
 const DRAIN_MS = 1500;
-const MAX_BUFFERED_BYTES = 1 << 20;
+/**
+ * What may wait in a channel. Enough for every subject to be never without work, also far away: `bufferedAmount` is what has
+ * not left yet. Given a MiB at once, Chromium on a busy machine loses its first windows and limps for seconds.
+ */
+const MAX_BUFFERED_BYTES = 1 << 18;
 
 export async function channels(report, subject, options) {
   const isSocket = enginesOf(subjectNamed(subject)).includes('socket');
@@ -27,8 +33,7 @@ export async function channels(report, subject, options) {
   try {
     if (!isSocket) await attempt(report, subject, 'time to open, p50, ms', () => openings(report, subject, pair));
     pair = await reopened(pair, subject, options);
-    const firstMs = enginesOf(subjectNamed(subject)).includes('page') ? FIRST_PAGE_WARM_UP_MS : FIRST_WARM_UP_MS;
-    let warmUpMs = firstMs;
+    let warmUpMs = FIRST_WARM_UP_MS;
     for (const size of isSocket ? [1200] : options.sizes) {
       const figure = isSocket
         ? 'throughput of bare datagrams of 1,200 bytes, MB/s'
@@ -45,7 +50,7 @@ export async function channels(report, subject, options) {
       });
       if (clean) continue;
       pair = await reopened(pair, subject, options, true);
-      warmUpMs = firstMs;
+      warmUpMs = FIRST_WARM_UP_MS;
     }
   } finally {
     await pair.end();
@@ -62,6 +67,13 @@ async function attempt(report, subject, figure, measure) {
   }
 }
 
+async function warmUp(pair) {
+  await pair.connect();
+  await pair.b.call('echo', true);
+  await pair.a.callWithin(WARM_UP_PINGS_MS, 'ping', PINGS, WARM_UP_PINGS_MS);
+  await pair.b.call('echo', false);
+}
+
 /** A connection without a past: in the same processes, or in new ones where the old may have got stuck. */
 async function reopened(pair, subject, options, anew = false) {
   let fresh = pair;
@@ -70,11 +82,11 @@ async function reopened(pair, subject, options, anew = false) {
     fresh = await Pair.start(subject, options.wrappers);
   }
   try {
-    await fresh.connect();
+    await warmUp(fresh);
   } catch {
     await fresh.end();
     fresh = await Pair.start(subject, options.wrappers);
-    await fresh.connect();
+    await warmUp(fresh);
   }
   return fresh;
 }
@@ -109,11 +121,11 @@ async function pingPong(report, subject, options) {
 
 /**
  * Floods for `warmUpMs` unmeasured (the code compiles, the window opens), then for `ms` measured at the receiver.
- * @param ceiling - bytes that may wait in the channel.
+ * @param during - called when the measured time begins; what it returns is called when that ends.
  */
-export async function throughput(pair, size, warmUpMs, ms, ceiling = MAX_BUFFERED_BYTES, during = () => undefined) {
+export async function throughput(pair, size, warmUpMs, ms, during = () => undefined) {
   // A little longer than what is measured: the receiver's clock starts later.
-  const flood = pair.a.callWithin(warmUpMs + ms, 'flood', size, warmUpMs + ms + 100, ceiling);
+  const flood = pair.a.callWithin(warmUpMs + ms, 'flood', size, warmUpMs + ms + 100, MAX_BUFFERED_BYTES);
   flood.catch(() => undefined); // awaited below, or something else has failed before
   await delay(warmUpMs);
   const stop = during();
