@@ -7,6 +7,17 @@ vi.setConfig({ testTimeout: 150_000 });
 
 const ROLES = ['client', 'server'] as const;
 
+/**
+ * While our answer to its request is on the way, usrsctp neither sends on the streams that the request names nor begins
+ * another: what it was told is lost then. So it is told again until it has done it.
+ */
+async function insist(us: Awaited<ReturnType<typeof connectUsrsctp>>, act: () => void, done: () => boolean) {
+  const again = setInterval(act, 500);
+  act();
+  await us.until(done);
+  clearInterval(again);
+}
+
 /** What usrsctp-echo.c fills a message with. */
 function usrsctpPattern(length: number, ppid: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => i * 31 + ppid);
@@ -41,14 +52,16 @@ describe.each([0, 0.1])('I-DATA with usrsctp (RFC 8260), %f loss', (loss) => {
   it('streams are reset and used again', async () => {
     const us = await connectUsrsctp({ role: 'server', loss, interleaving: true });
     for (let round = 1; round <= 3; round++) {
-      us.driver.mutate((now) =>
-        us.core.send({ streamId: 4, ppid: round, bytes: pattern(3000, round), ordered: true }, now),
+      const message = { streamId: 4, ppid: round, bytes: pattern(3000, round), ordered: true };
+      await insist(
+        us,
+        () => us.driver.mutate((now) => us.core.send(message, now)),
+        () => us.messages.some((m) => m.ppid === round),
       );
-      await us.until(() => us.messages.length === round);
       us.driver.mutate((now) => us.core.resetStreams([4], now));
       await us.until(() => us.count('outgoing-reset') === round && us.count('incoming-reset') === round);
     }
-    expect(us.messages.map((m) => m.ppid)).toEqual([1, 2, 3]);
+    expect([...new Set(us.messages.map((m) => m.ppid))]).toEqual([1, 2, 3]);
   });
 });
 
@@ -86,23 +99,49 @@ describe.each([0, 0.1])('partial reliability of usrsctp (RFC 3758, RFC 7496), %f
   });
 });
 
+describe.each([0, 0.1])('DATA with the COOKIE ECHO (RFC 9260 §5.1 C), %f loss', (loss) => {
+  it('is taken, and echoed once', async () => {
+    const say = { streamId: 2, ppid: 77, bytes: pattern(50, 1), ordered: true };
+    const us = await connectUsrsctp({
+      role: 'client',
+      loss,
+      options: { earlyData: true },
+      onSendable: ({ core, driver }) => driver.mutate((now) => core.send(say, now)),
+    });
+    await us.until(() => us.messages.length === 1);
+    expect(us.messages[0]).toMatchObject({ streamId: 2, ppid: 77 });
+    if (loss === 0) expect(us.core.stats().retransmissions).toBe(0);
+    us.driver.mutate((now) => us.core.send({ streamId: 2, ppid: 78, bytes: pattern(10, 1), ordered: true }, now));
+    await us.until(() => us.messages.length === 2);
+    expect(us.messages.map((m) => m.ppid)).toEqual([77, 78]);
+  });
+});
+
 describe.each([0, 0.1])('reconfiguration by usrsctp (RFC 6525), %f loss', (loss) => {
   it.each(ROLES)('we are the %s: streams are added in both directions, by both sides, and used', async (role) => {
     const us = await connectUsrsctp({ role, loss, options: { outboundStreams: 4, inboundStreams: 4 } });
-    expect([us.core.outboundStreams, us.core.inboundStreams]).toEqual([4, 4]);
-    tellUsrsctp('add 2 0');
-    await us.until(() => us.core.inboundStreams === 6);
-    tellUsrsctp('add 0 3'); // it asks us to ask
-    await us.until(() => us.core.outboundStreams === 7);
-    us.driver.mutate((now) => us.core.addStreams(1, 2, now));
-    await us.until(() => us.core.outboundStreams === 8 && us.core.inboundStreams === 8);
-    // usrsctp cannot echo on its new stream while our answer to its request is on the way: then say it again.
-    const say = () =>
-      us.driver.mutate((now) => us.core.send({ streamId: 7, ppid: 9, bytes: pattern(500, 1), ordered: true }, now));
-    const again = setInterval(say, 500);
-    say();
-    await us.until(() => us.messages.length > 0);
-    clearInterval(again);
+    const outbound = () => us.core.outboundStreams ?? 0;
+    const inbound = () => us.core.inboundStreams ?? 0;
+    expect([outbound(), inbound()]).toEqual([4, 4]);
+    await insist(
+      us,
+      () => tellUsrsctp('add 2 0'),
+      () => inbound() >= 6,
+    );
+    await insist(
+      us,
+      () => tellUsrsctp('add 0 3'),
+      () => outbound() >= 7,
+    ); // it asks us to ask
+    const before = [outbound(), inbound()] as const;
+    const add = () => us.driver.mutate((now) => us.core.addStreams(1, 2, now));
+    await insist(us, add, () => outbound() > before[0] && inbound() >= before[1] + 2);
+    const message = { streamId: 7, ppid: 9, bytes: pattern(500, 1), ordered: true };
+    await insist(
+      us,
+      () => us.driver.mutate((now) => us.core.send(message, now)),
+      () => us.messages.length > 0,
+    );
     expect(us.messages[0]).toMatchObject({ streamId: 7, ppid: 9 });
   });
 
@@ -112,8 +151,12 @@ describe.each([0, 0.1])('reconfiguration by usrsctp (RFC 6525), %f loss', (loss)
     await us.until(() => us.messages.length === 1);
     tellUsrsctp('reset 6');
     await us.until(() => us.count('incoming-reset') >= 1 && us.count('outgoing-reset') >= 1);
-    us.driver.mutate((now) => us.core.send({ streamId: 6, ppid: 2, bytes: pattern(10, 2), ordered: true }, now));
-    await us.until(() => us.messages.length === 2);
+    const message = { streamId: 6, ppid: 2, bytes: pattern(10, 2), ordered: true };
+    await insist(
+      us,
+      () => us.driver.mutate((now) => us.core.send(message, now)),
+      () => us.messages.length >= 2,
+    );
     expect(us.events.filter((e) => e.type === 'outgoing-reset')[0]).toEqual({
       type: 'outgoing-reset',
       streamIds: [6],

@@ -30,6 +30,7 @@ export class Ours implements Host<void> {
   readonly core: SctpAssociation;
   readonly driver: Driver<SctpEvent, void>;
   readonly events: SctpEvent[] = [];
+  onSendable: () => void = () => undefined;
   readonly #socket: Socket;
   readonly #loss: number;
   #waiting: (() => void) | undefined;
@@ -48,6 +49,7 @@ export class Ours implements Host<void> {
     this.core = new SctpAssociation({ env, ...options });
     this.driver = new Driver<SctpEvent, void>(this.core, this, (event) => {
       this.events.push(event);
+      if (event.type === 'sendable') this.onSendable();
       this.#waiting?.();
     });
     socket.on('message', (bytes) => {
@@ -99,6 +101,8 @@ export interface ConnectOptions {
   /** Both offer I-DATA (RFC 8260); ours always does. */
   readonly interleaving?: boolean;
   readonly options?: Partial<SctpOptions>;
+  /** What rides with the COOKIE ECHO; only with `earlyData`. */
+  readonly onSendable?: (us: Ours) => void;
 }
 
 let peer: ChildProcess | undefined;
@@ -111,12 +115,13 @@ afterEach(() => {
 });
 
 /** Starts usrsctp in the other role and connects; both end with the test. */
-export async function connectUsrsctp({ role, loss, interleaving, options }: ConnectOptions): Promise<Ours> {
+export async function connectUsrsctp({ role, loss, interleaving, options, onSendable }: ConnectOptions): Promise<Ours> {
   const socket = createSocket({ type: 'udp4', recvBufferSize: 4 * 1024 * 1024 });
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
   const us = new Ours(socket, loss, options ?? {});
   ours = us;
+  us.onSendable = () => onSendable?.(us);
   const args = [role === 'client' ? 'server' : 'client', String(socket.address().port)];
   const child = spawn(program, interleaving ? [...args, 'i-data'] : args, { stdio: ['pipe', 'pipe', 'inherit'] });
   peer = child;
