@@ -8,30 +8,21 @@ import {
   NEVER,
   Ring,
   type TransportAddress,
-  UsageError,
 } from '../core/index.ts';
 import {
   type ClientCredentials,
   errorCodeOf,
-  LongTermClient,
   STUN_ATTRIBUTES,
   type StunError,
   type StunMessage,
   type StunWriter,
-  ThirdPartyClient,
 } from '../stun/index.ts';
 import { methodOf, type Purpose, writeRequest } from './client-messages.ts';
 import { type ClientChannel, type ClientPermission, PeerTable } from './client-peers.ts';
 import { RequestTable, type TurnRequest } from './client-requests.ts';
+import { makeCredentials, RETRY_AFTER_MS, refreshDelayMs, ticketOf } from './client-rules.ts';
 import type { TurnClientEvent, TurnClientOptions, TurnClientState, TurnFailure } from './client-types.ts';
-import {
-  CHANNEL_LIFETIME_MS,
-  MAX_CHALLENGES,
-  MAX_REDIRECTS,
-  MAX_TICKET_BYTES,
-  PERMISSION_LIFETIME_MS,
-  REFRESH_MARGIN_MS,
-} from './limits.ts';
+import { CHANNEL_LIFETIME_MS, MAX_CHALLENGES, MAX_REDIRECTS, PERMISSION_LIFETIME_MS } from './limits.ts';
 
 /**
  * The requests of a TURN client and what their answers do: the allocation's state machine (RFC 8656 §7, §8) and the
@@ -410,26 +401,3 @@ export class TurnControl {
     this.nextTimeout = Math.min(this.#requests.nextTimeout(), this.#refreshAt, this.peers.nextTimeout());
   }
 }
-
-/** @throws {UsageError} when there is no credential, or one that cannot be prepared. */
-function makeCredentials(o: TurnClientOptions): ClientCredentials {
-  if (o.accessToken !== undefined) return new ThirdPartyClient(o.env.crypto, o.accessToken);
-  if (o.username === undefined || o.password === undefined) {
-    throw new UsageError('a TURN client needs a user name and a password, or an access token');
-  }
-  return new LongTermClient(o.env.crypto, o.username, o.password, { preferSha256: true });
-}
-
-/** A copy; undefined for none, and for one that is too long to be sent back. */
-function ticketOf(message: StunMessage): Uint8Array | undefined {
-  const ticket = message.get('MOBILITY-TICKET');
-  return ticket === undefined || ticket.length > MAX_TICKET_BYTES ? undefined : ticket.slice();
-}
-
-/** One minute before the end (RFC 8656 §8), or half-way for what lives less than two. */
-function refreshDelayMs(lifetimeMs: number): number {
-  return lifetimeMs > 2 * REFRESH_MARGIN_MS ? lifetimeMs - REFRESH_MARGIN_MS : lifetimeMs / 2;
-}
-
-/** RFC 8656 §7.4: how long to leave the server alone. */
-const RETRY_AFTER_MS: Readonly<Record<number, number>> = { 437: 120_000, 486: 60_000, 508: 60_000 };

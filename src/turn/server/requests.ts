@@ -1,11 +1,4 @@
-import {
-  DecodeError,
-  type DropReason,
-  type FiveTuple,
-  type Instant,
-  ipFamily,
-  type TransportAddress,
-} from '../../core/index.ts';
+import { DecodeError, type DropReason, type FiveTuple, type Instant, ipFamily } from '../../core/index.ts';
 import {
   type Authenticated,
   isKnownAttribute,
@@ -19,11 +12,10 @@ import {
   stunError,
   transactionKey,
 } from '../../stun/index.ts';
-import { MIN_CHANNEL } from '../channel-data.ts';
 import { DEFAULT_LIFETIME_S, DEFAULT_MAX_ALLOCATIONS, MAX_LIFETIME_S } from '../limits.ts';
 import { isTunnelAddress, type PeerPolicy } from './address-policy.ts';
 import { type AllocateRequest, grantLifetimeS, readAllocateRequest } from './allocate-request.ts';
-import { type Allocation, isStream, type Relay } from './allocation.ts';
+import { type Allocation, isStream } from './allocation.ts';
 import type { AllocationTable, RelayWish } from './allocation-table.ts';
 import type { Authenticator } from './authenticator.ts';
 import { memberOfTicket, memberOfToken } from './fleet.ts';
@@ -31,12 +23,13 @@ import type { TicketTable } from './mobility.ts';
 import { originsOf } from './origins.ts';
 import type { Outbox } from './outbox.ts';
 import type { PeerConnection, PeerConnections } from './peer-connections.ts';
+import { PeerRequests } from './peer-requests.ts';
 import { TokenBucket } from './rate-limits.ts';
 import type { RelayTable } from './relay-table.ts';
 import { answerTo, type Context, Responder } from './responder.ts';
 import { quotaKeyOf } from './rest-credentials.ts';
 import { TcpRequests } from './tcp-requests.ts';
-import { maxChannelOf, type Rate, type TurnServerCoreOptions, type TurnServerEvent } from './types.ts';
+import type { Rate, TurnServerCoreOptions, TurnServerEvent } from './types.ts';
 
 /** Requests that this server has a meaning for. */
 const METHODS: ReadonlySet<number> = new Set([
@@ -73,17 +66,17 @@ export class TurnRequests {
   isDraining = false;
   readonly #options: TurnServerCoreOptions;
   readonly #rooms: RequestRooms;
-  readonly #maxChannel: number;
   readonly #responder: Responder;
   readonly #tcp: boolean;
+  readonly #peerRequests: PeerRequests;
   readonly #tcpRequests: TcpRequests;
 
   constructor(options: TurnServerCoreOptions, rooms: RequestRooms) {
     this.#options = options;
     this.#rooms = rooms;
-    this.#maxChannel = maxChannelOf(options);
     this.#tcp = options.tcpRelay === true;
     this.#responder = new Responder(options, rooms.outbox, rooms.drop);
+    this.#peerRequests = new PeerRequests(options, rooms, this.#responder);
     this.#tcpRequests = new TcpRequests(rooms, this.#responder);
   }
 
@@ -180,11 +173,11 @@ export class TurnRequests {
     } else if (message.method === STUN_METHODS.Refresh) {
       this.#handleRefresh(context, allocation);
     } else if (message.method === STUN_METHODS.CreatePermission) {
-      this.#handleCreatePermission(context, allocation);
+      this.#peerRequests.handleCreatePermission(context, allocation);
     } else if (message.method === STUN_METHODS.Connect) {
       this.#tcpRequests.handleConnect(context, allocation);
     } else {
-      this.#handleChannelBind(context, allocation);
+      this.#peerRequests.handleChannelBind(context, allocation);
     }
   }
 
@@ -246,11 +239,6 @@ export class TurnRequests {
   #handOver(message: StunMessage, path: FiveTuple, member: number | undefined, quotaKey: string | undefined): void {
     const bytes = Uint8Array.from(message.bytes); // copy: the datagram is borrowed
     this.#rooms.emit({ type: 'hand-over', path, bytes, member, quotaKey });
-  }
-
-  /** Whether another member of the fleet may have a relay there; it will know. */
-  #isOthers(peer: TransportAddress): boolean {
-    return this.#options.fleet?.trunkTo(peer) !== undefined;
   }
 
   /** What speaks against one more allocation, whatever it is like. */
@@ -398,61 +386,6 @@ export class TurnRequests {
     const { defaultLifetimeS, maxLifetimeS } = this.#options;
     const grantedS = grantLifetimeS(requestedS, defaultLifetimeS ?? DEFAULT_LIFETIME_S, maxLifetimeS ?? MAX_LIFETIME_S);
     return Math.min(grantedS, user.maxLifetimeS ?? grantedS);
-  }
-
-  /** RFC 8656 §10.2. Every address is checked before one permission is installed. */
-  #handleCreatePermission(context: Context, allocation: Allocation): void {
-    const peers = context.message.getAll('XOR-PEER-ADDRESS');
-    const refusal = peers.length === 0 ? 400 : this.#checkPeers(allocation, peers, context.now);
-    if (refusal !== undefined) {
-      this.#responder.reject(context, refusal);
-      return;
-    }
-    for (const { ip } of peers) allocation.relayOf(ipFamily(ip))?.permit(ip, context.now);
-    this.#responder.accept(context, []);
-  }
-
-  #checkPeers(allocation: Allocation, peers: readonly TransportAddress[], now: Instant): StunErrorCode | undefined {
-    const ips = new Map<Relay, Set<string>>();
-    for (const { ip } of peers) {
-      const relay = allocation.relayOf(ipFamily(ip));
-      if (relay === undefined) return 443;
-      if (this.#rooms.policy.verdict(ip) === 'denied') return 403;
-      const known = ips.get(relay);
-      if (known === undefined) ips.set(relay, new Set([ip]));
-      else known.add(ip);
-    }
-    for (const [relay, set] of ips) if (!relay.hasRoomFor(set, now)) return 508;
-    return undefined;
-  }
-
-  /** RFC 8656 §12.2. */
-  #handleChannelBind(context: Context, allocation: Allocation): void {
-    const refusal = this.#bind(context, allocation);
-    if (refusal === undefined) this.#responder.accept(context, []);
-    else this.#responder.reject(context, refusal);
-  }
-
-  #bind(context: Context, allocation: Allocation): StunErrorCode | undefined {
-    const { message, now } = context;
-    if (allocation.transport === 'tcp') return 400; // RFC 6062 §4.1: such an allocation has no channels
-    const number = message.get('CHANNEL-NUMBER');
-    const peer = message.get('XOR-PEER-ADDRESS');
-    if (number === undefined || number < MIN_CHANNEL || number > this.#maxChannel) return 400;
-    if (peer === undefined || peer.port === 0) return 400;
-    const refusal = this.#checkPeers(allocation, [peer], now);
-    if (refusal !== undefined) return refusal;
-    const relay = allocation.relayOf(ipFamily(peer.ip));
-    if (relay === undefined) return 443;
-    const isOwn = this.#rooms.policy.verdict(peer.ip) === 'own';
-    // One of our own addresses is a peer only where another client's relay stands.
-    if (isOwn && this.#rooms.relays.atExternal(peer) === undefined && !this.#isOthers(peer)) return 403;
-    const failure = allocation.bindChannel(relay, number, peer, isOwn, now);
-    if (failure !== undefined) return failure;
-    relay.permit(peer.ip, now);
-    if (this.#options.reportsIcmp === true && !isOwn)
-      this.#rooms.emit({ type: 'watch-peer', local: relay.local, peer });
-    return undefined;
   }
 }
 
