@@ -85,7 +85,7 @@ export abstract class Connection implements DtlsEndpoint {
 
   /** Whether the datagram begins with a record of the peer's, a copy or not, of this number or later. It is destroyed. */
   authenticates(bytes: Uint8Array, sequence: number): boolean {
-    return this.#state === 'connected' && this.#records.authenticates(bytes, sequence);
+    return this.#records.authenticates(bytes, sequence);
   }
 
   /** The random of the ClientHello, which names this handshake; empty before it. */

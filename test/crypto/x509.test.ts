@@ -215,6 +215,11 @@ describe('malformed certificates', () => {
     ['empty', () => new Uint8Array(), 'too-short'],
     ['not a sequence', () => Uint8Array.of(4, 0), 'bad-type'],
     ['an empty sequence', () => Uint8Array.of(0x30, 0), 'missing'],
+    [
+      'a fourth element',
+      () => concatBytes(derHeader(0x30, P256.length - 4 + 2), P256.subarray(4), Uint8Array.of(5, 0)),
+      'trailing-bytes',
+    ],
     ['version 4', () => patch(P256, 'a003020102', 'a003020103'), 'bad-version'],
     ['version 1 with extensions', () => patch(P256, 'a003020102', 'a003020100'), 'bad-version'],
     ['two different algorithms', () => patchFirst(P256, '06082a8648ce3d040302', '06082a8648ce3d040303'), 'bad-value'],
