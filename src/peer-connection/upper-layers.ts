@@ -98,7 +98,6 @@ export class UpperLayers {
   onSelectedPath(now: Instant): void {
     this.#limitPackets();
     if (this.#remote === undefined) return;
-    if (this.#replacing) this.#identity = new PeerIdentity(this.#options.env.crypto);
     if (this.#replacing || this.#dtls === undefined) this.#startDtls(now);
   }
 
@@ -116,6 +115,7 @@ export class UpperLayers {
   #startDtls(now: Instant): void {
     const remote = this.#remote;
     if (remote === undefined) return;
+    this.#identity = new PeerIdentity(this.#options.env.crypto);
     const endpoint = createEndpoint(this.#options, this.#ice, this.#identity, remote, () => this.#remote);
     this.#dtls = endpoint; // one that was there goes without a word: its path leads nowhere any more
     this.#replacing = false;

@@ -23,7 +23,7 @@ function retell(peer: SimPeer, other: SimPeer, of: 0 | 1, dtlsRole: 'client' | '
 }
 
 /** Both sides begin anew, `b` a little later than `a`, as after signalling. */
-function replaceDtls(pair: SimPair, roleOfA: 'client' | 'server'): void {
+function replaceDtls(pair: SimPair, roleOfA: 'client' | 'server', lagMs = 40): void {
   const { a, b, world } = pair;
   for (const { driver, transport } of [a, b]) {
     driver.mutate((now) => {
@@ -32,7 +32,7 @@ function replaceDtls(pair: SimPair, roleOfA: 'client' | 'server'): void {
     });
   }
   retell(a, b, 1, roleOfA);
-  world.schedule(world.now + 40, () => retell(b, a, 0, roleOfA === 'client' ? 'server' : 'client'));
+  world.schedule(world.now + lagMs, () => retell(b, a, 0, roleOfA === 'client' ? 'server' : 'client'));
 }
 
 describe('another DTLS association', () => {
@@ -78,6 +78,28 @@ describe('another DTLS association', () => {
       expect(a.transport.dtls?.role).toBe(second);
     },
   );
+
+  it('a ClientHello that comes before the new pair is kept for it: nothing is sent twice', () => {
+    let early = 0;
+    for (const seed of seeds(20)) {
+      const pair = new SimPair(seed, { link: { latencyMs: 5, jitterMs: 30 } });
+      expect(pair.open()).toBe(true);
+      const { b, world } = pair;
+      world.run({ until: world.now + 3000 });
+      const pairsBefore = b.events.filter((event) => event.type === 'selected-pair').length;
+      let hellos = 0;
+      pair.tap = (bytes, to) => {
+        if (to !== b || bytes[0] !== 22 || bytes[13] !== 1) return; // handshake, client_hello
+        hellos++;
+        if (b.events.filter((event) => event.type === 'selected-pair').length === pairsBefore) early++;
+      };
+      replaceDtls(pair, 'client', 0);
+      world.run({ until: world.now + 5000 });
+      expect(statesOf(b, 'dtls-state').slice(2)).toEqual(['connecting', 'connected']);
+      expect(hellos).toBe(1);
+    }
+    expect(early).toBeGreaterThan(0);
+  });
 
   it('is made only when asked for: an ICE restart alone keeps the one that there is', () => {
     const pair = new SimPair(1);

@@ -265,6 +265,16 @@ describe('negotiationneeded (W3C §4.7.3)', () => {
     expect(log).toEqual(['offer', 'needed']);
   });
 
+  it('also for an operation that begins after the call that made it due', async () => {
+    const pc = connection();
+    const log: string[] = [];
+    pc.onnegotiationneeded = () => log.push('needed');
+    pc.createDataChannel('x');
+    void pc.createOffer().then(() => log.push('offer'));
+    await turns();
+    expect(log).toEqual(['offer', 'needed']);
+  });
+
   it('does not come for what a remote offer has negotiated', async () => {
     const pc = connection();
     const needed = count(pc);
