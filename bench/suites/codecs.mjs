@@ -4,6 +4,7 @@ import { nobleCrypto, withRecordCipher } from 'purertc/crypto';
 import { parseCandidate } from 'purertc/ice';
 import { nodeCrypto } from 'purertc/io';
 import { parseSdp, writeSdp } from 'purertc/sdp';
+import { wireCodecs } from './wire-codecs.mjs';
 
 const PACKET_BYTES = 1200;
 const SUBJECT = 'purertc';
@@ -54,6 +55,7 @@ export async function codecs(report) {
   const model = parseSdp(SDP);
   record('write an offer', () => writeSdp(model));
   record('parse a candidate', () => parseCandidate(CANDIDATE));
+  for (const [name, operation] of wireCodecs()) record(name, operation);
   const nonce = new Uint8Array(12);
   const aad = new Uint8Array(13);
   const slot = createTransmitSlot(PACKET_BYTES);
