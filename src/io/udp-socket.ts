@@ -51,7 +51,7 @@ export function bindUdpSocket(
     };
     const succeeded = () => {
       socket.off('error', failed);
-      const bound = { ip: local.ip, port: socket.address().port };
+      const bound = { ip: local.ip, port: local.port === 0 ? socket.address().port : local.port };
       resolve(new NodeUdpSocket(socket, bound, zone, remote !== undefined, handlers));
     };
     socket.once('error', failed);
@@ -166,41 +166,51 @@ class NodeUdpSocket implements UdpSocket {
  * made for each datagram.
  */
 export class RemoteCache {
-  readonly #byKey = new Map<string, TransportAddress>();
+  /** Made for the second sender: many sockets hear of one only. */
+  #byKey: Map<string, TransportAddress> | undefined;
   #lastIp = '';
   #lastPort = 0;
   #last: TransportAddress = { ip: '', port: 0 };
 
   get size(): number {
-    return this.#byKey.size;
+    return this.#byKey?.size ?? (this.#lastIp === '' ? 0 : 1);
   }
 
   /** @param rawIp - as the system writes it, perhaps with a zone. */
   get(rawIp: string, port: number): TransportAddress {
     if (port === this.#lastPort && rawIp === this.#lastIp) return this.#last;
-    const key = `${rawIp} ${port}`;
-    let remote = this.#byKey.get(key);
-    if (remote === undefined) {
-      const zone = rawIp.indexOf('%');
-      const ip = zone < 0 ? rawIp : rawIp.slice(0, zone);
-      remote = { ip: canonicalIp(ip) ?? ip, port };
-      if (this.#byKey.size >= MAX_CACHED_REMOTES) this.#forgetOldest();
-      this.#byKey.set(key, remote);
-    }
+    const remote = this.#lastIp === '' ? toRemote(rawIp, port) : this.#find(rawIp, port);
     this.#lastIp = rawIp;
     this.#lastPort = port;
     this.#last = remote;
     return remote;
   }
 
+  #find(rawIp: string, port: number): TransportAddress {
+    this.#byKey ??= new Map([[`${this.#lastIp} ${this.#lastPort}`, this.#last]]);
+    const key = `${rawIp} ${port}`;
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    const remote = toRemote(rawIp, port);
+    if (this.#byKey.size >= MAX_CACHED_REMOTES) this.#forgetOldest(this.#byKey);
+    this.#byKey.set(key, remote);
+    return remote;
+  }
+
   /** A flood from forged addresses must not grow the map; halving keeps the cost per datagram constant. */
-  #forgetOldest(): void {
+  #forgetOldest(byKey: Map<string, TransportAddress>): void {
     let excess = MAX_CACHED_REMOTES / 2;
-    for (const key of this.#byKey.keys()) {
+    for (const key of byKey.keys()) {
       if (excess-- <= 0) break;
-      this.#byKey.delete(key);
+      byKey.delete(key);
     }
   }
+}
+
+function toRemote(rawIp: string, port: number): TransportAddress {
+  const zone = rawIp.indexOf('%');
+  const ip = zone < 0 ? rawIp : rawIp.slice(0, zone);
+  return { ip: canonicalIp(ip) ?? ip, port };
 }
 
 /**

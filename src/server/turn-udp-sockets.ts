@@ -69,9 +69,13 @@ export class UdpSockets {
   /** @returns false when no socket is there. */
   send({ buffer, offset, length }: TransmitSlot<FiveTuple>, path: FiveTuple): boolean {
     const socket =
-      this.#clients.get(path) ?? this.#byLocal.get(path.local) ?? this.#byKey.get(formatAddress(path.local));
+      this.#clientSocket(path) ?? this.#byLocal.get(path.local) ?? this.#byKey.get(formatAddress(path.local));
     socket?.send(buffer, offset, length, path.remote);
     return socket !== undefined;
+  }
+
+  #clientSocket(path: FiveTuple): UdpSocket | undefined {
+    return this.#clients.size === 0 ? undefined : this.#clients.get(path); // a server that is alone has none
   }
 
   closeAll(): void {
@@ -85,13 +89,18 @@ export class UdpSockets {
 
 /** One path object for each sender, as `FiveTuple` asks. @param local - asked for each new one. */
 export function pathsAt(local: () => TransportAddress): (remote: TransportAddress) => FiveTuple {
-  const paths = new WeakMap<TransportAddress, FiveTuple>();
+  // Most relays have one peer, and never need a map: thousands of weak ones are dear to the garbage collector.
+  let last: FiveTuple | undefined;
+  let paths: WeakMap<TransportAddress, FiveTuple> | undefined;
   return (remote) => {
-    let path = paths.get(remote);
+    if (last?.remote === remote) return last;
+    let path = paths?.get(remote);
     if (path === undefined) {
       path = { protocol: 'udp', local: local(), remote };
-      paths.set(remote, path);
+      if (last !== undefined && paths === undefined) paths = new WeakMap([[last.remote, last]]);
+      paths?.set(remote, path);
     }
+    last = path;
     return path;
   };
 }
