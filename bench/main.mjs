@@ -5,12 +5,13 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { closeChromium } from './chromium.mjs';
 import { Results } from './docs/results.mjs';
 import { judgeTargets } from './docs/targets.mjs';
 import { canPin, describeMachine, ForeignLoad } from './machine.mjs';
+import { profileTo } from './pair.mjs';
 import { Report } from './report.mjs';
 import { benchFolder, enginesOf, isInstalled, subjects } from './subjects.mjs';
 import { channels } from './suites/channels.mjs';
@@ -63,6 +64,7 @@ const { values, positionals } = parseArgs({
     repeats: { type: 'string', default: '2' },
     save: { type: 'boolean', default: false },
     json: { type: 'string' },
+    profile: { type: 'string' },
   },
 });
 
@@ -71,6 +73,7 @@ function fail(message) {
   process.exit(1);
 }
 
+if (values.profile !== undefined) profileTo(resolve(values.profile));
 const unknown = positionals.filter((name) => !(name in SUITES));
 if (unknown.length > 0) {
   fail(`no suite is called ${unknown.join(', ')}; there are: ${Object.keys(SUITES).join(', ')}`);

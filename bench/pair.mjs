@@ -8,7 +8,16 @@ import { enginesOf, subjectNamed } from './subjects.mjs';
 /** More than a command takes, beside the time that it is told to take: what hangs costs no more than this. */
 const COMMAND_TIMEOUT_MS = 8000;
 const END_TIMEOUT_MS = 1000;
+/** A profile is written at the end. */
+const PROFILED_END_TIMEOUT_MS = 10_000;
 const SCRIPTS = { module: './peer.mjs', socket: './socket-peer.mjs' };
+
+let profileFolder;
+
+/** From now on every peer that runs in Node leaves a CPU profile in `folder` when it ends. */
+export function profileTo(folder) {
+  profileFolder = folder;
+}
 
 /** A peer in a Node process, commanded over IPC. */
 export class ProcessPeer {
@@ -18,9 +27,10 @@ export class ProcessPeer {
    */
   constructor(script, args, wrapper = []) {
     const command = [...wrapper, process.execPath];
+    const profile = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
     this.child = fork(fileURLToPath(new URL(script, import.meta.url)), args, {
       execPath: command[0],
-      execArgv: [...command.slice(1), '--expose-gc'],
+      execArgv: [...command.slice(1), '--expose-gc', ...profile],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     this.waiting = new Map();
@@ -56,7 +66,8 @@ export class ProcessPeer {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return Promise.resolve();
     const exited = new Promise((resolve) => this.child.once('exit', resolve));
     if (this.child.connected) this.child.disconnect();
-    const killer = setTimeout(() => this.child.kill('SIGKILL'), END_TIMEOUT_MS);
+    const limitMs = profileFolder === undefined ? END_TIMEOUT_MS : PROFILED_END_TIMEOUT_MS;
+    const killer = setTimeout(() => this.child.kill('SIGKILL'), limitMs);
     return exited.finally(() => clearTimeout(killer));
   }
 
