@@ -151,6 +151,21 @@ describe('DtlsListener', () => {
     expect([house.listener.connectionCount, house.count('removed')]).toEqual([1, 0]);
   });
 
+  it('tells a handshake what the path carries, where the system has said so', () => {
+    const certificate = { ...SERVER_CERTIFICATE, chain: [new Uint8Array(1500)] };
+    const house = new House({ accept: () => ({ certificate }) });
+    house.network.setLink(SERVER.ip, at(1).ip, { ...PERFECT, mtuBytes: 548 });
+    const guest = house.guest(at(1));
+    house.run(100);
+    expect(guest.client.state).toBe('connecting');
+    house.driver.mutate((now) => {
+      house.listener.limitDatagramBytes(1, 548, now);
+      house.listener.limitDatagramBytes(99, 548, now); // gone already
+    });
+    house.run(100);
+    expect(guest.client.state).toBe('connected');
+  });
+
   it(`DEFAULT_MAX_CONNECTIONS is ${DEFAULT_MAX_CONNECTIONS}, the default idle time ${DEFAULT_IDLE_TIMEOUT_MS} ms`, () => {
     expect([DEFAULT_MAX_CONNECTIONS, DEFAULT_IDLE_TIMEOUT_MS]).toEqual([10_000, 300_000]);
     const house = new House();
