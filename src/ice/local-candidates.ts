@@ -85,16 +85,19 @@ export class LocalCandidateFactory {
     const rank = relayProtocol === 'udp' ? 0 : relayProtocol === 'tcp' ? 1 : 2;
     const ordered = Math.max(0, this.#preferenceOf(relayed) - RELAY_STEP * rank);
     const preference = options.localPreference ?? ordered;
-    return this.#make(relayed, 'udp', preference, undefined, {
-      foundation: this.#foundation('relay', relayed.ip, relayProtocol, options.url ?? ''),
+    const { tcpType } = options;
+    const protocol: IceTransport = tcpType === undefined ? 'udp' : 'tcp';
+    return this.#make(relayed, protocol, preference, tcpType, {
+      foundation: this.#foundation('relay', relayed.ip, `${relayProtocol} ${protocol}`, options.url ?? ''),
       component: 1,
-      protocol: 'udp',
-      priority: this.#priority('relay', 'udp', undefined, preference),
+      protocol,
+      priority: this.#priority('relay', protocol, tcpType, preference),
       address: relayed.ip,
       port: relayed.port,
       type: 'relay',
       relatedAddress: related.ip,
       relatedPort: related.port,
+      tcpType,
       usernameFragment: ufrag,
       url: options.url,
       relayProtocol,

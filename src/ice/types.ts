@@ -62,6 +62,8 @@ export interface RelayedCandidateOptions {
   readonly relayProtocol?: TransportProtocol | undefined;
   /** URL or address of the TURN server; part of the foundation. */
   readonly url?: string | undefined;
+  /** A TCP allocation (RFC 6062, RFC 6544 §5.5), as for host candidates. Default: `udp`. */
+  readonly tcpType?: IceTcpType | undefined;
   readonly localPreference?: number | undefined;
 }
 

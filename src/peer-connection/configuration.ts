@@ -72,6 +72,11 @@ export interface PurertcOptions {
    * servers are asked over TCP for their mapped addresses. Default false, and true with `tcpMux`.
    */
   readonly iceTcp?: boolean | readonly RTCIceTcpCandidateType[];
+  /**
+   * Relayed TCP candidates too (RFC 6544 §5.5): TURN servers that are reached over TCP or TLS are asked for a TCP allocation
+   * (RFC 6062), which peers without UDP and without a relay of their own can connect to. Default false; needs `iceTcp`.
+   */
+  readonly tcpRelays?: boolean;
   /** One UDP port for many connections: `new UdpMux(platform, 3478)`, with the `platform` of `purertc/io`. */
   readonly udpMux?: UdpMux;
   /** One port for the passive TCP candidates of many connections: `new TcpMux(platform, 3478)`. */

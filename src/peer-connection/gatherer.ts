@@ -1,4 +1,5 @@
 import { formatAddress, ipFamily } from '../core/index.ts';
+import type { IceCandidate } from '../ice/index.ts';
 import type { ParsedConfiguration, ParsedIceServer } from './configuration.ts';
 import { type GathererOptions, SERVER_UNREACHABLE } from './gathering-types.ts';
 import type { IceServerUrl } from './ice-server-url.ts';
@@ -6,6 +7,7 @@ import { LocalBases } from './local-bases.ts';
 import { RelayGatherer, type RelayStateEvent } from './relay-gatherer.ts';
 import { locateServer, type ServerAddresses } from './server-addresses.ts';
 import { TcpReflexive } from './tcp-reflexive.ts';
+import { TcpRelays } from './tcp-relays.ts';
 
 /**
  * Finds what the ICE agent gathers from: binds a socket on each usable interface address and resolves the STUN servers.
@@ -20,12 +22,14 @@ export class Gatherer {
   /** The same over TCP, by base and server. */
   readonly #askedOverTcp = new Set<string>();
   readonly #tcpReflexive: TcpReflexive;
+  readonly #tcpRelays: TcpRelays;
 
   readonly #relays: RelayGatherer;
 
   constructor(options: GathererOptions) {
     this.#given = options;
     this.#tcpReflexive = new TcpReflexive(options.platform);
+    this.#tcpRelays = new TcpRelays(options);
     this.#relays = new RelayGatherer(options);
     this.#bases = new LocalBases(options, () => void this.#askServers());
   }
@@ -46,6 +50,12 @@ export class Gatherer {
     this.#relays.close();
     this.#bases.close();
     this.#tcpReflexive.close();
+    this.#tcpRelays.close();
+  }
+
+  /** For relays that let peers in by address. */
+  addRemoteCandidate(candidate: IceCandidate): void {
+    this.#tcpRelays.addRemoteCandidate(candidate);
   }
 
   /** Asks every server from every base that it was not yet asked from. */
@@ -70,7 +80,7 @@ export class Gatherer {
     }
     if (transport.isClosed) return;
     const wantsIpv6 = this.#bases.all.some((base) => ipFamily(base.ip) === 6);
-    const overTcp = this.#askOverTcp(url, located);
+    const overTcp = [this.#askOverTcp(url, located), this.#gatherTcpRelays(url, server, located)];
     const relays = ([4, 6] as const).map((family) => {
       const bases = this.#bases.all.filter((base) => ipFamily(base.ip) === family);
       // One address of each family that there is a socket for: asking a server twice finds nothing new.
@@ -85,7 +95,18 @@ export class Gatherer {
       if (url.scheme === 'stun' || url.scheme === 'stuns') return undefined;
       return this.#relays.gather(url, server, address, bases, wantsIpv6);
     });
-    await Promise.all([...relays, overTcp]);
+    await Promise.all([...relays, ...overTcp]);
+  }
+
+  /** TCP allocations (RFC 6062), where they are wanted: such servers are reached over TCP or TLS. */
+  async #gatherTcpRelays(url: IceServerUrl, server: ParsedIceServer, located: ServerAddresses): Promise<void> {
+    const wanted = this.#given.options.tcpRelays === true && url.scheme !== 'stun';
+    if (!wanted || (url.transport !== 'tcp' && url.transport !== 'tls')) return;
+    const questions = this.#bases.all.map(async ({ ip: localIp }) => {
+      const ip = located.ips.find((address) => ipFamily(address) === ipFamily(localIp));
+      if (ip !== undefined) await this.#tcpRelays.gather(url, server, { ip, port: located.port }, localIp);
+    });
+    await Promise.all(questions);
   }
 
   /** Mapped addresses of simultaneous-open candidates (RFC 6544 §5.2): servers listen on the same port of both protocols. */

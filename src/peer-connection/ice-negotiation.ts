@@ -153,7 +153,7 @@ export class IceNegotiation {
 
   #addToAgent(session: PeerSession, candidate: IceCandidate, mid: string, index: number): void {
     session.ice.remoteCandidates.push(toRtcCandidate(candidate, mid, index));
-    session.host.driver.mutate((now) => session.transport.addRemoteCandidate(candidate, now));
+    session.addRemoteCandidate(candidate);
   }
 
   onCandidate(session: PeerSession, candidate: IceCandidate): void {

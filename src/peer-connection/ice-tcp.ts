@@ -7,7 +7,6 @@ import {
   type Platform,
   type StreamHandlers,
   type StreamListener,
-  type StreamOptions,
   type TransmitSlot,
   type TransportAddress,
 } from '../core/index.ts';
@@ -16,7 +15,7 @@ import { DatagramDeframer, frameDatagram } from '../ice/index.ts';
 /** TCP connections of one peer connection, those being opened included. At the bound an unproven one makes room. */
 export const MAX_ICE_TCP_CONNECTIONS = 64;
 
-/** Datagrams that wait for a connection to be opened; what does not fit is lost, as on the network. */
+/** Datagrams kept until the other end of a connection of ours has been heard; what does not fit is sent once, or lost. */
 export const MAX_WAITING_DATAGRAMS = 16;
 
 /** The longest datagram taken from a connection, bytes: a DTLS record of 2^14 + 2,048 with its header (RFC 6347 §4.1). */
@@ -28,9 +27,15 @@ export const MAX_ICE_TCP_DATAGRAM_BYTES = 18_445;
  */
 export const MAX_SIMULTANEOUS_ATTEMPTS = 16;
 
+/**
+ * Attempts at a connection from an active candidate: a check over UDP is repeated as well. A relay refuses connections until
+ * its owner has had our candidates and let our address in.
+ */
+export const MAX_ACTIVE_ATTEMPTS = 5;
+
 /** From one attempt to the next, at most: at random, or both sides would keep missing each other; twice as long each time. */
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 1000;
+const FIRST_PAUSE_MS = { so: 50, active: 400 };
+const LONGEST_PAUSE_MS = { so: 1000, active: 3200 };
 
 const LENGTH_BYTES = 2;
 
@@ -41,7 +46,7 @@ export const ACTIVE_PORT = 9;
 export interface IceTcpUser {
   /** The datagram is the callee's. */
   onDatagram(bytes: Uint8Array, path: FiveTuple): void;
-  /** Refused, closed by the other side, or broken: its pair has failed (RFC 6544 §7). */
+  /** Refused, closed by the other side, or broken, and not begun again: its pair has failed (RFC 6544 §7). */
   onClosed(path: FiveTuple): void;
   /** Whether the other end has shown that it knows our password. */
   isProven(path: FiveTuple): boolean;
@@ -49,8 +54,13 @@ export interface IceTcpUser {
 
 interface Connection {
   readonly path: FiveTuple;
+  /** Who has opened it, or is about to. */
+  readonly kind: 'accepted' | 'active' | 'so';
   readonly abort: AbortController;
+  /** What is sent on each attempt, until something has come back. */
   readonly waiting: Uint8Array[];
+  attempts: number;
+  heard: boolean;
   stream: ByteStream | undefined;
 }
 
@@ -88,8 +98,22 @@ export class IceTcp {
    * @returns its base; undefined on a platform that cannot listen, or when closed meanwhile.
    * @throws with the system's reason (the promise rejects).
    */
-  async listen(address: TransportAddress): Promise<TransportAddress | undefined> {
-    const listener = await this.#platform.listenTcp?.(address, (stream) => this.#accept(stream, address.ip));
+  listen(address: TransportAddress): Promise<TransportAddress | undefined> {
+    return this.listenAt(
+      async (accept) => this.#platform.listenTcp?.(address, accept),
+      (stream) => ({ ip: address.ip, port: stream.local.port }),
+    );
+  }
+
+  /**
+   * The same for a place that `open` finds, such as a relay.
+   * @param localOf - the base that a connection has arrived at.
+   */
+  async listenAt<L extends StreamListener>(
+    open: (accept: (stream: ByteStream) => StreamHandlers) => Promise<L | undefined>,
+    localOf: (stream: ByteStream) => TransportAddress = ({ local }) => local,
+  ): Promise<TransportAddress | undefined> {
+    const listener = await open((stream) => this.#accept(stream, localOf(stream)));
     if (listener === undefined) return undefined;
     if (this.#closed) {
       listener.close();
@@ -146,7 +170,7 @@ export class IceTcp {
     const connection = this.#connectionFor(path);
     if (connection === undefined) return;
     const { buffer, offset, length } = slot;
-    if (connection.stream !== undefined && offset >= LENGTH_BYTES) {
+    if (connection.stream !== undefined && connection.heard && offset >= LENGTH_BYTES) {
       // RFC 4571 §2, into the slot's headroom: nothing is copied.
       buffer[offset - 2] = length >>> 8;
       buffer[offset - 1] = length;
@@ -154,8 +178,8 @@ export class IceTcp {
       return;
     }
     const frame = frameDatagram(buffer.subarray(offset, offset + length));
-    if (connection.stream !== undefined) connection.stream.write(frame, 0, frame.length);
-    else if (connection.waiting.length < MAX_WAITING_DATAGRAMS) connection.waiting.push(frame);
+    connection.stream?.write(frame, 0, frame.length);
+    if (!connection.heard && connection.waiting.length < MAX_WAITING_DATAGRAMS) connection.waiting.push(frame);
   }
 
   /** Ends everything; what was written still leaves. Idempotent. */
@@ -174,59 +198,61 @@ export class IceTcp {
       // RFC 6544 §7.1: a passive side opens no connections; one that is gone is the peer's to open again.
       const simultaneous = this.#so.has(formatAddress(path.local));
       if (!(simultaneous || path.local.port === ACTIVE_PORT) || !this.#makeRoom()) return undefined;
-      connection = this.#add(path);
-      void this.#connect(connection, simultaneous);
+      connection = this.#add(path, simultaneous ? 'so' : 'active');
+      void this.#connect(connection);
     }
     this.#connectionOf.set(path, connection);
     return connection;
   }
 
-  #add(path: FiveTuple): Connection {
-    const connection: Connection = { path, abort: new AbortController(), waiting: [], stream: undefined };
+  #add(path: FiveTuple, kind: Connection['kind']): Connection {
+    const abort = new AbortController();
+    const heard = kind === 'accepted'; // nothing that is sent there is for a second attempt
+    const connection: Connection = { path, kind, abort, waiting: [], attempts: 0, heard, stream: undefined };
     this.#connections.set(formatFiveTuple(path), connection);
     return connection;
   }
 
-  async #connect(connection: Connection, simultaneous: boolean): Promise<void> {
-    const { path, abort, waiting } = connection;
+  async #connect(connection: Connection): Promise<void> {
+    const { path, kind, abort, waiting } = connection;
+    connection.attempts++;
     try {
-      const stream = await (simultaneous ? this.#connectSimultaneously(connection) : this.#open(connection, {}));
+      // RFC 6544 §3: in a simultaneous open both sides connect, each from and to the port of its candidate.
+      const from = kind === 'so' ? { localPort: path.local.port } : {};
+      const options = { localIp: path.local.ip, ...from, signal: abort.signal };
+      const stream = await this.#platform.connectTcp?.(path.remote, this.#handlers(connection), options);
       if (abort.signal.aborted) {
         stream?.close();
         return;
       }
       if (stream === undefined) throw new Error('this platform has no TCP');
       connection.stream = stream;
-      for (const frame of waiting.splice(0)) stream.write(frame, 0, frame.length);
+      for (const frame of waiting) stream.write(frame, 0, frame.length);
     } catch (error) {
       this.#platform.env.trace.note('ice-tcp', `no connection to ${formatAddress(path.remote)}: ${String(error)}`);
+      this.#lost(connection);
+    }
+  }
+
+  /** Not connected, or not any more: begun again if nothing has ever come over it. */
+  #lost(connection: Connection): void {
+    const { kind, attempts, heard, abort } = connection;
+    connection.stream = undefined;
+    const most = kind === 'so' ? MAX_SIMULTANEOUS_ATTEMPTS : MAX_ACTIVE_ATTEMPTS;
+    if (kind === 'accepted' || heard || attempts >= most) {
       this.#end(connection);
+      return;
     }
-  }
-
-  async #open(connection: Connection, from: Pick<StreamOptions, 'localPort'>): Promise<ByteStream | undefined> {
-    const { path, abort } = connection;
-    const options = { localIp: path.local.ip, ...from, signal: abort.signal };
-    return this.#platform.connectTcp?.(path.remote, this.#handlers(connection), options);
-  }
-
-  /** RFC 6544 §3: both sides connect, each from and to the port of its candidate, and the two requests cross. */
-  async #connectSimultaneously(connection: Connection): Promise<ByteStream | undefined> {
-    const { path, abort } = connection;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.#open(connection, { localPort: path.local.port });
-      } catch (error) {
-        if (abort.signal.aborted || attempt >= MAX_SIMULTANEOUS_ATTEMPTS) throw error;
-      }
-      await this.#pause(Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), LONGEST_PAUSE_MS), abort.signal);
-    }
+    const longestMs = Math.min(FIRST_PAUSE_MS[kind] * 2 ** (attempts - 1), LONGEST_PAUSE_MS[kind]);
+    void this.#pause(longestMs, abort.signal).then(() =>
+      abort.signal.aborted ? undefined : this.#connect(connection),
+    );
   }
 
   #pause(longestMs: number, signal: AbortSignal): Promise<void> {
     const draw = new Uint8Array(1);
     this.#platform.env.random(draw);
-    const at = this.#platform.now() + (longestMs * draw[0]!) / 255;
+    const at = this.#platform.now() + (longestMs * (1 + draw[0]! / 255)) / 2;
     return new Promise((resolve) => {
       const end = (): void => {
         cancel();
@@ -238,13 +264,13 @@ export class IceTcp {
     });
   }
 
-  #accept(stream: ByteStream, ip: string): StreamHandlers {
-    const path: FiveTuple = { protocol: 'tcp', local: { ip, port: stream.local.port }, remote: stream.remote };
+  #accept(stream: ByteStream, local: TransportAddress): StreamHandlers {
+    const path: FiveTuple = { protocol: 'tcp', local, remote: stream.remote };
     if (this.#closed || !this.#makeRoom()) {
       stream.close();
       return { onData: () => undefined, onClose: () => undefined };
     }
-    const connection = this.#add(path);
+    const connection = this.#add(path, 'accepted');
     connection.stream = stream;
     this.#connectionOf.set(path, connection);
     return this.#handlers(connection);
@@ -255,6 +281,8 @@ export class IceTcp {
     const deframer = new DatagramDeframer(MAX_ICE_TCP_DATAGRAM_BYTES);
     return {
       onData: (bytes) => {
+        connection.heard = true;
+        connection.waiting.length = 0;
         try {
           deframer.push(bytes, (datagram) => {
             if (!connection.abort.signal.aborted) this.#user.onDatagram(datagram, path);
@@ -264,7 +292,7 @@ export class IceTcp {
           this.#end(connection);
         }
       },
-      onClose: () => this.#end(connection),
+      onClose: () => this.#lost(connection),
     };
   }
 

@@ -146,6 +146,12 @@ export class PeerSession {
     return this.#connectionState;
   }
 
+  /** A candidate of the peer, for ICE and for all relays. */
+  addRemoteCandidate(candidate: IceCandidate): void {
+    this.#gatherer.addRemoteCandidate(candidate);
+    this.host.driver.mutate((now) => this.transport.addRemoteCandidate(candidate, now));
+  }
+
   /** After each change of our ICE credentials, for sockets that are shared with other connections. */
   answerToUfrags(): void {
     this.host.answerTo(this.transport.ice.localUfrags);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { IceEvent } from '../../src/ice/index.ts';
 import {
+  formatCandidate,
   KEEPALIVE_MS,
   MAX_GATHERING_TRANSACTIONS,
   MAX_LOCAL_CANDIDATES,
@@ -347,6 +348,41 @@ describe('names for addresses', () => {
     lone.do((agent, now) => agent.addRemoteCandidate({ ...hostCandidate(address('10.0.0.2', 1)), ...change }, now));
     expect(lone.agent.drops.toJSON()).toEqual({ [reason]: 1 });
     expect(lone.sent).toEqual([]);
+  });
+});
+
+describe('TCP candidates that the composer has learned (RFC 6544 §5.2, §5.5)', () => {
+  const base = address('10.0.0.1', 5000);
+  const server = address('198.51.100.1', 3478);
+  const lines = (lone: LoneAgent) =>
+    lone.events.flatMap((event) => (event.type === 'candidate' ? [formatCandidate(event.candidate)] : []));
+
+  it('are announced, again after a restart, and go with their base', () => {
+    const lone = new LoneAgent();
+    const mapped = address('192.0.2.1', 777);
+    const relayed = address('198.51.100.2', 50_000);
+    lone.do((agent, now) => {
+      agent.addHostCandidate(base, now, { tcpType: 'so' });
+      agent.addTcpReflexiveCandidate(base, { mapped, server }, now);
+      agent.addTcpReflexiveCandidate(base, { mapped, server }, now); // redundant (RFC 8445 §5.1.3)
+      agent.addTcpReflexiveCandidate(base, { mapped: base, server }, now); // so is what no NAT has changed
+      agent.addTcpReflexiveCandidate(address('10.0.0.9', 1), { mapped, server }, now); // no base of ours
+      agent.addRelayedCandidate(relayed, mapped, { tcpType: 'passive', relayProtocol: 'tcp' }, now);
+    });
+    const first = lines(lone);
+    expect(first.map((line) => line.replace(/^\S+ 1 (tcp) \d+/, '$1').replace(/ ufrag.*/, ''))).toEqual([
+      'tcp 10.0.0.1 5000 typ host tcptype so',
+      'tcp 192.0.2.1 777 typ srflx raddr 10.0.0.1 rport 5000 tcptype so',
+      'tcp 198.51.100.2 50000 typ relay raddr 192.0.2.1 rport 777 tcptype passive',
+    ]);
+    expect(new Set(first.map((line) => line.split(' ')[0])).size).toBe(3); // foundations
+    lone.events.length = 0;
+    lone.do((agent, now) => agent.restart(now));
+    expect(lines(lone)).toHaveLength(3);
+    lone.do((agent, now) => agent.removeLocalBase(base, now));
+    lone.events.length = 0;
+    lone.do((agent, now) => agent.restart(now));
+    expect(lines(lone)).toHaveLength(1); // the relay
   });
 });
 

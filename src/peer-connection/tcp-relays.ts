@@ -1,0 +1,88 @@
+import { canonicalIp, formatAddress, type TransportAddress } from '../core/index.ts';
+import type { IceCandidate } from '../ice/index.ts';
+import type { ParsedIceServer } from './configuration.ts';
+import type { GathererOptions } from './gathering-types.ts';
+import type { IceServerUrl } from './ice-server-url.ts';
+import { MAX_RELAYS, MAX_REMEMBERED_PEERS } from './relays.ts';
+import { listenOnRelay, type TcpRelay } from './tcp-relay.ts';
+
+/** The TCP allocations of one connection, one for each base and server, and whom they let in. */
+export class TcpRelays {
+  readonly #given: GathererOptions;
+  readonly #abort = new AbortController();
+  readonly #relays = new Map<string, TcpRelay>();
+  /** Asked for, or there. */
+  readonly #asked = new Set<string>();
+  readonly #peers = new Set<string>();
+
+  constructor(options: GathererOptions) {
+    this.#given = options;
+  }
+
+  /** Resolves when there is an allocation and its candidate, or none. Never rejects. */
+  async gather(url: IceServerUrl, server: ParsedIceServer, remote: TransportAddress, localIp: string): Promise<void> {
+    const { platform, host, transport, options } = this.#given;
+    const { username, credential: password } = server;
+    const { iceTcp } = host;
+    const key = `${url.transport} ${formatAddress(remote)} ${localIp}`;
+    if (iceTcp === undefined || username === undefined || password === undefined) return;
+    if (this.#asked.has(key) || this.#asked.size >= MAX_RELAYS || this.#abort.signal.aborted) return;
+    this.#asked.add(key);
+    const ca = options.turn?.ca;
+    const tls = url.transport === 'tls' && { tls: { serverName: url.host, ...(ca !== undefined && { ca }) } };
+    const given = { remote, localIp, username, password, ...tls };
+    let base: TransportAddress | undefined;
+    const onLost = (): void => {
+      this.#forget(key);
+      if (base === undefined) return;
+      const gone = base;
+      host.unbind(gone);
+      host.driver.mutate((now) => transport.ice.removeLocalBase(gone, now));
+    };
+    try {
+      base = await iceTcp.listenAt(async (accept) => {
+        const relay = await listenOnRelay(platform, given, accept, onLost, this.#abort.signal);
+        this.#relays.set(key, relay);
+        return relay;
+      });
+    } catch (error) {
+      this.#forget(key); // an ICE restart asks again
+      platform.env.trace.note('gatherer', `no TCP relay at ${formatAddress(remote)}: ${String(error)}`);
+      return;
+    }
+    const relay = this.#relays.get(key);
+    if (base === undefined || relay === undefined || transport.isClosed) return;
+    for (const ip of this.#peers) relay.permit(ip);
+    const relayed = base;
+    const related = transport.relays.hideAddresses
+      ? { ip: localIp.includes(':') ? '::' : '0.0.0.0', port: 9 }
+      : relay.mapped;
+    host.driver.mutate((now) =>
+      transport.ice.addRelayedCandidate(
+        relayed,
+        related,
+        { relayProtocol: url.transport, url: url.url, tcpType: 'passive' },
+        now,
+      ),
+    );
+  }
+
+  /** A candidate of the peer: each relay lets its address in, whatever protocol it is for. */
+  addRemoteCandidate({ address }: IceCandidate): void {
+    const ip = canonicalIp(address);
+    if (ip === undefined || this.#peers.has(ip)) return;
+    if (this.#peers.size < MAX_REMEMBERED_PEERS) this.#peers.add(ip);
+    for (const relay of this.#relays.values()) relay.permit(ip);
+  }
+
+  /** Gives all of them back. Idempotent. */
+  close(): void {
+    this.#abort.abort();
+    this.#relays.clear();
+  }
+
+  #forget(key: string): void {
+    this.#relays.delete(key);
+    this.#asked.delete(key);
+  }
+}
