@@ -24,7 +24,8 @@ export class IceNegotiation {
   #localCandidates: IceCandidate[] = [];
   #remoteIce: IceCredentials | undefined;
   #gathered = false;
-  #prefetched = false;
+  /** What the candidate pool was filled with. */
+  #pooled: ParsedConfiguration | undefined;
   /** The local offer that is pending has restarted ICE: a rollback takes that back. */
   #restartPending = false;
 
@@ -57,10 +58,14 @@ export class IceNegotiation {
     session.host.driver.mutate(() => session.transport.ice.setRole(role));
   }
 
-  /** Fills the candidate pool (RFC 9429 §3.5.4), unless gathering has begun anyway. */
+  /**
+   * Fills the candidate pool (RFC 9429 §3.5.4), unless gathering has begun anyway. One that was filled with other servers is
+   * thrown away (RFC 9429 §4.1.18).
+   */
   prefetch(session: PeerSession, configuration: ParsedConfiguration): void {
-    if (this.#gathered || this.#prefetched) return;
-    this.#prefetched = true;
+    if (this.#gathered || (this.#pooled !== undefined && isSamePool(this.#pooled, configuration))) return;
+    if (this.#pooled !== undefined) session.discardPool();
+    this.#pooled = configuration;
     session.prefetch(configuration);
   }
 
@@ -79,7 +84,7 @@ export class IceNegotiation {
       session.host.driver.mutate((now) => ice.restart(now, { ufrag, pwd }));
       session.answerToUfrags();
     }
-    if (restart || !(this.#gathered || this.#prefetched)) session.gather(configuration);
+    if (restart || !(this.#gathered || this.#pooled)) session.gather(configuration);
     if (!this.#gathered) session.release();
     this.#gathered = true;
     this.#restartPending = restart && type === 'offer';
@@ -127,7 +132,7 @@ export class IceNegotiation {
     session.ice.role = 'unknown';
     if (!this.#gathered) return;
     this.#gathered = false;
-    this.#prefetched = false;
+    this.#pooled = undefined;
     this.#remoteIce = undefined;
     this.#localCandidates = [];
     this.#earlyCandidates = [];
@@ -185,6 +190,12 @@ export class IceNegotiation {
     const candidate = endOfGatheringCandidate(mid, index, ufrag);
     this.#fire(new RTCPeerConnectionIceEvent('icecandidate', { candidate }));
   }
+}
+
+function isSamePool(a: ParsedConfiguration, b: ParsedConfiguration): boolean {
+  const asked = ({ iceServers, iceTransportPolicy }: ParsedConfiguration): string =>
+    JSON.stringify([iceServers, iceTransportPolicy]);
+  return asked(a) === asked(b);
 }
 
 /** undefined for what cannot be read. */

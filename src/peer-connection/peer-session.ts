@@ -171,6 +171,12 @@ export class PeerSession {
     this.gather(configuration);
   }
 
+  /** What the pool has found is of other servers than are wanted now. */
+  discardPool(): void {
+    const { ice } = this.transport;
+    this.host.driver.mutate((now) => ice.restart(now, ice.localParameters));
+  }
+
   /** The first local description is there: what the pool has is told now. */
   release(): void {
     const held = this.#held ?? [];

@@ -150,7 +150,7 @@ describe('negotiating with Chromium', () => {
         await stable;
       }
       // All candidates of this generation are here before the next begins: one that came later would be nobody's.
-      await expect.poll(() => node.currentRemoteDescription?.sdp).toContain('a=end-of-candidates');
+      await expect.poll(() => node.currentRemoteDescription?.sdp, { timeout: 10_000 }).toContain('a=end-of-candidates');
       ufrags.add(/a=ice-ufrag:(.*)/.exec(node.currentLocalDescription?.sdp ?? '')?.[1] ?? '');
     }
     expect(ufrags.size).toBe(RENEGOTIATIONS);

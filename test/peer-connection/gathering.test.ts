@@ -9,6 +9,21 @@ function machine(ips: readonly string[]) {
   return { network, platform: new SimPlatform(network, ips) };
 }
 
+/** A STUN server at 203.0.113.1, behind a NAT in one line: it sees everybody as 198.51.100.7. */
+function stunServer(network: SimNetwork, platform: SimPlatform) {
+  const server = { ip: '203.0.113.1', port: 3478 };
+  const core = new StunServer({ env: platform.env });
+  const asked = { times: 0 };
+  const unbind = network.bind(server, (bytes, from) => {
+    asked.times++;
+    const remote = { ip: '198.51.100.7', port: from.port };
+    core.handleInput(bytes, { protocol: 'udp', local: server, remote }, network.world.now);
+    const slot = { buffer: new Uint8Array(2000), offset: 0, length: 0, path: undefined };
+    while (core.pollTransmit(slot)) network.send(slot.buffer.subarray(0, slot.length), server, from);
+  });
+  return { asked, unbind };
+}
+
 async function gather(pc: RTCPeerConnection, network: SimNetwork) {
   const candidates: { type: string | null; address: string | null; url: string | null }[] = [];
   const errors: RTCPeerConnectionIceErrorEvent[] = [];
@@ -38,18 +53,7 @@ describe('gathering', () => {
   it('asks a STUN server by name and shows the mapped address with the URL', async () => {
     const { network, platform } = machine(['10.0.0.5']);
     platform.names.set('stun.example.org', ['203.0.113.1', '2001:db8::1']);
-    const server = { ip: '203.0.113.1', port: 3478 };
-    // A NAT in one line: the server sees everybody as 198.51.100.7.
-    const core = new StunServer({ env: platform.env });
-    const unbind = network.bind(server, (bytes, from) => {
-      core.handleInput(
-        bytes,
-        { protocol: 'udp', local: server, remote: { ip: '198.51.100.7', port: from.port } },
-        network.world.now,
-      );
-      const slot = { buffer: new Uint8Array(2000), offset: 0, length: 0, path: undefined };
-      while (core.pollTransmit(slot)) network.send(slot.buffer.subarray(0, slot.length), server, from);
-    });
+    const { unbind } = stunServer(network, platform);
     const url = 'stun:stun.example.org';
     const pc = new RTCPeerConnection({ iceServers: [{ urls: url }], purertc: { platform } });
     const { candidates, errors } = await gather(pc, network);
@@ -83,6 +87,26 @@ describe('gathering', () => {
     expect(candidates.map(({ address }) => address)).toEqual(['10.0.0.6']);
     pc.close();
     taken();
+  });
+
+  it('a pool is filled again for other servers, and not for the same', async () => {
+    const { network, platform } = machine(['10.0.0.5']);
+    platform.names.set('stun.example.org', ['203.0.113.1']);
+    const { asked, unbind } = stunServer(network, platform);
+    const pc = new RTCPeerConnection({ iceCandidatePoolSize: 1, purertc: { platform } });
+    await runUntil(network, () => platform.open === 1);
+    const configuration = { iceServers: [{ urls: 'stun:stun.example.org' }], iceCandidatePoolSize: 1 };
+    pc.setConfiguration(configuration);
+    await runUntil(network, () => false, 1000);
+    expect(asked.times).toBe(1);
+    pc.setConfiguration(configuration);
+    await runUntil(network, () => false, 2000);
+    expect(asked.times).toBe(1);
+    const { candidates } = await gather(pc, network);
+    expect(candidates.map(({ type }) => type)).toEqual(['host', 'srflx']);
+    expect([asked.times, platform.open]).toEqual([1, 1]);
+    pc.close();
+    unbind();
   });
 
   it('a candidate pool gathers ahead of time and tells nothing before there is a local description', async () => {
