@@ -48,6 +48,7 @@ export class TurnWorker {
   readonly #parts: TurnServerParts;
   readonly #trunk: Trunk;
   readonly #channel: WorkerChannel;
+  readonly #bind: typeof bindUdpSocket;
   readonly #clients = new Map<string, Client>();
   /** Those whose allocation is not open yet, or that are moving: they may come to nothing without an event. */
   readonly #unsettled = new Set<Client>();
@@ -56,9 +57,13 @@ export class TurnWorker {
   #report: { log: LogEntry[]; quota: [string, 1 | -1][]; gone: WorkerReport['gone'][number][] } = emptyReport();
   #reportDue = false;
 
-  /** @throws {UsageError} for options that cannot work. */
-  constructor(start: Start, channel: WorkerChannel) {
+  /**
+   * @param bind - opens the socket of a client.
+   * @throws {UsageError} for options that cannot work.
+   */
+  constructor(start: Start, channel: WorkerChannel, bind: typeof bindUdpSocket = bindUdpSocket) {
     this.#channel = channel;
+    this.#bind = bind;
     const { member, slices } = start;
     const slice = slices[member];
     if (slice === undefined) throw new UsageError('a worker needs ports');
@@ -171,7 +176,7 @@ export class TurnWorker {
     const { local, remote } = path;
     let socket: UdpSocket;
     try {
-      socket = await bindUdpSocket(
+      socket = await this.#bind(
         local,
         {
           onDatagram: (bytes, from) => {
