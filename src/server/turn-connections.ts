@@ -1,11 +1,21 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
-import { canonicalIp, DecodeError, type FiveTuple, type TransmitSlot, type TransportAddress } from '../core/index.ts';
+import {
+  canonicalIp,
+  DecodeError,
+  type FiveTuple,
+  Ring,
+  type TransmitSlot,
+  type TransportAddress,
+} from '../core/index.ts';
 import { plainBytes } from '../io/index.ts';
 import { StreamDeframer } from '../stun/index.ts';
 
 /** Bytes that wait for a slow client; what exceeds it is dropped, as a full queue of UDP would. */
 export const MAX_UNSENT_BYTES: number = 1024 * 1024;
+
+/** Messages that wait for one another, so that each has a TLS record of its own; more go together. */
+const MAX_SINGLE_MESSAGES = 16;
 
 /** The first byte of a TLS record that carries a ClientHello (RFC 8446 §5.1); no STUN and no ChannelData begins so. */
 const TLS_HANDSHAKE = 22;
@@ -38,6 +48,10 @@ export interface ConnectionHandlers {
 class StreamConnection implements Connection {
   readonly path: FiveTuple;
   readonly #socket: Socket | TLSSocket;
+  /** Messages of a TLS connection behind the one that is being written. */
+  readonly #waiting = new Ring<Uint8Array>();
+  #waitingBytes = 0;
+  #isWriting = false;
 
   constructor(socket: Socket | TLSSocket, path: FiveTuple) {
     this.#socket = socket;
@@ -45,12 +59,41 @@ class StreamConnection implements Connection {
   }
 
   send(slot: TransmitSlot<FiveTuple>): boolean {
-    if (this.#socket.destroyed || this.#socket.writableLength > MAX_UNSENT_BYTES) return false;
-    this.#socket.write(slot.buffer.slice(slot.offset, slot.offset + slot.length)); // copy: written when the socket can
+    const unsent = this.#socket.writableLength + this.#waitingBytes;
+    if (this.#socket.destroyed || unsent > MAX_UNSENT_BYTES) return false;
+    const bytes = slot.buffer.slice(slot.offset, slot.offset + slot.length); // copy: written when the socket can
+    if (this.path.protocol !== 'tls') {
+      this.#socket.write(bytes);
+    } else if (this.#isWriting) {
+      this.#waiting.push(bytes);
+      this.#waitingBytes += bytes.length;
+    } else {
+      this.#isWriting = true;
+      this.#socket.write(bytes, this.#written);
+    }
     return true;
   }
 
+  /**
+   * Node joins what is written while it writes into one TLS record. Nothing is wrong with that, but coturn's client takes a
+   * record for a message and loses the others; so a few messages go one by one, and a crowd together.
+   */
+  readonly #written = (): void => {
+    if (this.#waiting.length > MAX_SINGLE_MESSAGES) this.#flush();
+    const next = this.#waiting.shift();
+    this.#isWriting = next !== undefined;
+    if (next === undefined) return;
+    this.#waitingBytes -= next.length;
+    this.#socket.write(next, this.#written);
+  };
+
+  #flush(): void {
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) this.#socket.write(next);
+    this.#waitingBytes = 0;
+  }
+
   release(): Socket {
+    this.#flush(); // in front of the peer's bytes
     this.#socket.removeAllListeners('data');
     this.#socket.pause();
     return this.#socket;

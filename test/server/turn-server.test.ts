@@ -220,6 +220,47 @@ describe('relays', () => {
     expect((await dial()).getPeerCertificate().subject.CN).toBe('second');
   });
 
+  it('over TLS gives each of a few messages a record of its own, as coturn has it', async () => {
+    const pem = certificateToPem(generateCertificate(platform.env));
+    const server = serve({ certificate: { cert: pem, key: pem } });
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    // Between the two, somebody who counts the records of application data (RFC 8446 §5.1) on their way to the client.
+    let records = 0;
+    const between = createServer((socket) => {
+      const onward = connect(remote.port, remote.ip);
+      closers.push(() => onward.destroy());
+      socket.pipe(onward);
+      let held: Uint8Array = new Uint8Array(0);
+      onward.on('data', (chunk: Uint8Array) => {
+        socket.write(chunk);
+        held = Uint8Array.of(...held, ...chunk);
+        for (;;) {
+          const end = 5 + ((held[3]! << 8) | held[4]!);
+          if (held.length < 5 || held.length < end) break;
+          if (held[0] === 23) records++;
+          held = held.subarray(end);
+        }
+      });
+    });
+    await new Promise<void>((resolve) => between.listen(0, '127.0.0.1', resolve));
+    closers.push(() => between.close());
+    const address = between.address();
+    if (typeof address !== 'object' || address === null) throw new Error('no port');
+    const socket = connectTls({ port: address.port, host: '127.0.0.1', rejectUnauthorized: false });
+    await new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject));
+    const { client, driver, events } = streamClient(socket, remote, 'tls');
+    driver.mutate((now) => client.allocate(now));
+    const { relayed } = await events.next('allocated');
+    driver.mutate((now) => client.createPermission({ ip: '127.0.0.1', port: 0 }, now));
+    await events.next('permission');
+    const peer = await echoPeer();
+    const before = records;
+    for (let i = 0; i < 5; i++) driver.mutate((now) => client.send(peer, Uint8Array.of(i), now));
+    for (let i = 0; i < 5; i++) await events.next('data');
+    expect(relayed).toHaveLength(1);
+    expect(records - before).toBe(5);
+  });
+
   it.each(['dialled', 'accepted'] as const)('over TCP to a peer, %s (RFC 6062)', async (side) => {
     const server = serve();
     const remote = await server.listen({ port: 0, transport: 'tcp' });
