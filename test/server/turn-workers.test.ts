@@ -517,6 +517,17 @@ describe('workers', () => {
     expect((await server.close()).core.allocationsTotal).toBe(2);
   });
 
+  it('that are started while the server drains take nobody', async () => {
+    const server = await serve({ workers: 1 });
+    const stream = await server.listen({ port: 0, transport: 'tcp' });
+    await allocate(await tcpClient(stream));
+    const drained = server.drain();
+    residents[1]!.kill();
+    await drained;
+    await logged('worker-ready', 2);
+    await expect(allocate(await tcpClient(stream))).rejects.toThrow('508');
+  });
+
   it('refuse a port that another server has, shared or not', async () => {
     const server = await serve();
     const remote = await server.listen({ port: 0 });
