@@ -1,8 +1,8 @@
-import { utf8 } from '../core/index.ts';
 import { DataChannelError } from '../datachannel/index.ts';
+import { messageSize, toArrayBuffer, toDomError, toMessage } from './channel-messages.ts';
 import type { ChannelSettings } from './channel-settings.ts';
 import { RTCErrorEvent } from './events.ts';
-import type { RTCError } from './rtc-error.ts';
+import { RTCError } from './rtc-error.ts';
 import {
   ConstructorGate,
   defineInterface,
@@ -247,20 +247,31 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
   }
 
   async #readWaiting(): Promise<void> {
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      const message = next instanceof Blob ? new Uint8Array(await next.arrayBuffer()) : next;
-      this.#waiting.shift();
-      this.#waitingBytes -= messageSize(next);
-      if (this.#readyState === 'closed' || this.#link === undefined) continue;
-      try {
-        this.#link.send(message);
-      } catch (error) {
-        // W3C: what fails after send() has returned closes the channel with an error.
-        this.#link.close();
-        if (!(error instanceof DataChannelError)) throw error;
+    try {
+      for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+        const message = next instanceof Blob ? new Uint8Array(await next.arrayBuffer()) : next;
+        this.#waiting.shift();
+        this.#waitingBytes -= messageSize(next);
+        this.#link?.send(message);
       }
+      if (this.#readyState === 'closing') this.#link?.close();
+    } catch (error) {
+      this.#failLater(error);
     }
-    if (this.#readyState === 'closing') this.#link?.close();
+  }
+
+  /** send() has returned, and the message cannot be sent: a Blob whose file is gone, a buffer that is full meanwhile. */
+  #failLater(reason: unknown): void {
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    if (this.#link === undefined) return;
+    const error = new RTCError(
+      { errorDetail: 'data-channel-failure' },
+      `a message could not be sent: ${String(reason)}`,
+    );
+    this.#queueTask(() => this.dispatchEvent(new RTCErrorEvent('error', { error })));
+    if (this.#readyState === 'open') this.#readyState = 'closing';
+    this.#link.close();
   }
 
   /** Begins to close; messages queued before are still sent (W3C "closing procedure"). */
@@ -354,41 +365,3 @@ export const RTCDataChannel: {
   readonly prototype: RTCDataChannel;
   new (): RTCDataChannel;
 } = RTCDataChannelImpl;
-
-/** Web IDL overload resolution of `send`, and the copy that makes the bytes ours. */
-function toMessage(data: unknown): string | Blob | Uint8Array {
-  if (typeof data === 'string') return data;
-  if (data instanceof Blob) return data;
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
-  if (data instanceof ArrayBuffer || isForeignArrayBuffer(data)) return new Uint8Array(data).slice();
-  return domString(data); // Web IDL: all else is text, `null` and `undefined` too
-}
-
-/** An ArrayBuffer of another realm (a vm context, jsdom): not our `instanceof`, but the same thing. */
-function isForeignArrayBuffer(data: unknown): data is ArrayBuffer {
-  return Object.prototype.toString.call(data) === '[object ArrayBuffer]';
-}
-
-function messageSize(message: Blob | string | Uint8Array): number {
-  return message instanceof Blob ? message.size : typeof message === 'string' ? utf8(message).length : message.length;
-}
-
-/** The bytes are ours, so their buffer can be given away where it holds nothing else. */
-function toArrayBuffer(bytes: Uint8Array): ArrayBuffer {
-  const { buffer } = bytes;
-  const whole = buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length;
-  return whole ? buffer : new Uint8Array(bytes).buffer;
-}
-
-function toDomError(error: DataChannelError): Error {
-  switch (error.code) {
-    case 'message-too-large':
-    case 'bad-parameters':
-      return new TypeError(error.message);
-    case 'not-open':
-    case 'closed':
-      return domError('InvalidStateError', error.message);
-    default:
-      return domError('OperationError', error.message);
-  }
-}

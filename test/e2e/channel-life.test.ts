@@ -210,6 +210,40 @@ describe('a message event', () => {
   });
 });
 
+describe('a Blob that cannot be read', () => {
+  class Gone extends Blob {
+    override arrayBuffer(): Promise<ArrayBuffer> {
+      return Promise.reject(new Error('the file is gone'));
+    }
+  }
+
+  it('is an error of the channel, which ends; what came before it arrives, and nothing that came after', async () => {
+    const [a, b] = await open('in-band');
+    const log: string[] = [];
+    record(a, log);
+    const received: unknown[] = [];
+    b.onmessage = ({ data }) => received.push(data);
+    const failed = once<RTCErrorEvent>(a, 'error');
+    const closed = Promise.all([once(a, 'close'), once(b, 'close')]);
+    a.send('before');
+    a.send(new Gone(['unreadable']));
+    a.send('after');
+    expect((await failed).error).toMatchObject({ errorDetail: 'data-channel-failure' });
+    await closed;
+    expect(received).toEqual(['before']);
+    expect(log.filter((entry) => !entry.startsWith('buffered'))).toEqual(['error closing', 'close closed']);
+    expect(a.bufferedAmount).toBe(0);
+  });
+
+  it('is nothing on a channel that has ended meanwhile', async () => {
+    const [a] = await open('in-band');
+    a.send(new Gone(['unreadable']));
+    pair!.a.close();
+    await new Promise(setImmediate);
+    expect(a.readyState).toBe('closed');
+  });
+});
+
 describe('the options of RFC 8832 §5.1 on the other side', () => {
   const OPTIONS: readonly RTCDataChannelInit[] = [
     {},
