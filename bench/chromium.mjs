@@ -4,6 +4,7 @@
  */
 import { createServer } from 'node:http';
 import { browserVersion, treeBytes, treeCpuUs } from './machine.mjs';
+import { NoAnswer } from './no-answer.mjs';
 import { createPeer } from './peer-commands.mjs';
 import { chromiumPath } from './subjects.mjs';
 
@@ -89,7 +90,7 @@ class PagePeer {
     const limitMs = ms + COMMAND_TIMEOUT_MS;
     let timer;
     const late = new Promise((_resolve, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer to '${command}' within ${limitMs} ms`)), limitMs);
+      timer = setTimeout(() => reject(new NoAnswer(command, limitMs)), limitMs);
     });
     const call = this.page.evaluate(({ command, args }) => globalThis.peer[command](...args), { command, args });
     call.catch(() => undefined); // may fail after the time is up, when the page is closed

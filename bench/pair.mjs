@@ -3,11 +3,14 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { openPagePeer } from './chromium.mjs';
 import { peakBytes } from './machine.mjs';
+import { NoAnswer } from './no-answer.mjs';
 import { enginesOf, subjectNamed } from './subjects.mjs';
 
 /** More than a command takes, beside the time that it is told to take: what hangs costs no more than this. */
 const COMMAND_TIMEOUT_MS = 8000;
 const END_TIMEOUT_MS = 1000;
+/** node-datachannel refuses some of its own descriptions, and takes the next one. */
+const CONNECT_ATTEMPTS = 4;
 /** A profile is written at the end. */
 const PROFILED_END_TIMEOUT_MS = 10_000;
 const SCRIPTS = { module: './peer.mjs', socket: './socket-peer.mjs' };
@@ -78,7 +81,7 @@ export class ProcessPeer {
         this.waiting.delete(id);
         done(value);
       };
-      const late = () => this.waiting.get(id)?.reject(new Error(`no answer to '${what}' within ${ms} ms`));
+      const late = () => this.waiting.get(id)?.reject(new NoAnswer(what, ms));
       const timer = setTimeout(late, ms);
       this.waiting.set(id, { resolve: settle(resolve), reject: settle(reject) });
     });
@@ -122,6 +125,17 @@ export class Pair {
    * made. Both without the time that the harness takes to carry descriptions, in which neither end waits for itself.
    */
   async connect(emulator) {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#connectOnce(emulator);
+      } catch (error) {
+        if (attempt === CONNECT_ATTEMPTS || error instanceof NoAnswer) throw error;
+        process.stderr.write(`  once more: ${String(error.message).split('\n')[0]}\n`);
+      }
+    }
+  }
+
+  async #connectOnce(emulator) {
     const standIn = (side, description) => emulator?.standIn(side, description) ?? description;
     const offer = await this.a.call('offer');
     const answer = await this.b.call('answer', standIn('a', offer));

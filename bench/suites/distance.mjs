@@ -19,6 +19,7 @@ const WARM_UP_ROUND_TRIPS = 15;
 const LEAST_WARM_UP_MS = 1500;
 const MEASURED_ROUND_TRIPS = 20;
 const LEAST_MEASURED_MS = 2000;
+const FAILURES_IN_A_ROW = 3;
 /** Where round trips are counted: long enough that computing does not matter. */
 const COUNTED_RTT_MS = 100;
 
@@ -28,12 +29,17 @@ const nameOf = ({ rttMs, loss, megabits }) =>
 export async function distance(report, subject, options) {
   const wanted = options.links?.split(';').map((name) => name.trim());
   const chosen = [...LOSSY, ...LIMITED].filter((link) => wanted?.includes(nameOf(link)) ?? true);
+  let failures = 0;
   for (const link of chosen) {
     try {
       await overLink(report, subject, options, link);
+      failures = 0;
     } catch (error) {
       report.fail(`${nameOf(link)}: MB/s`, subject, error);
+      failures++;
     }
+    // Somebody who cannot cope with the emulator at all.
+    if (failures === FAILURES_IN_A_ROW) throw new Error(`gives up after ${failures} links`);
   }
 }
 
