@@ -6,7 +6,10 @@ import { pathsAt } from './turn-udp-sockets.ts';
 /** Peers of one relayed address whose ICMP errors are listened for; the oldest is forgotten. Each costs a socket. */
 export const MAX_WATCHED_PEERS = 32;
 
-/** What a connected socket's error says of the ICMP error behind it, where it leaves no doubt (icmp(7), and RFC 4443 §3). */
+/**
+ * The ICMP error behind a connected socket's error, as near as that tells: Linux reports a firewall's refusal as an unreachable
+ * host or network, and nothing of hosts that are really unreachable, which may come back.
+ */
 const ICMP_OF_ERROR: Readonly<Record<4 | 6, Readonly<Record<string, readonly [type: number, code: number]>>>> = {
   4: { ECONNREFUSED: [3, 3], EMSGSIZE: [3, 4], ENOPROTOOPT: [3, 2], EHOSTUNREACH: [3, 1], ENETUNREACH: [3, 0] },
   6: { ECONNREFUSED: [1, 4], EMSGSIZE: [2, 0], EACCES: [1, 1], EHOSTUNREACH: [1, 3], ENETUNREACH: [1, 0] },
