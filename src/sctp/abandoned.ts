@@ -62,6 +62,7 @@ export class AbandonedMessages {
       // A TSN is used up unsent for the missing end. Everything before may be acknowledged already, and then nothing else
       // would make a FORWARD TSN name this message; nor may the next message look like the rest of this one.
       message.lastTsn = out.pushAbandoned(message, now);
+      message.stream.lastUnreliableTsn = message.lastTsn;
       this.#streams.take(message, message.bytes.length - message.sent);
     }
     for (let tsn = Math.max(message.firstTsn, out.base); tsn <= message.lastTsn; tsn++) {

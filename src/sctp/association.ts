@@ -178,7 +178,7 @@ export class SctpAssociation implements SansIo<SctpEvent> {
 
   /**
    * Asks for more streams: outgoing ones of ours (RFC 6525 §5.1.5), or incoming ones (§5.1.6). The answer is
-   * `streams-added`. @throws {UsageError} not connected, more than 65,536, or the peer does not know how.
+   * `streams-added`; a peer that refuses, as usrsctp does while a request of its own is under way, brings none. @throws {UsageError} not connected, more than 65,536, or the peer does not know how.
    */
   addStreams(outbound: number, inbound: number, _now: Instant): void {
     const session = this.#connected('addStreams');

@@ -421,6 +421,7 @@ export class DataSender {
       if (this.#partialReliability && message.isUnreliable) this.#abandoned.inUse = true;
     }
     message.lastTsn = tsn;
+    if (message.isUnreliable) message.stream.lastUnreliableTsn = tsn;
     this.streams.take(message, length);
     return this.#chunks.write(bytes, pos, tsn);
   }
@@ -428,7 +429,10 @@ export class DataSender {
   /** RFC 8985 §7.3: nothing new to send, so the chunk sent last is sent once more. */
   #writeProbe(bytes: Uint8Array, at: number, end: number, now: Instant): number {
     const tsn = this.outstanding.newestInFlight();
-    if (tsn < 0 || at + padded(this.#chunks.headerBytes + this.outstanding.length(tsn)) > end) return at;
+    // A message that must not be sent again is left to T3-rtx, which gives it up (RFC 7496 §3.2).
+    const { outstanding: out } = this;
+    if (tsn < 0 || (this.#partialReliability && out.sends(tsn) > out.message(tsn)!.maxRetransmits)) return at;
+    if (at + padded(this.#chunks.headerBytes + this.outstanding.length(tsn)) > end) return at;
     const pos = this.#chunks.write(bytes, at, tsn);
     this.outstanding.resend(tsn, now);
     this.retransmissions++;

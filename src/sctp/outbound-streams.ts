@@ -56,6 +56,8 @@ export class OutboundStream implements Schedulable {
   /** Messages sent while a reset was under way, for the stream's next life; between two lives lies another reset. */
   readonly nextLives: Ring<Ring<OutboundMessage>> = new Ring();
   resetPhase: ResetPhase = 'none';
+  /** TSN of the last fragment of a message that may be given up; -1 when there was none. */
+  lastUnreliableTsn = -1;
   bufferedBytes = 0;
   lowThreshold = 0;
   nextSsn = 0;
@@ -237,15 +239,22 @@ export class OutboundStreams {
     this.#ready.add(stream.id);
   }
 
-  get hasReadyResets(): boolean {
-    return this.#ready.size > 0;
+  /**
+   * Whether the reset of a stream can be requested: not while a message of it may yet be skipped. A FORWARD TSN names the
+   * message by stream and number only, and the peer may have begun to count anew when it comes.
+   * @param cumulativeAck - all TSNs up to here are acknowledged.
+   */
+  hasReadyResets(cumulativeAck: number): boolean {
+    for (const id of this.#ready) if (this.stream(id).lastUnreliableTsn <= cumulativeAck) return true;
+    return false;
   }
 
-  /** Takes up to `max` streams whose reset can be requested now. */
-  takeReadyResets(max: number): number[] {
+  /** Takes up to `max` streams of which {@link hasReadyResets} is true. */
+  takeReadyResets(max: number, cumulativeAck: number): number[] {
     const ids: number[] = [];
     for (const id of this.#ready) {
       if (ids.length === max) break;
+      if (this.stream(id).lastUnreliableTsn > cumulativeAck) continue;
       ids.push(id);
       this.stream(id).resetPhase = 'requested';
     }

@@ -111,14 +111,14 @@ export class StreamReset {
     let request: ReConfigRequest | undefined;
     const queued = this.#queued.shift();
     if (queued !== undefined) request = { ...queued, requestSeq };
-    else if (streams.hasReadyResets) {
+    else if (streams.hasReadyResets(this.#sender.cumulativeAck)) {
       request = {
         type: 'outgoing-reset',
         requestSeq,
         // Not an answer to an Incoming SSN Reset: the sequence number expected next, less one (RFC 6525 §4.1).
         responseSeq: (this.#expectedSeq - 1) >>> 0,
         lastTsn: this.#sender.lastAssignedTsn,
-        streamIds: streams.takeReadyResets(MAX_STREAMS_PER_REQUEST),
+        streamIds: streams.takeReadyResets(MAX_STREAMS_PER_REQUEST, this.#sender.cumulativeAck),
       };
     }
     if (request === undefined) return;
@@ -131,7 +131,8 @@ export class StreamReset {
   /** Whether {@link takeChunk} has something. */
   get hasChunk(): boolean {
     if (this.#responses.length > 0 || (this.#pending !== undefined && this.#sendRequest)) return true;
-    return this.#pending === undefined && (this.#queued.length > 0 || this.#sender.streams.hasReadyResets);
+    if (this.#pending !== undefined) return false;
+    return this.#queued.length > 0 || this.#sender.streams.hasReadyResets(this.#sender.cumulativeAck);
   }
 
   /** @returns true when the timer had expired without an answer, which counts against the association. */

@@ -29,6 +29,7 @@ function randomOptions(random: SeededRandom): Partial<SctpOptions> {
     maxMessageSize: 20_000,
     mtuBytes: random.pick([512, 600, 1191]),
     zeroChecksum: random.chance(0.3),
+    earlyData: random.chance(0.3),
   };
 }
 
@@ -88,8 +89,10 @@ function runSeed(seed: number): Pair {
   const link = { ...randomLink(random), corrupt };
   const back = random.chance(0.5) ? link : { ...randomLink(random), corrupt };
   const pair = makePair({ seed, link, back, a, b });
-  connectBoth(pair);
   const ledgers = { a: { sent: [] } as Ledger, b: { sent: [] } as Ledger };
+  sayEarly(pair.a, ledgers.a, random);
+  sayEarly(pair.b, ledgers.b, random);
+  connectBoth(pair);
   const restarts = random.chance(0.2);
   const from = { a: 0, b: 0 };
   if (restarts) {
@@ -132,8 +135,17 @@ function restart(pair: Pair, who: 'a' | 'b'): void {
   expect(pair.world.run({ until: pair.world.now + 120_000, done: back })).toBe(true);
 }
 
+/** Some of what a side says, it says before the association is up. */
+function sayEarly(side: Side, ledger: Ledger, random: SeededRandom): void {
+  const { onEvent } = side.end;
+  side.end.onEvent = (event) => {
+    onEvent?.(event);
+    if (event.type === 'sendable') for (let n = random.below(3); n >= 0; n--) sendOne(side, ledger, random);
+  };
+}
+
 function checkEvents(pair: Pair, restarted: boolean): void {
-  const usual = ['connected', 'buffered-amount-low', 'outgoing-reset', 'incoming-reset'];
+  const usual = ['sendable', 'connected', 'buffered-amount-low', 'outgoing-reset', 'incoming-reset'];
   for (const [side, other] of [
     [pair.a, pair.b],
     [pair.b, pair.a],
