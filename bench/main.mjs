@@ -26,6 +26,9 @@ import { RELAY_SUBJECTS, relay } from './suites/relay.mjs';
 
 const isModule = (subject) => enginesOf(subject).every((engine) => engine === 'module');
 const hasChannels = (subject) => !enginesOf(subject).includes('socket');
+const differsWhenIdle = (subject) => isModule(subject) && subject.sameWhenIdle !== true;
+/** `ice-pairs.mjs` makes its connections without a configuration. */
+const isPlain = (subject) => isModule(subject) && subject.configuration === undefined;
 const noPage = (subject) => !enginesOf(subject).includes('page');
 
 /**
@@ -35,10 +38,10 @@ const noPage = (subject) => !enginesOf(subject).includes('page');
 const SUITES = {
   channels: { run: channels, seconds: (s, sizes) => 4.5 + sizes * (s + 0.5), fits: () => true },
   distance: { run: distance, seconds: (s) => 35 + 9 * Math.max(2, 2 * s), fits: hasChannels },
-  connections: { run: connections, seconds: () => 45, fits: isModule },
+  connections: { run: connections, seconds: () => 45, fits: differsWhenIdle },
   memory: { run: memory, seconds: (s) => 4 + 5 * s, fits: hasChannels },
   jumbo: { run: jumbo, seconds: (s) => 2 + 3 * (s + 0.6), fits: noPage },
-  ice: { run: ice, seconds: () => 20, fits: isModule },
+  ice: { run: ice, seconds: () => 20, fits: isPlain },
   relay: { run: relay, seconds: (s) => 6 + 8 * s, own: RELAY_SUBJECTS },
   dtls: { run: dtls, seconds: (s) => 10 * s, own: ['purertc'] },
   codecs: { run: codecs, seconds: () => 6, own: ['purertc'] },

@@ -24,7 +24,8 @@ const noble = async (more) => {
 
 /**
  * `engine` is what runs the two ends: `module` is a Node process that loads `specifier`, `page` is a page of Chromium,
- * `socket` is `node:dgram` alone. `early`: see `peer-commands.mjs`. `extra`: only when asked for by name.
+ * `socket` is `node:dgram` alone. `early`: see `peer-commands.mjs`. `sameWhenIdle`: differs
+ * from another subject only in how it sends. `extra`: only when asked for by name.
  */
 export const subjects = [
   { name: 'bare-socket', engines: ['socket', 'socket'] },
@@ -33,12 +34,14 @@ export const subjects = [
     name: 'purertc-1200',
     specifier: 'purertc',
     configuration: async () => ({ purertc: { sctp: fixed(SCTP_BYTES_GCM) } }),
+    sameWhenIdle: true,
   },
   { name: 'purertc-noble', specifier: 'purertc', configuration: () => noble({}) },
   {
     name: 'purertc-noble-1200',
     specifier: 'purertc',
     configuration: () => noble({ sctp: fixed(SCTP_BYTES_CHACHA) }),
+    sameWhenIdle: true,
     extra: true,
   },
   { name: 'node-datachannel', specifier: 'node-datachannel/polyfill', package: 'node-datachannel' },
