@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type AeadName, bytesToHex, CryptoError, hexToBytes, UsageError } from '../../src/core/index.ts';
 import { nobleCrypto, withRecordCipher } from '../../src/crypto/index.ts';
 import { SeededRandom } from '../sim/index.ts';
+import boringssl from '../vectors/boringssl/chacha20-poly1305.json' with { type: 'json' };
 import ccm from '../vectors/nist/aes-ccm.json' with { type: 'json' };
 import gcm from '../vectors/nist/aes-gcm.json' with { type: 'json' };
 import chacha from '../vectors/rfc8439/chacha20-poly1305.json' with { type: 'json' };
@@ -18,7 +19,7 @@ interface AeadVector {
   readonly tag: string;
 }
 
-const VECTORS: readonly AeadVector[] = [...gcm.cases, ...ccm.cases, ...chacha.cases];
+const VECTORS: readonly AeadVector[] = [...gcm.cases, ...ccm.cases, ...chacha.cases, ...boringssl.cases];
 
 function aeadNamed(name: string): AeadName {
   const found = AEADS.find(({ aead }) => aead === name);
