@@ -4,20 +4,16 @@ import {
   type DropCounters,
   type Env,
   type FiveTuple,
-  formatAddress,
-  ipFamily,
   type Platform,
   type TransmitSlot,
   type TransportAddress,
   type UdpSocket,
 } from '../core/index.ts';
 import { bindUdpSocket, platform as nodePlatform, systemSetsDontFragment, WakeTimer } from '../io/index.ts';
-import { userHash } from '../stun/index.ts';
 import {
   type FleetOptions,
   type RelayAddress,
   TurnServerCore,
-  type TurnServerCoreOptions,
   type TurnServerEvent,
   type TurnServerStats,
 } from '../turn/index.ts';
@@ -25,7 +21,9 @@ import { type Log, NO_LOG } from './log.ts';
 import { type Connection, type ConnectionHandlers, type PemCertificate, StreamListener } from './turn-connections.ts';
 import { DtlsClients, dtlsCertificate, isDtls } from './turn-dtls.ts';
 import { PeerWatches } from './turn-icmp.ts';
+import { logEntryOf } from './turn-log.ts';
 import { prometheusText, type TurnShellStats } from './turn-metrics.ts';
+import { defaultRelayAddresses, type TurnServerOptions, userStore } from './turn-server-options.ts';
 import { TcpRelays } from './turn-tcp-relays.ts';
 import { type BindUdp, pathsAt, UdpSockets } from './turn-udp-sockets.ts';
 
@@ -39,33 +37,7 @@ export const IDLE_CONNECTION_MS = 60_000;
 export const TURN_PORT = 3478;
 export const TURNS_PORT = 5349;
 
-export interface TurnServerOptions
-  extends Omit<TurnServerCoreOptions, 'env' | 'relayAddresses' | 'findUser' | 'findUserByHash' | 'tcpRelay'> {
-  /** Long-term users: passwords by name, the same in all realms. */
-  readonly users?: Readonly<Record<string, string>>;
-  /** Instead of `users`; synchronous. */
-  readonly findUser?: NonNullable<TurnServerCoreOptions['findUser']>;
-  /** Where relayed ports are opened. Default: the first IPv4 and IPv6 address of this machine, or 127.0.0.1. */
-  readonly relayAddresses?: readonly (string | RelayAddress)[];
-  /** Takes TLS on the TCP ports and DTLS on the UDP ports. */
-  readonly certificate?: PemCertificate;
-  /** No TLS, or no DTLS, in spite of the certificate. */
-  readonly noTls?: boolean;
-  readonly noDtls?: boolean;
-  /** No relays towards peers over TCP (RFC 6062). */
-  readonly noTcpRelay?: boolean;
-  /**
-   * Tells clients of ICMP errors about peers with a channel (RFC 8656 §11.5), with one more socket for each. For that relayed
-   * ports are shared (SO_REUSEADDR): other programs of this machine can bind them too and take what arrives, so that it is
-   * for machines without other users. Linux only. Default false.
-   */
-  readonly icmp?: boolean;
-  /** Default {@link DEFAULT_MAX_CONNECTIONS}. */
-  readonly maxConnections?: number;
-  readonly log?: Log;
-  readonly platform?: Platform;
-  readonly env?: Env;
-}
+export type { TurnServerOptions } from './turn-server-options.ts';
 
 /** What a fleet gets to work with. */
 export interface TurnServerParts {
@@ -344,6 +316,8 @@ export class TurnServer {
 
   #onEvent(event: TurnServerEvent): void {
     this.#fleet?.onEvent(event);
+    const entry = logEntryOf(event);
+    if (entry !== undefined) this.#log(entry);
     switch (event.type) {
       case 'open-relay':
         void this.#openRelay(event.relay, event.local, event.transport);
@@ -368,41 +342,7 @@ export class TurnServer {
       case 'watch-peer':
         void this.#watches.watch(event.local, event.peer);
         break;
-      case 'allocated': {
-        const { username, realm, origin, path, relayed, lifetimeS } = event;
-        const who = { username, realm, ...(origin !== undefined && { origin }) };
-        this.#log({ level: 'info', event: 'allocated', ...who, ...describe(path, relayed), lifetimeS });
-        break;
-      }
-      case 'released': {
-        const { username, path, relayed, reason, durationMs, traffic } = event;
-        const durationS = Math.round(durationMs / 1000);
-        this.#log({
-          level: 'info',
-          event: 'released',
-          username,
-          ...describe(path, relayed),
-          reason,
-          durationS,
-          ...traffic,
-        });
-        break;
-      }
-      case 'moved': {
-        const { username, from, path } = event;
-        const client = formatAddress(path.remote);
-        this.#log({
-          level: 'info',
-          event: 'moved',
-          username,
-          from: formatAddress(from.remote),
-          transport: path.protocol,
-          client,
-        });
-        break;
-      }
       case 'drained':
-        this.#log({ level: 'info', event: 'drained' });
         this.#settleDrained();
         break;
     }
@@ -446,34 +386,4 @@ export class TurnServer {
   #settleDrained(): void {
     for (const resolve of this.#drained.splice(0)) resolve();
   }
-}
-
-function describe(path: FiveTuple, relayed: readonly TransportAddress[]): Record<string, string> {
-  return {
-    transport: path.protocol,
-    client: formatAddress(path.remote),
-    relayed: relayed.map(formatAddress).join(','),
-  };
-}
-
-function userStore(env: Env, options: TurnServerOptions): Pick<TurnServerCoreOptions, 'findUser' | 'findUserByHash'> {
-  if (options.findUser !== undefined) return { findUser: options.findUser };
-  if (options.users === undefined) return {};
-  const users = new Map(Object.entries(options.users));
-  const byHash = new Map<string, string>();
-  for (const realm of new Set([options.realm, ...Object.values(options.realmsByOrigin ?? {})])) {
-    for (const name of users.keys()) byHash.set(userHash(env.crypto, name, realm).join(), name);
-  }
-  const findUser = (username: string) => {
-    const password = users.get(username);
-    return password === undefined ? undefined : { username, password };
-  };
-  return { findUser, findUserByHash: (hash) => findUser(byHash.get(hash.join()) ?? '') };
-}
-
-/** The first address of each family that the network knows this machine by. */
-function defaultRelayAddresses(platform: Platform): string[] {
-  const ips = platform.interfaces().filter(({ ip, internal }) => !internal && !ip.startsWith('fe80:'));
-  const found = [4, 6].flatMap((family) => ips.find(({ ip }) => ipFamily(ip) === family)?.ip ?? []);
-  return found.length > 0 ? found : ['127.0.0.1'];
 }
