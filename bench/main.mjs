@@ -42,7 +42,7 @@ const SUITES = {
   memory: { run: memory, seconds: (s) => 4 + 5 * s, fits: hasChannels },
   jumbo: { run: jumbo, seconds: (s) => 2 + 3 * (s + 0.6), fits: noPage },
   ice: { run: ice, seconds: () => 20, fits: isPlain },
-  relay: { run: relay, seconds: (s) => 6 + 8 * s, own: RELAY_SUBJECTS },
+  relay: { run: relay, seconds: (s) => 25 + 6 * s, own: RELAY_SUBJECTS },
   dtls: { run: dtls, seconds: (s) => 10 * s, own: ['purertc'] },
   codecs: { run: codecs, seconds: () => 6, own: ['purertc'] },
 };

@@ -92,7 +92,7 @@ let coturn = new Map();
 function printRatios(subject, figures) {
   for (const [figure, value] of figures) {
     const other = coturn.get(figure);
-    if (other !== undefined) process.stderr.write(`  ${figure}: ${subject} ${(value / other).toFixed(2)} of coturn\n`);
+    if (other > 0) process.stderr.write(`  ${figure}: ${subject} ${(value / other).toFixed(2)} of coturn\n`);
   }
 }
 
