@@ -65,9 +65,18 @@ const INTERFACES_KEPT_MS = 500;
 let known: readonly InterfaceAddress[] = [];
 let knownAt = Number.NEGATIVE_INFINITY;
 
+/** Android tells programs nothing and makes Node throw: without a list there are candidates of servers only. */
+function systemInterfaces(): ReturnType<typeof networkInterfaces> {
+  try {
+    return networkInterfaces();
+  } catch {
+    return {};
+  }
+}
+
 function lookAtInterfaces(): readonly InterfaceAddress[] {
   const found: InterfaceAddress[] = [];
-  for (const [name, addresses] of Object.entries(networkInterfaces())) {
+  for (const [name, addresses] of Object.entries(systemInterfaces())) {
     const mtuBytes = interfaceMtu(name);
     for (const { address, internal } of addresses ?? []) {
       const ip = canonicalIp(address);
