@@ -17,6 +17,8 @@ export interface AckReport {
   /** The window, not the application or the peer, was what held us back. */
   windowLimited: boolean;
   inRecovery: boolean;
+  /** For losses: when the chunk sent last among them was sent. */
+  lostSentAt: Instant;
   /** A round trip has passed since this was last true: everything in flight then is acknowledged. */
   newRound: boolean;
 }
@@ -33,6 +35,7 @@ export function createAckReport(): AckReport {
     deliveryRate: 0,
     windowLimited: false,
     inRecovery: false,
+    lostSentAt: -1,
     newRound: false,
   };
 }
@@ -42,6 +45,8 @@ export interface CongestionControl {
   readonly name: CongestionControlName;
   readonly windowBytes: number;
   readonly slowStartThresholdBytes: number;
+  /** How much faster than a window in a round trip packets may leave; above 1, or pacing alone would hold the window back. */
+  readonly pacingGain: number;
   onAck(report: AckReport): void;
   /** Losses were detected. @param newEpisode - they begin a recovery, which happens at most once a round trip. */
   onLoss(report: AckReport, lostBytes: number, newEpisode: boolean): void;
@@ -52,6 +57,9 @@ export interface CongestionControl {
   /** The packet size changed. */
   setMtu(mtuBytes: number): void;
 }
+
+/** Pacing gains as in the Linux stack: slow start needs room to double, the rest some to catch up. */
+export const PACING_GAIN = { slowStart: 2, avoidance: 1.25 } as const;
 
 /** RFC 9260 §7.2.1: the first window. */
 export function rfcInitialWindow(mtuBytes: number): number {
@@ -72,6 +80,10 @@ export class Reno implements CongestionControl {
   constructor(mtuBytes: number) {
     this.#mtu = mtuBytes;
     this.windowBytes = rfcInitialWindow(mtuBytes);
+  }
+
+  get pacingGain(): number {
+    return this.windowBytes < this.slowStartThresholdBytes ? PACING_GAIN.slowStart : PACING_GAIN.avoidance;
   }
 
   onAck(report: AckReport): void {

@@ -1,45 +1,51 @@
 import type { Instant } from '../core/index.ts';
-import type { AckReport, CongestionControl } from './congestion.ts';
-import { queueThresholdMs, RecentRtt, SlowStart } from './slow-start.ts';
+import { type AckReport, type CongestionControl, PACING_GAIN } from './congestion.ts';
+import { PathModel } from './path-model.ts';
+import { SlowStart } from './slow-start.ts';
 
-/** RFC 9438 §4.1: C and beta_cubic. */
+/** RFC 9438 §4.1. */
 const C = 0.4;
-const BETA = 0.7;
 
 /**
- * RFC 9438 §4.3 takes 3 (1 - beta) / (1 + beta), about 0.53, to be exactly as fast as Reno. One packet a round trip lets a
- * newcomer reach its share in seconds, where the cubic curve alone needs minutes on paths of ordinary length.
+ * RFC 9438 §4.6 takes 0.7 so that a shallow queue does not cost throughput, and pays with slow convergence. Here what the
+ * path carries is kept by {@link SHALLOW_QUEUE_FLOOR} instead, and two flows halve what is between them at each loss.
  */
+const BETA = 0.5;
+
+/** Packets a round trip while a queue is filled (RFC 9438 §4.3): with this beta, Reno's own 3 (1 - beta) / (1 + beta) = 1. */
 const ALPHA = 1;
+
+/** A queue makes round trips longer, and the way to a fair share with them: made up for up to this factor. */
+const MAX_ALPHA_SCALE = 2;
 
 /** RFC 6928 §2: ten packets. */
 const INITIAL_WINDOW_PACKETS = 10;
 
 const MIN_WINDOW_PACKETS = 2;
 
-/** Rounds over which the best delivery rate is believed. */
-const RATE_ROUNDS = 10;
-
-/** Losses beyond this share of a round are congestion whatever the round trip says. */
-const HEAVY_LOSS = 0.15;
-
-/** The least round trip must have been seen this recently to be believed when a loss is judged. */
-const MIN_RTT_STALE_MS = 3000;
-
 /** Share of the path's capacity that a loss with a visible queue leaves at least. */
 const SHALLOW_QUEUE_FLOOR = 0.9;
+
+/** Share of the path's capacity after a slow start that has filled the queue: what was sent too much must drain. */
+const DRAINING_SHARE = 0.95;
+
+/** Reductions within so many round trips answer one event. */
+const ONE_EVENT_ROUNDS = 4;
 
 /** Losses up to this share of a round are taken out of the account when the path is measured. */
 const TOLERATED_LOSS = 0.06;
 
 /**
- * CUBIC (RFC 9438) with HyStart++ (RFC 9406), and a back-off that tells congestion from loss on the way.
+ * CUBIC (RFC 9438) with HyStart++ (RFC 9406), informed by a model of the path ({@link PathModel}). Where it differs:
  *
- * CUBIC halves nearly as hard as Reno for every loss, so that 1 % of random loss holds it at ten packets a round trip
- * however empty the path is. Here a loss brings the window back to what the path demonstrably carries, the best delivery
- * rate of the last rounds times the least round trip, but never below CUBIC's own 0.7: TCP Westwood's rule. A full queue
- * shows as window beyond that product and is given up at once; a loss without a queue costs next to nothing, and CUBIC's
- * clock keeps running. More than {@link HEAVY_LOSS} is congestion without further question.
+ * - A loss without a queue in the round trips is noise: the window comes back to what the path demonstrably carries, the
+ *   best delivery rate of the last rounds times the least round trip (TCP Westwood's rule). CUBIC itself would be held at
+ *   ten packets a round trip by 1 % of it. Losses beyond {@link PathModel.isLossHeavy} are congestion without question.
+ * - A loss with a queue halves the window, but leaves {@link SHALLOW_QUEUE_FLOOR} of what the path carries without one.
+ * - While a queue stands the window grows at Reno's pace, not along the curve: flows of the same kind even out within a few
+ *   losses, and a Reno flow keeps its share.
+ * - Slow start slackens when half of what packet trains promise is reached, and ends at what was delivered, so that a
+ *   shallow queue is not overrun by a whole window.
  */
 export class Cubic implements CongestionControl {
   readonly name = 'cubic';
@@ -54,16 +60,8 @@ export class Cubic implements CongestionControl {
   #epochAt: Instant = -1;
   #wEst = 0;
   #lastAckAt: Instant = 0;
-  readonly #rates: Float64Array = new Float64Array(RATE_ROUNDS);
-  #round = 0;
-  readonly #recentRtt: RecentRtt = new RecentRtt();
-  /** When the round trip was last near its minimum: a standing queue hides the minimum. */
-  #unqueuedAt: Instant = 0;
-  #roundDelivered = 0;
-  #roundLost = 0;
-  /** Share of the previous round that was lost. */
-  #lossShare = 0;
-  #reducedInRound = false;
+  readonly #path: PathModel = new PathModel();
+  #reducedAt: Instant = -1;
 
   constructor(mtuBytes: number) {
     this.#mtu = mtuBytes;
@@ -74,46 +72,36 @@ export class Cubic implements CongestionControl {
     return this.#threshold;
   }
 
+  get pacingGain(): number {
+    const doubling = this.windowBytes < this.#threshold && this.#slowStart.isDoubling(this.#fill);
+    return doubling ? PACING_GAIN.slowStart : PACING_GAIN.avoidance;
+  }
+
+  /** The window as a share of what the path is thought to carry. */
+  get #fill(): number {
+    return this.windowBytes / this.#path.trainBytes;
+  }
+
   onAck(report: AckReport): void {
-    this.#measure(report);
+    if (report.newRound) this.#slowStart.endRound();
+    const path = this.#path;
+    if (path.noteAck(report, this.windowBytes, this.#mtu)) this.#slowStart.noteBlock(path.recentRttMs, path.baseRttMs);
     const idleMs = report.now - this.#lastAckAt;
     this.#lastAckAt = report.now;
     if (!report.windowLimited) {
       if (this.#epochAt >= 0) this.#epochAt += idleMs; // RFC 9438 §5.8: time without need of the window does not count
       return;
     }
-    if (this.windowBytes < this.#threshold) {
-      this.windowBytes += this.#slowStart.growth(report.ackedBytes);
-      if (this.#slowStart.isOver) {
-        // The queue that gave the end away need not be kept.
-        this.#reduce(
-          Math.min(this.windowBytes, Math.max(this.windowBytes * BETA, 1.25 * this.#pathBytes(report.minRttMs))),
-        );
-      }
+    if (this.windowBytes >= this.#threshold) {
+      this.#avoid(report);
       return;
     }
-    this.#avoid(report);
+    this.windowBytes += this.#slowStart.growth(report.ackedBytes, this.#fill);
+    // The queue that gave the end away need not be kept.
+    if (this.#slowStart.isOver) this.#reduce(Math.max(this.windowBytes * BETA, 1.25 * path.latestBytes), report.now);
   }
 
-  #measure(report: AckReport): void {
-    if (report.newRound) {
-      this.#slowStart.endRound();
-      this.#round = (this.#round + 1) % RATE_ROUNDS;
-      this.#rates[this.#round] = 0;
-      this.#lossShare = this.#roundLost / Math.max(1, this.#roundLost + this.#roundDelivered);
-      this.#roundDelivered = 0;
-      this.#roundLost = 0;
-      this.#reducedInRound = false;
-    }
-    this.#roundDelivered += report.ackedBytes;
-    if (report.rttMs >= 0) {
-      if (report.rttMs < report.minRttMs * 1.05 + 1) this.#unqueuedAt = report.now;
-      if (this.#recentRtt.sample(report.rttMs)) this.#slowStart.noteBlock(this.#recentRtt.minMs, report.minRttMs);
-    }
-    if (report.deliveryRate > this.#rates[this.#round]!) this.#rates[this.#round] = report.deliveryRate;
-  }
-
-  /** RFC 9438 §4.2 to §4.5. */
+  /** RFC 9438 §4.2 to §4.5; the curve only while no queue stands. */
   #avoid(report: AckReport): void {
     const window = this.windowBytes / this.#mtu;
     const acked = report.ackedBytes / this.#mtu;
@@ -125,9 +113,11 @@ export class Cubic implements CongestionControl {
     }
     const t = (report.now - this.#epochAt) / 1000;
     const target = Math.min(Math.max(this.#cubic(t + report.smoothedRttMs / 1000), window), 1.5 * window);
-    this.#wEst += (ALPHA * acked) / window;
-    const next =
-      this.#cubic(t) < this.#wEst ? Math.max(window, this.#wEst) : window + ((target - window) / window) * acked;
+    const alpha = ALPHA * Math.min(MAX_ALPHA_SCALE, report.smoothedRttMs / this.#path.baseRttMs);
+    this.#wEst += (alpha * acked) / window;
+    // The cubic curve is there to fill the path. Its queue is filled at Reno's pace: competitors are left their share.
+    const reno = this.#path.hasQueue || this.#cubic(t) < this.#wEst;
+    const next = reno ? Math.max(window, this.#wEst) : window + ((target - window) / window) * acked;
     this.windowBytes = next * this.#mtu;
   }
 
@@ -135,58 +125,44 @@ export class Cubic implements CongestionControl {
     return C * (t - this.#k) ** 3 + this.#wMax;
   }
 
-  /** Bytes that the path has been seen to carry in one unqueued round trip. */
-  #pathBytes(minRttMs: number): number {
-    let rate = 0;
-    for (const r of this.#rates) if (r > rate) rate = r;
-    return rate * minRttMs;
-  }
-
   onLoss(report: AckReport, lostBytes: number, newEpisode: boolean): void {
-    this.#roundLost += lostBytes;
-    const round = this.#roundLost + this.#roundDelivered;
-    const share = round > 8 * this.#mtu ? this.#roundLost / round : 0;
-    const heavy = share > HEAVY_LOSS && this.#roundLost > 4 * this.#mtu;
+    const path = this.#path;
+    // What was sent before the last reduction says nothing about the window since.
+    const isNews = report.lostSentAt >= this.#reducedAt;
+    path.noteLoss(lostBytes, isNews);
+    if (!isNews) return;
+    const heavy = path.isLossHeavy(this.#mtu);
     if (this.windowBytes < this.#threshold) {
-      // In slow start the delivery rate lags by a round, so only a queue or heavy losses end it.
-      if (!heavy && !this.#queueIsBuilding(report.minRttMs)) return;
+      // In slow start the delivery rate lags by a round, so only a queue, heavy losses or a full path end it.
+      if (!heavy && !path.hasQueue && this.#fill <= 1) return;
       this.#slowStart.stop();
-      // Slow start overshoots by up to a factor of two: what the path was seen to carry is the better half.
-      const path = this.#pathBytes(report.minRttMs);
-      this.#reduce(this.windowBytes * Math.min(BETA, Math.max(BETA / 2, path / this.windowBytes)));
+      // Doubling overshoots by up to a factor of two: what the path was seen to carry is the better half.
+      this.#reduce(Math.max((this.windowBytes * BETA) / 2, DRAINING_SHARE * path.latestBytes), report.now);
       return;
     }
-    if (heavy && !this.#reducedInRound) {
-      this.#reduce(this.windowBytes * BETA);
+    if (!newEpisode && !heavy) return;
+    if (heavy) {
+      this.#reduce(this.windowBytes * BETA, report.now);
       return;
     }
-    if (!newEpisode || this.#reducedInRound) return;
-    // A queue: congestion, as CUBIC knows it, except that what the path carries without a queue is not given up for a
-    // shallow one. A minimum so old that a queue may hide behind it says nothing about the path.
-    const stale = report.now - this.#unqueuedAt > MIN_RTT_STALE_MS;
-    if (stale || this.#queueIsBuilding(report.minRttMs)) {
-      if (stale) this.#unqueuedAt = report.now;
-      const floor = stale ? 0 : SHALLOW_QUEUE_FLOOR * this.#pathBytes(report.minRttMs);
-      this.#reduce(Math.min(this.windowBytes, Math.max(this.windowBytes * BETA, floor)));
+    if (path.hasQueue) {
+      // Congestion, as CUBIC knows it, except that what the path carries without a queue is not given up for a shallow one.
+      this.#reduce(Math.max(this.windowBytes * BETA, SHALLOW_QUEUE_FLOOR * path.bytes), report.now);
       return;
     }
-    const path =
-      this.#pathBytes(report.minRttMs) * (1 + Math.min(Math.max(share, this.#lossShare), TOLERATED_LOSS)) + this.#mtu;
-    if (path < this.windowBytes) this.#reduce(Math.max(this.windowBytes * BETA, path));
+    const share = Math.min(Math.max(path.lossShare, path.roundLossShare), TOLERATED_LOSS);
+    const carried = path.bytes * (1 + share) + this.#mtu;
+    if (carried < this.windowBytes) this.#reduce(Math.max(this.windowBytes * BETA, carried), report.now);
   }
 
-  /** HyStart++'s measure of a standing queue, applied to the latest round trips (RFC 9406 §4.2). */
-  #queueIsBuilding(minRttMs: number): boolean {
-    const recent = this.#recentRtt.minMs;
-    return recent !== Number.POSITIVE_INFINITY && recent > minRttMs + queueThresholdMs(minRttMs);
-  }
-
-  #reduce(to: number): void {
-    this.#reducedInRound = true;
+  #reduce(to: number, now: Instant): void {
     const window = this.windowBytes / this.#mtu;
-    // RFC 9438 §4.7, fast convergence: give way to newcomers when the last peak was not reached again.
-    this.#wMax = window < this.#wMax ? (window * (1 + BETA)) / 2 : window;
-    this.windowBytes = Math.max(to, MIN_WINDOW_PACKETS * this.#mtu);
+    // RFC 9438 §4.7, fast convergence: give way to newcomers when the last peak was not reached again. Not when there was
+    // no time to: then both are of one event.
+    if (window >= this.#wMax) this.#wMax = window;
+    else if (now - this.#reducedAt > ONE_EVENT_ROUNDS * this.#path.recentRttMs) this.#wMax = (window * (1 + BETA)) / 2;
+    this.#reducedAt = now;
+    this.windowBytes = Math.max(Math.min(to, this.windowBytes), MIN_WINDOW_PACKETS * this.#mtu);
     this.#threshold = this.windowBytes;
     this.#epochAt = -1;
   }
@@ -209,6 +185,7 @@ export class Cubic implements CongestionControl {
     );
     this.windowBytes = Math.max(initial, this.windowBytes / 2);
     this.#epochAt = -1;
+    this.#slowStart.restart();
   }
 
   setMtu(mtuBytes: number): void {

@@ -12,6 +12,9 @@ import type { ForwardTsnChunk } from './wire/forward-tsn.ts';
 /** What came of a DATA chunk. */
 export type DataVerdict = ReassemblyResult | Exclude<TsnVerdict, 'new'> | 'invalid-stream';
 
+/** Round trips of data that a growing receive window holds. */
+const WINDOW_ROUND_TRIPS = 4;
+
 /** What a receiver is made with. */
 export interface ReceiverParts {
   readonly tcb: Tcb;
@@ -134,15 +137,16 @@ export class DataReceiver {
   }
 
   /**
-   * Dynamic right-sizing: a sender that gets more than half of the window through in one round trip may be held back by
-   * it, and the application has taken what came, so the window becomes twice what a round trip brings.
+   * Dynamic right-sizing: a sender that gets more than a quarter of the window through in one round trip may be held back
+   * by it in the next, and the application has taken what came. The window becomes four times what a round trip brings: a
+   * sender in slow start doubles before we hear of it, and while a loss is repaired two round trips' worth is held.
    */
   #growWindow(rttMs: number, now: Instant): void {
     const perRound = (this.#receivedBytes * rttMs) / Math.max(rttMs, now - this.#measuredFrom);
     this.#receivedBytes = 0;
     this.#measuredFrom = now;
-    if (2 * perRound <= this.#windowBytes) return;
-    this.#windowBytes = Math.min(this.#maxWindowBytes, Math.ceil(2 * perRound));
+    if (WINDOW_ROUND_TRIPS * perRound <= this.#windowBytes) return;
+    this.#windowBytes = Math.min(this.#maxWindowBytes, Math.ceil(WINDOW_ROUND_TRIPS * perRound));
   }
 
   /** FORWARD TSN (RFC 3758 §3.6). @returns false when it is an old one. */

@@ -3,12 +3,12 @@ import { AbandonedMessages } from './abandoned.ts';
 import { ChunkWriter } from './chunk-writer.ts';
 import { type CongestionControl, createAckReport } from './congestion.ts';
 import { createCongestionControl } from './congestion-choice.ts';
-import { SACK_DELAY_MS } from './limits.ts';
 import { LossDetection } from './loss-detection.ts';
 import { type OutboundMessage, OutboundStreams } from './outbound-streams.ts';
 import { CHUNK_STATE, Outstanding } from './outstanding.ts';
 import { Pacer } from './pacer.ts';
 import type { RttEstimator } from './rtt.ts';
+import { TailLossProbe } from './tail-loss-probe.ts';
 import type { Tcb } from './tcb.ts';
 import type { SctpEvent, SctpOptions } from './types.ts';
 import { DATA_FLAG } from './wire/data.ts';
@@ -17,9 +17,6 @@ import { padded } from './wire/tlv.ts';
 
 /** A message that does not fit is split only where at least this much of it fits: headers cost something too. */
 const MIN_FRAGMENT_BYTES = 64;
-
-/** RFC 8985 §7.2: the probe timeout in round trips. */
-const PROBE_RTTS = 2;
 
 /** What came of a SACK. */
 export type SackVerdict = 'ok' | 'stale' | 'out-of-window';
@@ -49,17 +46,14 @@ export class DataSender {
   #roundEnd = 0;
   #flightPeak = 0;
   #windowLimited = false;
+  /** Rates are measured from here on. */
+  #rateFrom: Instant = 0;
   #t3At: Instant = NEVER;
-  #probeAt: Instant = NEVER;
-  /** One packet may leave regardless of the windows: a tail loss probe or a zero-window probe. */
-  #probePending = false;
-  /** One probe an acknowledgement (RFC 8985 §7.2). */
-  #probeSent = false;
+  readonly #probe: TailLossProbe = new TailLossProbe();
   #pacedAt: Instant = NEVER;
   #lastSentAt: Instant = 0;
   retransmissions = 0;
   timeouts = 0;
-  probes = 0;
 
   constructor(
     tcb: Tcb,
@@ -89,6 +83,11 @@ export class DataSender {
 
   get abandonedMessages(): number {
     return this.#abandoned.count + this.streams.expired;
+  }
+
+  /** Tail loss probes sent. */
+  get probes(): number {
+    return this.#probe.count;
   }
 
   get peerWindowBytes(): number {
@@ -136,7 +135,7 @@ export class DataSender {
       this.#abandoned.rewind();
     }
     this.#peerWindow = sack.aRwnd;
-    this.#afterAck(sack, advanced, flightBefore, now);
+    this.#afterAck(sack, highest, advanced, flightBefore, now);
     return 'ok';
   }
 
@@ -148,10 +147,16 @@ export class DataSender {
     const flightBefore = out.flightBytes;
     out.beginAck();
     out.ackCumulative(cumulative, now, this.rtt.minMs);
-    this.#afterAck(undefined, true, flightBefore, now);
+    this.#afterAck(undefined, cumulative, true, flightBefore, now);
   }
 
-  #afterAck(sack: SackFields | undefined, advanced: boolean, flightBefore: number, now: Instant): void {
+  #afterAck(
+    sack: SackFields | undefined,
+    highest: number,
+    advanced: boolean,
+    flightBefore: number,
+    now: Instant,
+  ): void {
     const out = this.outstanding;
     const ack = out.ack;
     if (ack.rttMs >= 0) this.rtt.sample(ack.rttMs, now);
@@ -160,15 +165,15 @@ export class DataSender {
       this.#loss.noteRecovered();
     }
     if (sack !== undefined && sack.duplicates > 0) this.#noteDuplicates(sack);
-    this.#loss.noteAck(out, now);
+    this.#loss.noteAck(out, sack?.gapBlocks ?? 0, highest, now);
     this.#fillReport(flightBefore, now);
     if (ack.bytes > 0) this.congestion.onAck(this.#report);
     this.#detectLosses(now);
+    if (sack !== undefined && this.#probe.repeatedTsn >= 0) this.#judgeProbe(sack, highest, now);
     this.#abandoned.advance(now, this.rtt.smoothedMs ?? this.rtt.rtoMs);
     this.#pace();
     if (!advanced && ack.bytes === 0) return;
-    this.#probePending = false;
-    this.#probeSent = false;
+    this.#probe.noteProgress();
     if (out.base === out.next) this.#stopTimers();
     else {
       this.#t3At = now + this.rtt.rtoMs; // RFC 9260 §6.3.2 R3
@@ -188,7 +193,10 @@ export class DataSender {
     report.minRttMs = this.rtt.minMs;
     report.inRecovery = this.#recoveryEnd >= 0;
     const busyMs = now - ack.deliveredBeforeAt;
-    report.deliveryRate = ack.rttMs >= 0 && busyMs > 0 ? (out.deliveredBytes - ack.deliveredBefore) / busyMs : 0;
+    // What full SACKs had no room for is reported late and in heaps: no measure of a rate.
+    if (this.#loss.sackMayBeFull) this.#rateFrom = now;
+    const measured = ack.rttMs >= 0 && busyMs > 0 && ack.deliveredBeforeAt >= this.#rateFrom;
+    report.deliveryRate = measured ? (out.deliveredBytes - ack.deliveredBefore) / busyMs : 0;
     report.newRound = out.base > this.#roundEnd;
     // As in the Linux stack: in slow start, having used half of the window is enough to let it grow.
     const slowStart = this.congestion.windowBytes < this.congestion.slowStartThresholdBytes;
@@ -206,10 +214,21 @@ export class DataSender {
       const tsn = this.#unwrap(duplicateTsn(sack, i));
       const known = tsn >= this.outstanding.base && tsn < this.outstanding.next;
       if (known ? this.outstanding.sends(tsn) > 1 : this.retransmissions > 0) {
-        this.#loss.noteSpurious();
+        this.#loss.noteSpurious(tsn);
         return; // one step a SACK
       }
     }
+  }
+
+  /** RFC 8985 §7.4. A recovery that is going on has answered already. */
+  #judgeProbe(sack: SackFields, highest: number, now: Instant): void {
+    let isDuplicate = false;
+    for (let i = 0; i < sack.duplicates && !isDuplicate; i++)
+      isDuplicate = this.#unwrap(duplicateTsn(sack, i)) === this.#probe.repeatedTsn;
+    const lost = this.#probe.takeRepaired(highest, isDuplicate);
+    if (lost === 0 || this.#recoveryEnd >= 0) return;
+    this.#report.lostSentAt = now;
+    this.congestion.onLoss(this.#report, lost, true);
   }
 
   #detectLosses(now: Instant): void {
@@ -223,6 +242,7 @@ export class DataSender {
       this.#retransmitNow = true;
     }
     this.#report.now = now;
+    this.#report.lostSentAt = this.#loss.newestLostSentAt;
     this.congestion.onLoss(this.#report, lost, newEpisode);
     this.#abandoned.considerLost(now);
   }
@@ -235,7 +255,7 @@ export class DataSender {
   // ---- timers ---------------------------------------------------------------------------------------------------
 
   nextTimeout(): Instant {
-    return Math.min(this.#t3At, this.#probeAt, this.#loss.timerAt, this.#pacedAt);
+    return Math.min(this.#t3At, this.#probe.at, this.#loss.timerAt, this.#pacedAt);
   }
 
   /** @returns true when T3-rtx expired, which counts against the association (RFC 9260 §8.1). */
@@ -245,11 +265,7 @@ export class DataSender {
       this.#detectLosses(now);
       this.#abandoned.advance(now, this.rtt.rtoMs);
     }
-    if (now >= this.#probeAt) {
-      this.#probeAt = NEVER;
-      this.#probePending = true;
-      this.probes++;
-    }
+    this.#probe.handleTimeout(now);
     if (now < this.#t3At) return false;
     this.#timeOut(now);
     return true;
@@ -265,22 +281,16 @@ export class DataSender {
     this.outstanding.markAllLost(false);
     this.#abandoned.considerLost(now);
     this.#abandoned.advance(now, 0);
-    this.#probePending = false;
+    this.#probe.cancel();
     this.#retransmitNow = true;
-    this.#probeAt = NEVER;
     this.#t3At = this.outstanding.base === this.outstanding.next ? NEVER : now + this.rtt.rtoMs;
     this.#pace();
   }
 
-  /** RFC 8985 §7.2: no probe while something is known to be lost, nor before there is a round trip to measure with. */
+  /** No probe while something is known to be lost. */
   #armProbe(now: Instant): void {
-    this.#probeAt = NEVER;
-    const srtt = this.rtt.smoothedMs;
-    const out = this.outstanding;
-    if (srtt === undefined || this.#probeSent || this.#recoveryEnd >= 0 || out.flightBytes === 0) return;
-    const alone = out.flightBytes <= this.#mtuBytes; // the peer may sit on its SACK
-    const probeAt = now + PROBE_RTTS * srtt + (alone ? SACK_DELAY_MS : 2);
-    if (probeAt < this.#t3At) this.#probeAt = probeAt;
+    if (this.#recoveryEnd >= 0) this.#probe.disarm();
+    else this.#probe.arm(this.outstanding, this.rtt.smoothedMs, this.#mtuBytes, this.#t3At, now);
   }
 
   /** The association is up: the timers of what was sent with the COOKIE ECHO, which its own timer guarded, begin. */
@@ -292,14 +302,13 @@ export class DataSender {
 
   #stopTimers(): void {
     this.#t3At = NEVER;
-    this.#probeAt = NEVER;
+    this.#probe.disarm();
   }
 
   #pace(): void {
     const srtt = this.rtt.smoothedMs;
     if (srtt === undefined) return;
-    const slowStart = this.congestion.windowBytes < this.congestion.slowStartThresholdBytes;
-    this.#pacer.update(this.congestion.windowBytes, srtt, slowStart ? 2 : 1.25, this.#mtuBytes);
+    this.#pacer.update(this.congestion.windowBytes, srtt, this.congestion.pacingGain, this.#mtuBytes);
   }
 
   // ---- sending --------------------------------------------------------------------------------------------------
@@ -325,7 +334,7 @@ export class DataSender {
 
   /** Whether a packet with DATA may leave now; otherwise what holds it back is noted. */
   canSend(now: Instant): boolean {
-    if (this.#probePending || this.#retransmitNow) return true;
+    if (this.#probe.isPending || this.#retransmitNow) return true;
     const lost = this.outstanding.firstLost() >= 0;
     if (!lost && this.streams.isEmpty) return false;
     if (this.outstanding.flightBytes >= this.congestion.windowBytes) {
@@ -349,13 +358,12 @@ export class DataSender {
     let immediate = urgent;
     let pos = this.#writeLost(bytes, at, end, now);
     pos = this.#writeNew(bytes, pos, end, now);
-    if (pos === at && this.#probePending) pos = this.#writeProbe(bytes, at, end, now);
-    if (this.#probePending) {
+    if (pos === at && this.#probe.isPending) pos = this.#writeProbe(bytes, at, end, now);
+    if (this.#probe.isPending) {
       immediate = true;
-      this.#probeSent = true;
+      this.#probe.noteSent();
       this.#t3At = now + this.rtt.rtoMs; // RFC 8985 §7.3: the timeout counts from the probe
     }
-    this.#probePending = false;
     this.#retransmitNow = false;
     if (pos === at) return at;
     if (out.flightBytes > this.#flightPeak) this.#flightPeak = out.flightBytes;
@@ -390,7 +398,7 @@ export class DataSender {
 
   #writeNew(bytes: Uint8Array, at: number, end: number, now: Instant): number {
     const out = this.outstanding;
-    const windowFree = this.#probePending || out.flightBytes < this.congestion.windowBytes;
+    const windowFree = this.#probe.isPending || out.flightBytes < this.congestion.windowBytes;
     let pos = at;
     while (windowFree && !out.isFull) {
       const message = this.streams.next(now);
@@ -435,6 +443,7 @@ export class DataSender {
     if (at + padded(this.#chunks.headerBytes + this.outstanding.length(tsn)) > end) return at;
     const pos = this.#chunks.write(bytes, at, tsn);
     this.outstanding.resend(tsn, now);
+    this.#probe.noteRepeated(tsn, this.outstanding.length(tsn), this.outstanding.next);
     this.retransmissions++;
     return pos;
   }

@@ -281,6 +281,12 @@ export class Lifecycle {
       this.#reporter.drop('bad-state', 'ABORT');
       return;
     }
+    if (this.#state === 'shutdown-ack-sent') {
+      // Everything was acknowledged both ways and the peer is gone: it has answered a straggler of ours instead of the
+      // SHUTDOWN ACK whose SHUTDOWN COMPLETE was lost (RFC 9260 §8.4 rule 8).
+      this.end({ type: 'closed' }, 'ABORT');
+      return;
+    }
     const cause = decodeCauses(bytes, at, end)[0];
     const carriesText = cause?.type === CAUSE.USER_INITIATED_ABORT || cause?.type === CAUSE.PROTOCOL_VIOLATION;
     const message = carriesText ? new TextDecoder().decode(cause.value) : '';

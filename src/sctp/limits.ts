@@ -19,8 +19,11 @@ export const DEFAULT_MAX_MESSAGE_BYTES = 262_144;
  */
 export const DEFAULT_RECEIVE_WINDOW_BYTES: number = 4 * 1024 * 1024;
 
-/** What the default window may grow to when a sender fills it: 1 Gbit/s over 250 ms. */
-export const MAX_GROWN_RECEIVE_WINDOW_BYTES: number = 32 * 1024 * 1024;
+/**
+ * What the default window may grow to when a sender fills it: 1 Gbit/s over 300 ms, and most of another round trip while a
+ * loss is repaired. TSNs ({@link MAX_TSNS_AHEAD}) would not carry much more in packets of ordinary size.
+ */
+export const MAX_GROWN_RECEIVE_WINDOW_BYTES: number = 64 * 1024 * 1024;
 
 /** Round trip assumed for that growth while none has been measured. */
 export const ASSUMED_RTT_MS = 200;

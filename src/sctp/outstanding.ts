@@ -12,6 +12,8 @@ export const CHUNK_STATE = {
   ACKED: 3,
   /** Given up by partial reliability. */
   ABANDONED: 4,
+  /** No longer in the network, but no SACK has had room to tell whether it arrived. Not counted in flight. */
+  UNREPORTED: 5,
 } as const;
 
 const NONE = -1;
@@ -24,7 +26,10 @@ export interface AckSummary {
   /** Send time and TSN of the chunk sent last among them, spurious ones left out; -1 when there is none. */
   newestSentAt: Instant;
   newestTsn: number;
-  /** Round trip of the chunk sent last that was sent only once (Karn, RFC 9260 §6.3.1 C5); -1 when there is none. */
+  /**
+   * Round trip of the chunk sent last, if that was sent only once (Karn, RFC 9260 §6.3.1 C5) and nothing sent later was
+   * acknowledged before: then it is news, not something that earlier SACKs had no room for. -1 when there is none.
+   */
   rttMs: number;
   /** `delivered` when that chunk was sent, and when that was. */
   deliveredBefore: number;
@@ -62,7 +67,6 @@ export class Outstanding {
     deliveredBeforeAt: 0,
     reordered: false,
   };
-  #rttSentAt: Instant = -1;
   #highestAcked = -1;
   /** Chunks acknowledged by gap ack blocks only. */
   #gapAcked = 0;
@@ -84,6 +88,9 @@ export class Outstanding {
   #oldest = NONE;
   #newest = NONE;
   readonly #lost = new Ring<number>();
+  readonly #unreported = new Ring<number>();
+  /** Send time of the chunk sent last among all that have been acknowledged. */
+  #newestAckedSentAt: Instant = -1;
 
   /** No more TSNs can be assigned until the cumulative point moves. */
   get isFull(): boolean {
@@ -189,7 +196,6 @@ export class Outstanding {
     ack.newestTsn = -1;
     ack.rttMs = -1;
     ack.reordered = false;
-    this.#rttSentAt = -1;
   }
 
   /** Everything up to `tsn` is acknowledged and forgotten. @param minRttMs - below it, an ack of a resent chunk is for its first sending. */
@@ -233,14 +239,17 @@ export class Outstanding {
     const once = this.#sends[i] === 1;
     if (tsn > this.#highestAcked) this.#highestAcked = tsn;
     else if (once) ack.reordered = true;
-    if (once && sentAt >= this.#rttSentAt) {
-      this.#rttSentAt = sentAt;
+    if (once && sentAt >= this.#newestAckedSentAt) {
       ack.rttMs = now - sentAt;
       ack.deliveredBefore = this.#delivered[i]!;
       ack.deliveredBeforeAt = this.#deliveredAt[i]!;
     }
     // RFC 8985 §6.2 step 2: faster than the path can be, so it acknowledges an earlier transmission.
     if (!once && now - sentAt < minRttMs) return;
+    if (sentAt > this.#newestAckedSentAt) {
+      this.#newestAckedSentAt = sentAt;
+      if (!once) ack.rttMs = -1;
+    }
     if (sentAt > ack.newestSentAt || (sentAt === ack.newestSentAt && tsn > ack.newestTsn)) {
       ack.newestSentAt = sentAt;
       ack.newestTsn = tsn;
@@ -261,13 +270,34 @@ export class Outstanding {
     return tsn;
   }
 
-  /** A chunk in flight is taken for lost. */
+  /** A chunk in flight, or one that was unreported, is taken for lost. */
   markLost(tsn: number): void {
-    const i = tsn & this.#mask;
-    this.#unlink(i);
-    this.flightBytes -= this.#length[i]!;
-    this.#state[i] = CHUNK_STATE.LOST;
+    this.#leaveFlight(tsn & this.#mask, CHUNK_STATE.LOST);
     this.#lost.push(tsn);
+  }
+
+  /** A chunk in flight has left the network, but SACKs cannot yet name it. */
+  markUnreported(tsn: number): void {
+    this.#leaveFlight(tsn & this.#mask, CHUNK_STATE.UNREPORTED);
+    this.#unreported.push(tsn);
+  }
+
+  /** The chunk that has been waiting longest to be reported; -1 when there is none. */
+  firstUnreported(): number {
+    for (;;) {
+      const tsn = this.#unreported.peek();
+      if (tsn === undefined) return -1;
+      if (this.state(tsn) === CHUNK_STATE.UNREPORTED) return tsn;
+      this.#unreported.shift();
+    }
+  }
+
+  #leaveFlight(i: number, state: number): void {
+    if (this.#state[i] === CHUNK_STATE.IN_FLIGHT) {
+      this.#unlink(i);
+      this.flightBytes -= this.#length[i]!;
+    }
+    this.#state[i] = state;
   }
 
   /**
@@ -276,6 +306,7 @@ export class Outstanding {
    */
   markAllLost(forgetGapAcks: boolean): void {
     this.#lost.clear();
+    this.#unreported.clear();
     this.#oldest = NONE;
     this.#newest = NONE;
     this.flightBytes = 0;
@@ -286,7 +317,8 @@ export class Outstanding {
         this.unackedBytes += this.#length[i]!;
         this.#state[i] = CHUNK_STATE.LOST;
       }
-      if (this.#state[i] !== CHUNK_STATE.IN_FLIGHT && this.#state[i] !== CHUNK_STATE.LOST) continue;
+      const state = this.#state[i];
+      if (state === CHUNK_STATE.FREE || state === CHUNK_STATE.ACKED || state === CHUNK_STATE.ABANDONED) continue;
       this.#state[i] = CHUNK_STATE.LOST;
       this.#lost.push(tsn);
     }
@@ -311,13 +343,9 @@ export class Outstanding {
   abandon(tsn: number): void {
     const i = tsn & this.#mask;
     const state = this.#state[i];
-    if (state !== CHUNK_STATE.IN_FLIGHT && state !== CHUNK_STATE.LOST) return;
-    if (state === CHUNK_STATE.IN_FLIGHT) {
-      this.#unlink(i);
-      this.flightBytes -= this.#length[i]!;
-    }
+    if (state === CHUNK_STATE.FREE || state === CHUNK_STATE.ACKED || state === CHUNK_STATE.ABANDONED) return;
+    this.#leaveFlight(i, CHUNK_STATE.ABANDONED);
     this.unackedBytes -= this.#length[i]!;
-    this.#state[i] = CHUNK_STATE.ABANDONED;
   }
 
   #unlink(i: number): void {

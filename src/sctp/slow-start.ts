@@ -1,36 +1,15 @@
+import { queueThresholdMs } from './path-model.ts';
+
 /** RFC 9406 §4.2 constants. */
-const MIN_RTT_THRESHOLD_MS = 4;
-const MAX_RTT_THRESHOLD_MS = 16;
-const MIN_RTT_DIVISOR = 8;
-const RTT_SAMPLES = 8;
 const CSS_GROWTH_DIVISOR = 4;
 const CSS_ROUNDS = 5;
 
-/** How much above the undisturbed round trip a standing queue shows (RFC 9406 §4.2, RttThresh). */
-export function queueThresholdMs(minRttMs: number): number {
-  return Math.max(MIN_RTT_THRESHOLD_MS, Math.min(minRttMs / MIN_RTT_DIVISOR, MAX_RTT_THRESHOLD_MS));
-}
-
 /**
- * The least of the last complete block of eight round trips. RFC 9406 takes the least of a whole round, which for a sender
- * in bursts is right; packets that are paced show the queue as it grows, a round earlier.
+ * Doubling overshoots by nearly a whole window, since its effect shows a round trip later: a shallow queue loses all of
+ * that. So the pace slackens before the path is full by what packet trains say of it, if they say anything.
  */
-export class RecentRtt {
-  /** Infinite before the first block. */
-  minMs: number = Number.POSITIVE_INFINITY;
-  #blockMin: number = Number.POSITIVE_INFINITY;
-  #samples = 0;
-
-  /** @returns true when a block is complete. */
-  sample(rttMs: number): boolean {
-    if (rttMs < this.#blockMin) this.#blockMin = rttMs;
-    if (++this.#samples < RTT_SAMPLES) return false;
-    this.minMs = this.#blockMin;
-    this.#blockMin = Number.POSITIVE_INFINITY;
-    this.#samples = 0;
-    return true;
-  }
-}
+const HALF_FULL = 0.5;
+const FULL_GROWTH_DIVISOR = 16;
 
 /**
  * HyStart++ (RFC 9406): doubles the window a round until the round trip grows, then goes on at a quarter of the pace for a
@@ -43,9 +22,17 @@ export class SlowStart {
   #conservativeRounds = -1;
   #baseline: number = Number.POSITIVE_INFINITY;
 
-  /** Bytes to add to the window for `ackedBytes`. */
-  growth(ackedBytes: number): number {
-    return this.#conservativeRounds < 0 ? ackedBytes : ackedBytes / CSS_GROWTH_DIVISOR;
+  /**
+   * Bytes to add to the window for `ackedBytes`.
+   * @param fill - the window as a share of what the path is thought to carry.
+   */
+  growth(ackedBytes: number, fill: number): number {
+    if (fill > 1) return ackedBytes / FULL_GROWTH_DIVISOR;
+    return this.isDoubling(fill) ? ackedBytes : ackedBytes / CSS_GROWTH_DIVISOR;
+  }
+
+  isDoubling(fill: number): boolean {
+    return this.#conservativeRounds < 0 && fill <= HALF_FULL;
   }
 
   /** A block of round trips is complete. */

@@ -19,7 +19,7 @@ export interface SctpOptions {
   readonly maxMtuBytes?: number | undefined;
   /**
    * Bytes that may wait for reassembly, ordering or `consume`; what `a_rwnd` is counted from. Default: 4 MiB, growing up
-   * to 32 MiB while the sender fills it and the application keeps up; a number given here is fixed.
+   * to 64 MiB while the sender fills it and the application keeps up; a number given here is fixed.
    */
   readonly receiveWindowBytes?: number | undefined;
   /** Bytes accepted by `send` and not yet transmitted, over all streams. Default 256 MiB. */

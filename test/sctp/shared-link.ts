@@ -1,6 +1,6 @@
 import { Driver } from '../../src/core/index.ts';
 import { nobleCrypto } from '../../src/crypto/index.ts';
-import { SctpAssociation, type SctpEvent, type SctpOptions } from '../../src/sctp/index.ts';
+import { type CongestionControlName, SctpAssociation, type SctpEvent, type SctpOptions } from '../../src/sctp/index.ts';
 import { SimHost, SimLink, SimWorld, simEnv } from '../sim/index.ts';
 import { type Path, pathLink } from './throughput.ts';
 
@@ -57,4 +57,31 @@ export function makeBottleneck(path: Path, seed: number): { world: SimWorld; for
   const world = new SimWorld(seed, 100_000_000);
   const { forward, back } = pathLink(path);
   return { world, forward: new SimLink(world, forward), back: new SimLink(world, back) };
+}
+
+/** Megabits a second of user data that each of two flows gets between `fromS` and `untilS`. */
+export function share(
+  path: Path,
+  names: readonly [CongestionControlName, CongestionControlName],
+  {
+    fromS,
+    untilS,
+    secondStartsAtS = 0,
+    seed = 3,
+  }: { fromS: number; untilS: number; secondStartsAtS?: number; seed?: number },
+): readonly [number, number] {
+  const { world, forward, back } = makeBottleneck(path, seed);
+  const begin = (congestionControl: CongestionControlName) => {
+    const flow = new Flow(world, forward, back, { congestionControl });
+    flow.busyStream = 0;
+    return flow;
+  };
+  const first = begin(names[0]);
+  world.run({ until: secondStartsAtS * 1000 });
+  const second = begin(names[1]);
+  world.run({ until: fromS * 1000 });
+  const before = [first.receivedBytes, second.receivedBytes] as const;
+  world.run({ until: untilS * 1000 });
+  const mbps = (bytes: number) => (bytes * 8) / 1e6 / (untilS - fromS);
+  return [mbps(first.receivedBytes - before[0]), mbps(second.receivedBytes - before[1])];
 }

@@ -16,6 +16,10 @@ export interface Goodput {
   readonly share: number;
   readonly retransmissions: number;
   readonly timeouts: number;
+  /** Share of the link in the first seconds, those of the warm-up: slow start and what it lost. */
+  readonly startShare: number;
+  /** Packets that the bottleneck's queue dropped in the warm-up. */
+  readonly startDrops: number;
 }
 
 const MESSAGE = new Uint8Array(16_384);
@@ -66,10 +70,15 @@ export function measureGoodput(
     if (event.type === 'message') received += event.bytes.length;
   };
   keepSending(pair);
+  let startBytes = 0;
+  let startDrops = 0;
   for (let i = 1; i <= (warmUpSeconds + seconds) * 10; i++) {
     pair.world.run({ until: start + i * 100 });
     pair.b.end.events.length = 0; // long runs must not keep every message
-    if (i === warmUpSeconds * 10) received = 0;
+    if (i !== warmUpSeconds * 10) continue;
+    startBytes = received;
+    startDrops = pair.a.end.link.counts.queueDrops;
+    received = 0;
   }
   const mbps = (received * 8) / 1e6 / seconds;
   const stats = pair.a.core.stats();
@@ -78,5 +87,7 @@ export function measureGoodput(
     share: mbps / (path.mbps * EFFICIENCY),
     retransmissions: stats.retransmissions,
     timeouts: stats.timeouts,
+    startShare: (startBytes * 8) / 1e6 / Math.max(1, warmUpSeconds) / (path.mbps * EFFICIENCY),
+    startDrops,
   };
 }

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { connectedPair, pattern } from './helpers.ts';
+
+describe('a tail loss probe', () => {
+  /** One message of two packets, of which `lost` is dropped once; then another, much later. */
+  function windowAfter(lost: number): { before: number; after: number; probes: number; timeouts: number } {
+    const pair = connectedPair({
+      link: { latencyMs: 50 },
+      a: { congestionControl: 'reno', heartbeatIntervalMs: 600_000 },
+    });
+    const { world } = pair;
+    for (let i = 0; i < 6; i++) {
+      pair.a.send({ bytes: pattern(2000, i) });
+      world.run({ until: world.now + 300 });
+    }
+    let packets = 0;
+    pair.a.end.link.dropIf = () => packets++ === lost;
+    const before = pair.a.core.stats().slowStartThresholdBytes;
+    pair.a.send({ bytes: pattern(2000, 9) });
+    world.run({ until: world.now + 350 });
+    pair.a.send({ bytes: pattern(2000, 10) });
+    world.run({ until: world.now + 350 });
+    const { slowStartThresholdBytes: after, probes, timeouts } = pair.a.core.stats();
+    expect(pair.b.messages.length).toBe(8);
+    return { before, after, probes, timeouts };
+  }
+
+  it('that repairs a loss narrows the window, as any loss does (RFC 8985 §7.4)', () => {
+    const { before, after, probes, timeouts } = windowAfter(1);
+    expect([probes, timeouts]).toEqual([1, 0]);
+    expect(after).toBeLessThan(before);
+  });
+
+  it('is not needed, and narrows nothing, when nothing was lost', () => {
+    const { before, after } = windowAfter(-1);
+    expect(after).toBe(before);
+  });
+
+  it('narrows nothing when only its answer was late: the peer reports a duplicate', () => {
+    const pair = connectedPair({
+      link: { latencyMs: 50 },
+      a: { congestionControl: 'reno', heartbeatIntervalMs: 600_000 },
+    });
+    const { world } = pair;
+    for (let i = 0; i < 6; i++) {
+      pair.a.send({ bytes: pattern(2000, i) });
+      world.run({ until: world.now + 300 });
+    }
+    pair.b.end.link.options = { latencyMs: 250 };
+    pair.a.send({ bytes: pattern(2000, 9) });
+    world.run({ until: world.now + 320 });
+    pair.b.end.link.options = { latencyMs: 50 };
+    world.run({ until: world.now + 350 });
+    pair.a.send({ bytes: pattern(2000, 10) });
+    world.run({ until: world.now + 350 });
+    const stats = pair.a.core.stats();
+    expect([stats.probes, stats.timeouts]).toEqual([1, 0]);
+    expect(stats.slowStartThresholdBytes).toBe(Number.POSITIVE_INFINITY);
+  });
+});
