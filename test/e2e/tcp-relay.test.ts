@@ -75,6 +75,23 @@ describe('relayed TCP candidates (RFC 6544 §5.5, RFC 6062)', () => {
     await expect.poll(() => [server.stats.allocations, server.stats.peerConnections]).toEqual([0, 0]);
   });
 
+  it('a relay that is made when the peer is known already lets it in from the beginning', async () => {
+    const { address } = await serve();
+    const bare = peer({ iceTcp: ['active'] });
+    const channel = bare.createDataChannel('tcp');
+    await bare.setLocalDescription();
+    await gathered(bare);
+    const relayed = peer({ iceTcp: ['active'], tcpRelays: true }, `turn:${formatAddress(address)}?transport=tcp`);
+    await relayed.setRemoteDescription({ type: 'offer', sdp: only(bare.localDescription!.sdp, /tcptype active/) });
+    await relayed.setLocalDescription();
+    await gathered(relayed);
+    const sdp = only(relayed.localDescription!.sdp, /typ relay .*tcptype passive/);
+    await bare.setRemoteDescription({ type: 'answer', sdp });
+    await untilState(channel, 'open');
+    const pair = bare.sctp!.transport.iceTransport.getSelectedCandidatePair();
+    expect([pair?.local.tcpType, pair?.remote.type]).toEqual(['active', 'relay']);
+  });
+
   it('strangers from the peer’s address lead to a bounded number of connections', async () => {
     const { server, address } = await serve();
     const counting = new ForwardingPlatform(platform);
