@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { connectedPair, pattern } from './helpers.ts';
+import { keepSending } from './throughput.ts';
 
 describe('a tail loss probe', () => {
   /** One message of two packets, of which `lost` is dropped once; then another, much later. */
@@ -56,5 +57,27 @@ describe('a tail loss probe', () => {
     const stats = pair.a.core.stats();
     expect([stats.probes, stats.timeouts]).toEqual([1, 0]);
     expect(stats.slowStartThresholdBytes).toBe(Number.POSITIVE_INFINITY);
+  });
+});
+
+describe('more gaps than a SACK has room for', () => {
+  it('are repaired without sending again what had arrived, and without a timeout', () => {
+    const pair = connectedPair({ link: { latencyMs: 50, bitsPerSecond: 100e6, queueBytes: 1_250_000 } });
+    const { world } = pair;
+    keepSending(pair);
+    world.run({ until: world.now + 3000 });
+    const before = pair.a.core.stats();
+    let packets = 0;
+    let dropped = 0;
+    pair.a.end.link.dropIf = () => {
+      const drop = packets++ % 2 === 0 && packets < 800;
+      if (drop) dropped++;
+      return drop;
+    };
+    world.run({ until: world.now + 3000 });
+    const after = pair.a.core.stats();
+    expect(dropped).toBe(400); // of which a packet names 290
+    expect(after.retransmissions - before.retransmissions).toBeLessThan(1.2 * dropped);
+    expect(after.timeouts).toBe(before.timeouts);
   });
 });
