@@ -230,9 +230,13 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 /** Lower-case hexadecimal, two digits a byte, with `separator` between bytes. */
 export function bytesToHex(bytes: Uint8Array, separator = ''): string {
-  return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join(separator);
+  let text = '';
+  for (let i = 0; i < bytes.length; i++) text += (i > 0 ? separator : '') + HEX[bytes[i] ?? 0];
+  return text;
 }
 
 /** Inverse of {@link bytesToHex}; white space is ignored. @throws {DecodeError} `bad-value` for anything else. */

@@ -9,7 +9,9 @@ import { listenOnRelay, type TcpRelay } from './tcp-relay.ts';
 /** The TCP allocations of one connection, one for each base and server, and whom they let in. */
 export class TcpRelays {
   readonly #given: GathererOptions;
-  readonly #abort = new AbortController();
+  /** Made with the first relay: few peers have one, and an abort is not cheap. */
+  #abort: AbortController | undefined;
+  #closed = false;
   readonly #relays = new Map<string, TcpRelay>();
   /** Asked for, or there. */
   readonly #asked = new Set<string>();
@@ -26,11 +28,13 @@ export class TcpRelays {
     const { iceTcp } = host;
     const key = `${url.transport} ${formatAddress(remote)} ${localIp}`;
     if (iceTcp === undefined || username === undefined || password === undefined) return;
-    if (this.#asked.has(key) || this.#asked.size >= MAX_RELAYS || this.#abort.signal.aborted) return;
+    if (this.#asked.has(key) || this.#asked.size >= MAX_RELAYS || this.#closed) return;
     this.#asked.add(key);
     const ca = options.turn?.ca;
     const tls = url.transport === 'tls' && { tls: { serverName: url.host, ...(ca !== undefined && { ca }) } };
     const given = { remote, localIp, username, password, ...tls };
+    this.#abort ??= new AbortController();
+    const { signal } = this.#abort;
     let base: TransportAddress | undefined;
     const onLost = (): void => {
       this.#forget(key);
@@ -41,7 +45,7 @@ export class TcpRelays {
     };
     try {
       base = await iceTcp.listenAt(async (accept) => {
-        const relay = await listenOnRelay(platform, given, accept, onLost, this.#abort.signal);
+        const relay = await listenOnRelay(platform, given, accept, onLost, signal);
         this.#relays.set(key, relay);
         return relay;
       });
@@ -77,7 +81,8 @@ export class TcpRelays {
 
   /** Gives all of them back. Idempotent. */
   close(): void {
-    this.#abort.abort();
+    this.#closed = true;
+    this.#abort?.abort();
     this.#relays.clear();
   }
 

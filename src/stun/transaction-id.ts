@@ -10,5 +10,7 @@ export function newTransactionId(env: Env): Uint8Array {
 
 /** A transaction ID as a map key: one character a byte, so that it costs no hexadecimal. Not for people. */
 export function transactionKey(id: Uint8Array): string {
-  return String.fromCharCode(...id);
+  let key = '';
+  for (let i = 0; i < id.length; i++) key += String.fromCharCode(id[i] ?? 0);
+  return key;
 }
