@@ -5,6 +5,8 @@ export interface Host<P> {
   now(): Instant;
   /** Sends `slot.buffer[offset, offset + length)` to `slot.path`. The buffer is reused after the call returns. */
   send(slot: TransmitSlot<P>): void;
+  /** No datagram follows for now: what `send` has kept back, to give the system several at once, leaves. */
+  flush?(): void;
   /** Arms the host's one timer; `NEVER` disarms it. The host calls `driver.wake()` then. */
   wakeAt(at: Instant): void;
 }
@@ -70,6 +72,7 @@ export class Driver<E, P = void> {
           this.#host.send(this.#slot);
           resetTransmitSlot(this.#slot);
         }
+        this.#host.flush?.();
         const event = this.#core.pollEvent();
         if (event === undefined) break;
         this.#onEvent(event);

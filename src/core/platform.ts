@@ -12,6 +12,9 @@ export interface InterfaceAddress {
   readonly mtuBytes?: number;
 }
 
+/** Datagrams that a socket keeps back at most before it sends them. */
+export const MAX_KEPT_DATAGRAMS = 8;
+
 /** A bound UDP socket. */
 export interface UdpSocket {
   /** What it is bound to; the port is the real one even when 0 was asked for. */
@@ -27,6 +30,13 @@ export interface UdpSocket {
    * @throws {UsageError} when another share of the socket has one of them.
    */
   answerTo?(ufrags: readonly string[]): void;
+  /**
+   * As `send`, but up to {@link MAX_KEPT_DATAGRAMS} may be kept back until `flush`. A burst wakes its receiver once, where
+   * datagrams that leave one by one, each as soon as it is sealed, wake it for each.
+   */
+  sendSoon?(buffer: Uint8Array, offset: number, length: number, remote: TransportAddress): void;
+  /** What `sendSoon` has kept leaves. */
+  flush?(): void;
   /** Idempotent. No callback comes after it. */
   close(): void;
 }

@@ -1,6 +1,13 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
-import { canonicalIp, ipFamily, type TransportAddress, type UdpHandlers, type UdpSocket } from '../core/index.ts';
+import {
+  canonicalIp,
+  ipFamily,
+  MAX_KEPT_DATAGRAMS,
+  type TransportAddress,
+  type UdpHandlers,
+  type UdpSocket,
+} from '../core/index.ts';
 import { plainBytes } from './plain-bytes.ts';
 
 /** Asked of the system for each direction; it may give less. A burst of one congestion window must fit. */
@@ -98,6 +105,7 @@ class NodeUdpSocket implements UdpSocket {
   readonly #isConnected: boolean;
   readonly #handlers: UdpHandlers;
   readonly #remotes = new RemoteCache();
+  readonly #kept: PendingSend[] = [];
   #inFlight = 0;
   #closed = false;
 
@@ -125,22 +133,47 @@ class NodeUdpSocket implements UdpSocket {
   }
 
   send(buffer: Uint8Array, offset: number, length: number, remote: TransportAddress): void {
-    if (this.#closed) return;
+    const pending = this.#prepare(buffer, offset, length, remote);
+    if (pending === undefined) return;
+    this.flush(); // nothing overtakes what was kept
+    this.#submit(pending);
+  }
+
+  sendSoon(buffer: Uint8Array, offset: number, length: number, remote: TransportAddress): void {
+    const pending = this.#prepare(buffer, offset, length, remote);
+    if (pending !== undefined && this.#kept.push(pending) >= MAX_KEPT_DATAGRAMS) this.flush();
+  }
+
+  flush(): void {
+    for (const pending of this.#kept) this.#submit(pending);
+    this.#kept.length = 0;
+  }
+
+  #prepare(buffer: Uint8Array, offset: number, length: number, remote: TransportAddress): PendingSend | undefined {
+    if (this.#closed) return undefined;
     if (this.#inFlight >= MAX_SENDS_IN_FLIGHT) {
       this.#report(new Error('the send queue is full'), remote);
-      return;
+      return undefined;
     }
     const pending = takeSend(length);
     pending.bytes.set(buffer.subarray(offset, offset + length));
+    pending.length = length;
     pending.owner = this;
     pending.remote = remote;
-    const ip = this.#zone !== '' && isLinkLocal(remote.ip) ? remote.ip + this.#zone : remote.ip;
     this.#inFlight++;
+    return pending;
+  }
+
+  #submit({ bytes, length, remote, done }: PendingSend): void {
     try {
-      if (this.#isConnected) this.#socket.send(pending.bytes, 0, length, pending.done);
-      else this.#socket.send(pending.bytes, 0, length, remote.port, ip, pending.done);
+      if (this.#isConnected || remote === undefined) {
+        this.#socket.send(bytes, 0, length, done);
+      } else {
+        const ip = this.#zone !== '' && isLinkLocal(remote.ip) ? remote.ip + this.#zone : remote.ip;
+        this.#socket.send(bytes, 0, length, remote.port, ip, done);
+      }
     } catch (error) {
-      pending.done(asError(error)); // port 0, or a socket that the system has closed
+      done(asError(error)); // port 0, or a socket that the system has closed
     }
   }
 
@@ -152,6 +185,7 @@ class NodeUdpSocket implements UdpSocket {
 
   close(): void {
     if (this.#closed) return;
+    this.flush();
     this.#closed = true;
     this.#socket.close();
   }
@@ -219,6 +253,7 @@ function toRemote(rawIp: string, port: number): TransportAddress {
  */
 interface PendingSend {
   readonly bytes: Uint8Array;
+  length: number;
   readonly done: (error: Error | null) => void;
   owner: NodeUdpSocket | undefined;
   remote: TransportAddress | undefined;
@@ -231,6 +266,7 @@ function takeSend(length: number): PendingSend {
   if (free !== undefined) return free;
   const pending: PendingSend = {
     bytes: new Uint8Array(Math.max(length, SEND_BUFFER_BYTES)),
+    length,
     owner: undefined,
     remote: undefined,
     done: (error) => {

@@ -55,6 +55,8 @@ export class SocketHost<E> implements Host<FiveTuple> {
   readonly #sockets = new Map<string, UdpSocket>();
   /** By identity of the path: the shells hand out one object for each. */
   readonly #socketOfPath = new WeakMap<FiveTuple, UdpSocket>();
+  /** The socket that may have kept datagrams back. */
+  #keeps: UdpSocket | undefined;
   #ufrags: readonly string[] = [];
   #cancelTimer: () => void = () => undefined;
   #armedAt: Instant = NEVER;
@@ -87,8 +89,23 @@ export class SocketHost<E> implements Host<FiveTuple> {
       this.#observer('out', bytes, formatAddress(path.local), formatAddress(path.remote), this.now());
     }
     // A socket that is gone (its interface went away) loses what it is given, as the network would.
-    if (path.protocol === 'udp') this.#socketFor(path)?.send(slot.buffer, slot.offset, slot.length, path.remote);
+    if (path.protocol === 'udp') this.#sendUdp(this.#socketFor(path), slot, path.remote);
     else if (!this.streams.send(slot)) this.iceTcp?.send(slot);
+  }
+
+  #sendUdp(socket: UdpSocket | undefined, slot: TransmitSlot<FiveTuple>, remote: TransportAddress): void {
+    if (socket?.sendSoon === undefined) {
+      socket?.send(slot.buffer, slot.offset, slot.length, remote);
+      return;
+    }
+    if (this.#keeps !== socket) this.flush();
+    this.#keeps = socket;
+    socket.sendSoon(slot.buffer, slot.offset, slot.length, remote);
+  }
+
+  flush(): void {
+    this.#keeps?.flush?.();
+    this.#keeps = undefined;
   }
 
   #socketFor(path: FiveTuple): UdpSocket | undefined {

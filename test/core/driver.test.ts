@@ -75,6 +75,18 @@ describe('Driver', () => {
     expect(log).toEqual([`send 7 at ${at}`, 'in 1', `send 8 at ${at}`, `send 9 at ${at}`, 'in 2', 'wake Infinity']);
   });
 
+  it('tells a host that keeps datagrams back when none follows, before the events', () => {
+    const log: string[] = [];
+    const host: Host<void> = {
+      now: () => 0,
+      send: () => log.push('send'),
+      flush: () => log.push('flush'),
+      wakeAt: () => undefined,
+    };
+    new Driver(new ByteEcho(), host, (event) => log.push(event)).input(Uint8Array.of(1, 2), undefined);
+    expect(log).toEqual(['send', 'send', 'flush', 'in 2', 'flush']);
+  });
+
   it('arms the timer also when a handler or a command throws', () => {
     const { core, driver, log } = setUp(() => {
       throw new Error('handler');

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import {
   type FiveTuple,
   type Instant,
+  MAX_KEPT_DATAGRAMS,
   NEVER,
   type SansIo,
   type TransmitSlot,
@@ -144,6 +145,28 @@ describe.each(['127.0.0.1', '::1'])('a UDP socket on %s', (ip) => {
     a.socket.close();
     await b.arrived(2);
     expect(b.received.map(({ text }) => text)).toEqual(['SCTP ABORT', 'close_notify']);
+  });
+
+  it('keeps a few datagrams back until flush, overtaken by none; a full hand, a send and a close let them go', async () => {
+    const [a, b] = [await open(ip), await open(ip)];
+    const soon = (text: string) => {
+      const bytes = new TextEncoder().encode(text);
+      a.socket.sendSoon?.(bytes, 0, bytes.length, b.socket.local);
+      bytes.fill(0); // the bytes are out of the caller's hands here too
+    };
+    soon('kept');
+    a.send('first sent at once', b.socket.local); // takes 'kept' along
+    await b.arrived(2);
+    for (let i = 0; i < MAX_KEPT_DATAGRAMS; i++) soon(`${i}`);
+    await b.arrived(2 + MAX_KEPT_DATAGRAMS);
+    soon('flushed');
+    a.socket.flush?.();
+    await b.arrived(3 + MAX_KEPT_DATAGRAMS);
+    soon('closed');
+    a.socket.close();
+    await b.arrived(4 + MAX_KEPT_DATAGRAMS);
+    const numbers = Array.from({ length: MAX_KEPT_DATAGRAMS }, (_, i) => `${i}`);
+    expect(b.received.map(({ text }) => text)).toEqual(['kept', 'first sent at once', ...numbers, 'flushed', 'closed']);
   });
 
   it('is silent after close, which may be called twice', async () => {
