@@ -93,7 +93,7 @@ const options = {
   allocations: Number(values.allocations),
   wrappers: values.pin ? APART : TOGETHER,
   /** For what must not depend on where the system puts the two: how long one takes to wake the other. */
-  apart: canPin() ? APART : TOGETHER,
+  apart: canPin(),
   round: 0,
 };
 

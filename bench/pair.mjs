@@ -1,5 +1,5 @@
 /** Two peers of one subject, each in a process or a page of its own, joined by the harness. */
-import { fork } from 'node:child_process';
+import { execFileSync, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { openPagePeer } from './chromium.mjs';
 import { peakBytes } from './machine.mjs';
@@ -57,6 +57,14 @@ export class ProcessPeer {
     const answer = this.#expect(id, ms + COMMAND_TIMEOUT_MS, command);
     if (this.child.connected) this.child.send({ id, command, args });
     return answer;
+  }
+
+  /**
+   * Keeps the thread that runs the program on one processor. The threads that compile and collect garbage stay free, as they
+   * are when nobody pins anything.
+   */
+  pin(processor) {
+    execFileSync('taskset', ['-p', '-c', String(processor), String(this.child.pid)], { stdio: 'ignore' });
   }
 
   /** Bytes that it had at most, seen from outside: it need not answer. */

@@ -5,12 +5,13 @@ import { quantile } from '../report.mjs';
 import { enginesOf, subjectNamed } from '../subjects.mjs';
 
 /** The first connections of a process run code that is not compiled yet. */
-const WARM_UP_OPENINGS = 10;
+const WARM_UP_OPENINGS = 100;
+const WARM_UP_OPENINGS_MS = 3000;
 const OPENINGS = 50;
 const LEAST_OPENINGS = 5;
 const OPENINGS_MS = 5000;
-const PINGS = 4000;
-const PINGS_MS = 1000;
+const PINGS = 8000;
+const PINGS_MS = 2000;
 /** The first flood of a connection finds its way to the speed of the path. */
 const FIRST_WARM_UP_MS = 1500;
 /**
@@ -93,12 +94,16 @@ async function reopened(pair, subject, options, anew = false) {
 
 async function openings(report, subject, pair) {
   const times = [];
+  const begin = performance.now();
+  for (let i = 0; i < WARM_UP_OPENINGS && performance.now() - begin < WARM_UP_OPENINGS_MS; i++) {
+    await pair.connect();
+    await pair.disconnect();
+  }
   const end = performance.now() + OPENINGS_MS;
-  for (let i = 0; i < WARM_UP_OPENINGS + OPENINGS; i++) {
+  while (times.length < OPENINGS && (times.length < LEAST_OPENINGS || performance.now() < end)) {
     const { ms } = await pair.connect();
     await pair.disconnect();
-    if (i >= WARM_UP_OPENINGS || performance.now() > end) times.push(ms);
-    if (times.length >= LEAST_OPENINGS && performance.now() > end) break;
+    times.push(ms);
   }
   report.record('time to open, p50, ms', subject, quantile(times, 0.5));
   report.record('time to open, p90, ms', subject, quantile(times, 0.9));
@@ -106,11 +111,12 @@ async function openings(report, subject, pair) {
 
 /** Each end on a processor of its own: side by side on one, a round trip takes a third of the time, on a whim of the system. */
 async function pingPong(report, subject, options) {
-  const pair = await Pair.start(subject, options.apart);
+  const pair = await Pair.start(subject);
   try {
+    if (options.apart) for (const [i, end] of [pair.a, pair.b].entries()) end.pin?.(i);
     await pair.connect();
     await pair.b.call('echo', true);
-    await pair.a.callWithin(PINGS_MS, 'ping', PINGS / 4, PINGS_MS / 4);
+    await pair.a.callWithin(PINGS_MS, 'ping', PINGS, PINGS_MS);
     const pings = await pair.a.callWithin(PINGS_MS, 'ping', PINGS, PINGS_MS);
     report.record('ping-pong of 32 bytes, p50, µs', subject, quantile(pings, 0.5));
     report.record('ping-pong of 32 bytes, p99, µs', subject, quantile(pings, 0.99));
