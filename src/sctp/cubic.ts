@@ -29,6 +29,10 @@ const SHALLOW_QUEUE_FLOOR = 0.9;
 /** Share of the path's capacity after a slow start that has filled the queue: what was sent too much must drain. */
 const DRAINING_SHARE = 0.95;
 
+/** After so many rounds and milliseconds without a queue and without a loss, the end of slow start was a mistake. */
+const CLEAR_ROUNDS = 4;
+const CLEAR_MS = 50;
+
 /** Reductions within so many round trips answer one event. */
 const ONE_EVENT_ROUNDS = 4;
 
@@ -44,6 +48,7 @@ const TOLERATED_LOSS = 0.06;
  * - A loss with a queue halves the window, but leaves {@link SHALLOW_QUEUE_FLOOR} of what the path carries without one.
  * - While a queue stands the window grows at Reno's pace, not along the curve: flows of the same kind even out within a few
  *   losses, and a Reno flow keeps its share.
+ * - Slow start that ended on the evidence of round trips alone goes on where these were jitter: no queue and no loss followed.
  * - Slow start slackens when half of what packet trains promise is reached, and ends at what was delivered, so that a
  *   shallow queue is not overrun by a whole window.
  */
@@ -62,6 +67,9 @@ export class Cubic implements CongestionControl {
   #lastAckAt: Instant = 0;
   readonly #path: PathModel = new PathModel();
   #reducedAt: Instant = -1;
+  /** Slow start ended because round trips grew, and nothing has been lost since. */
+  #endedByDelay = false;
+  #clearRounds = 0;
 
   constructor(mtuBytes: number) {
     this.#mtu = mtuBytes;
@@ -92,13 +100,27 @@ export class Cubic implements CongestionControl {
       if (this.#epochAt >= 0) this.#epochAt += idleMs; // RFC 9438 §5.8: time without need of the window does not count
       return;
     }
+    if (this.#endedByDelay && report.newRound) this.#noteClearRound(report.now);
     if (this.windowBytes >= this.#threshold) {
       this.#avoid(report);
       return;
     }
     this.windowBytes += this.#slowStart.growth(report.ackedBytes, this.#fill);
+    if (!this.#slowStart.isOver) return;
     // The queue that gave the end away need not be kept.
-    if (this.#slowStart.isOver) this.#reduce(Math.max(this.windowBytes * BETA, 1.25 * path.latestBytes), report.now);
+    this.#reduce(Math.max(this.windowBytes * BETA, 1.25 * path.latestBytes), report.now);
+    this.#endedByDelay = true;
+    this.#clearRounds = 0;
+  }
+
+  /** The curve would take minutes to make up for a slow start that jitter has ended. */
+  #noteClearRound(now: Instant): void {
+    this.#clearRounds = this.#path.hasQueue ? 0 : this.#clearRounds + 1;
+    if (this.#clearRounds < CLEAR_ROUNDS || now - this.#reducedAt < CLEAR_MS) return;
+    this.#endedByDelay = false;
+    this.#threshold = Number.POSITIVE_INFINITY;
+    this.#epochAt = -1;
+    this.#slowStart.restart();
   }
 
   /** RFC 9438 §4.2 to §4.5; the curve only while no queue stands. */
@@ -131,6 +153,7 @@ export class Cubic implements CongestionControl {
     const isNews = report.lostSentAt >= this.#reducedAt;
     path.noteLoss(lostBytes, isNews);
     if (!isNews) return;
+    this.#endedByDelay = false;
     const heavy = path.isLossHeavy(this.#mtu);
     if (this.windowBytes < this.#threshold) {
       // In slow start the delivery rate lags by a round, so only a queue, heavy losses or a full path end it.
@@ -168,6 +191,7 @@ export class Cubic implements CongestionControl {
   }
 
   onTimeout(): void {
+    this.#endedByDelay = false;
     this.#threshold = Math.max(this.windowBytes * BETA, MIN_WINDOW_PACKETS * this.#mtu);
     this.#wMax = this.windowBytes / this.#mtu;
     this.windowBytes = this.#mtu;

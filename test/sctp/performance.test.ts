@@ -191,7 +191,8 @@ describe('the table in docs/sctp-performance.md', () => {
     for (const [mbps, rttMs] of pairs) {
       for (const queue of whole ? [0.3, 1, 3] : [1]) {
         const ratios = companions.map(([name, secondStartsAtS]) => {
-          const when = { fromS: 20, untilS: 50, secondStartsAtS, seed: SEED };
+          const fromS = settledAfterSeconds(rttMs, queue);
+          const when = { fromS, untilS: fromS + 30, secondStartsAtS, seed: SEED };
           const [first, second] = share(path(mbps, rttMs, 0, queue), ['cubic', name], when);
           return (second / first).toFixed(2);
         });
@@ -207,6 +208,11 @@ const SEED = 1;
 /** Slow start and one recovery, on links of any rate. */
 function warmUpSeconds(rttMs: number): number {
   return Math.max(2, Math.ceil(rttMs / 30));
+}
+
+/** Two flows settle by round trips: two hundred, with the queue full. */
+function settledAfterSeconds(rttMs: number, queue: number): number {
+  return Math.max(20, (200 * rttMs * (1 + queue)) / 1000);
 }
 
 function tableText(goodput: readonly string[], shares: readonly string[]): string {
@@ -228,7 +234,8 @@ ${goodput.join('\n')}
 
 ## Two flows on one bottleneck, no random loss
 
-What the second flow gets of what the first gets, from the 20th to the 50th second; the first is \`cubic\`.
+What the second flow gets of what the first gets in half a minute, once they had 200 round trips with a full queue (and 20 s at
+least) to settle; the first is \`cubic\`.
 
 | link | round trip | queue | cubic, at once | cubic, 0.7 s later | reno, at once |
 |---|---|---|---|---|---|
