@@ -2,12 +2,33 @@ import { utf8 } from '../core/index.ts';
 import type { DataChannelError } from '../datachannel/index.ts';
 import { domError, domString } from './web-idl.ts';
 
+/** Short messages are copied into shared blocks of memory: to allocate each by itself takes longer than to send it. */
+const BLOCK_BYTES = 16_384;
+/** The longest of them. A message that waits for long keeps its block, so eight at least share one. */
+const SHORT_BYTES = BLOCK_BYTES / 8;
+
+let block = new Uint8Array(BLOCK_BYTES);
+let used = 0;
+
+function copyOf(bytes: Uint8Array): Uint8Array {
+  const { length } = bytes;
+  if (length > SHORT_BYTES) return bytes.slice();
+  if (used + length > BLOCK_BYTES) {
+    block = new Uint8Array(BLOCK_BYTES);
+    used = 0;
+  }
+  const copy = block.subarray(used, used + length);
+  copy.set(bytes);
+  used += length;
+  return copy;
+}
+
 /** Web IDL overload resolution of `send`, and the copy that makes the bytes ours. */
 export function toMessage(data: unknown): string | Blob | Uint8Array {
   if (typeof data === 'string') return data;
   if (data instanceof Blob) return data;
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
-  if (data instanceof ArrayBuffer || isForeignArrayBuffer(data)) return new Uint8Array(data).slice();
+  if (ArrayBuffer.isView(data)) return copyOf(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  if (data instanceof ArrayBuffer || isForeignArrayBuffer(data)) return copyOf(new Uint8Array(data));
   return domString(data); // Web IDL: all else is text, `null` and `undefined` too
 }
 
