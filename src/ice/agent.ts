@@ -230,6 +230,12 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
     this.#refresh(now);
   }
 
+  /** From the next generation on the server is not asked (RFC 9429 §4.1.18). Does nothing for one that was not added. */
+  removeStunServer(server: TransportAddress): void {
+    this.#requireOpen();
+    this.#gathering.removeServer(server);
+  }
+
   /**
    * A mapped address of a TCP base that was added before (RFC 6544 §5.2). The connection to the STUN server that it was
    * learned over keeps the NAT's binding, and is the caller's.

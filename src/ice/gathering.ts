@@ -65,6 +65,12 @@ export class Gatherer {
     return true;
   }
 
+  /** It is not asked again; what has been asked already may still be answered. */
+  removeServer(address: TransportAddress): void {
+    const at = this.#servers.findIndex((known) => sameAddress(known.address, address));
+    if (at >= 0) this.#servers.splice(at, 1);
+  }
+
   addHost(host: LocalCandidate): void {
     if (host.protocol !== 'udp') return;
     this.#hosts.push(host);

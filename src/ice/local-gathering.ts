@@ -112,6 +112,10 @@ export class LocalGathering {
     if (!this.gatherer.addServer({ address, url: options.url })) this.#host.drop('limit', 'STUN servers');
   }
 
+  removeServer(address: TransportAddress): void {
+    this.gatherer.removeServer(address);
+  }
+
   removeBase(address: TransportAddress): void {
     const kept = this.#bases.filter((base) => !sameAddress(base.address, address));
     this.#bases.splice(0, this.#bases.length, ...kept);

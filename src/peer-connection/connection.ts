@@ -167,6 +167,7 @@ export class Connection {
   configure(configuration: ParsedConfiguration): void {
     this.configuration = configuration;
     this.#session?.transport.ice.setPolicy(configuration.iceTransportPolicy); // step 6
+    this.#session?.keepServers(configuration); // step 8
     if (configuration.iceCandidatePoolSize > 0) this.#ice.prefetch(this.#ensureSession(), configuration);
   }
 

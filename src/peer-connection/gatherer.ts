@@ -1,4 +1,4 @@
-import { formatAddress, ipFamily } from '../core/index.ts';
+import { formatAddress, ipFamily, type TransportAddress } from '../core/index.ts';
 import type { IceCandidate } from '../ice/index.ts';
 import type { ParsedConfiguration, ParsedIceServer } from './configuration.ts';
 import { type GathererOptions, SERVER_UNREACHABLE } from './gathering-types.ts';
@@ -17,8 +17,8 @@ export class Gatherer {
   readonly #given: GathererOptions;
   readonly #bases: LocalBases;
   #configuration: ParsedConfiguration | undefined;
-  /** Servers that the agent has: it asks them again itself after a restart. */
-  readonly #asked = new Set<string>();
+  /** Servers that the agent has, by address, with the URL that named them: it asks them again itself after a restart. */
+  readonly #asked = new Map<string, { readonly address: TransportAddress; readonly url: string }>();
   /** The same over TCP, by base and server. */
   readonly #askedOverTcp = new Set<string>();
   readonly #tcpReflexive: TcpReflexive;
@@ -44,6 +44,16 @@ export class Gatherer {
     this.#configuration = configuration;
     await this.#bases.open();
     await this.#askServers();
+  }
+
+  /** W3C "set a configuration", step 8: what is no longer in the list is not asked in the next gathering phase. */
+  keepServers({ iceServers }: ParsedConfiguration): void {
+    const urls = new Set(iceServers.flatMap((server) => server.urls.map(({ url }) => url)));
+    for (const [key, { address, url }] of [...this.#asked]) {
+      if (urls.has(url)) continue;
+      this.#asked.delete(key);
+      this.#given.transport.ice.removeStunServer(address);
+    }
   }
 
   close(): void {
@@ -88,7 +98,7 @@ export class Gatherer {
       if (ip === undefined || bases.length === 0) return undefined;
       const address = { ip, port: located.port };
       if (url.transport === 'udp' && !this.#asked.has(formatAddress(address))) {
-        this.#asked.add(formatAddress(address));
+        this.#asked.set(formatAddress(address), { address, url: url.url });
         // A TURN server answers Binding requests too (RFC 8656 §4): the mapped address of each base.
         host.driver.mutate((now) => transport.ice.addStunServer(address, now, { url: url.url }));
       }

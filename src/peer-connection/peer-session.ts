@@ -177,6 +177,11 @@ export class PeerSession {
     this.host.driver.mutate((now) => ice.restart(now, ice.localParameters));
   }
 
+  /** ICE servers that a new configuration has not are not asked again. */
+  keepServers(configuration: ParsedConfiguration): void {
+    this.#gatherer.keepServers(configuration);
+  }
+
   /** The first local description is there: what the pool has is told now. */
   release(): void {
     const held = this.#held ?? [];

@@ -3,6 +3,7 @@ import type { CryptoBackend, Platform } from '../../src/core/index.ts';
 import { certificateFromPem, certificateToPem, generateCertificate, nobleCrypto } from '../../src/crypto/index.ts';
 import { type PurertcOptions, RTCPeerConnection, TcpMux, toRtcCertificate, UdpMux } from '../../src/index.ts';
 import { platform } from '../../src/io/platform.ts';
+import { StunServer } from '../../src/server/index.ts';
 import { negotiate, once, Pair, trickle, untilState } from './support.ts';
 
 const loopback = { interfaceFilter: ({ ip }: { readonly ip: string }) => ip === '127.0.0.1' };
@@ -134,6 +135,27 @@ describe('what the purertc member of the configuration adds', () => {
 });
 
 describe('setConfiguration', () => {
+  it('asks the servers of the new list with the next ICE restart, and no others', async () => {
+    const servers = [new StunServer(), new StunServer()];
+    const urls = await Promise.all(
+      servers.map(async (server) => `stun:127.0.0.1:${(await server.listen({ port: 0 })).port}`),
+    );
+    const requests = () => servers.map(({ counters }) => counters.requests > 0);
+    const pair = new Pair({ iceServers: [{ urls: urls[0]! }], purertc: loopback });
+    await pair.connect();
+    await untilGathered(pair.a);
+    expect(requests()).toEqual([true, false]);
+    const before = servers[0]!.counters.requests;
+    pair.a.setConfiguration({ iceServers: [{ urls: urls[1]! }] });
+    pair.a.restartIce();
+    await negotiate(pair.a, pair.b);
+    await untilGathered(pair.a);
+    expect(requests()).toEqual([true, true]);
+    expect(servers[0]!.counters.requests).toBe(before);
+    pair.close();
+    for (const server of servers) server.close();
+  });
+
   it('a changed iceTransportPolicy applies with the next ICE restart (RFC 9429 §4.1.18)', async () => {
     const pair = new Pair();
     await pair.connect();
