@@ -3,10 +3,10 @@ import { ChaCha20Poly1305 } from './chacha20-poly1305.ts';
 
 /**
  * The same backend with our own ChaCha20-Poly1305 for records of up to `longestBytes`, and the backend's for longer ones.
- * A native cipher has a high cost a call and a low one a byte: on Node 20 the two meet at about 1,400 bytes.
+ * A native cipher has a high cost a call and a low one a byte: on Node 20 the two meet at about 1,500 bytes.
  *
  * @example
- * const crypto = withRecordCipher(nodeCrypto, 1400);
+ * const crypto = withRecordCipher(nodeCrypto, 1500);
  * const portable = withRecordCipher(nobleCrypto); // ours is faster at every length
  */
 export function withRecordCipher(
