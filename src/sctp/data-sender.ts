@@ -1,10 +1,12 @@
 import { type Instant, NEVER, type Ring } from '../core/index.ts';
 import { AbandonedMessages } from './abandoned.ts';
+import { AckReporter } from './ack-reporter.ts';
 import { ChunkWriter } from './chunk-writer.ts';
-import { type CongestionControl, createAckReport } from './congestion.ts';
+import type { CongestionControl } from './congestion.ts';
 import { createCongestionControl } from './congestion-choice.ts';
+import { Fragmenter, MIN_FRAGMENT_BYTES } from './fragmenter.ts';
 import { LossDetection } from './loss-detection.ts';
-import { type OutboundMessage, OutboundStreams } from './outbound-streams.ts';
+import { OutboundStreams } from './outbound-streams.ts';
 import { CHUNK_STATE, Outstanding } from './outstanding.ts';
 import { Pacer } from './pacer.ts';
 import type { RttEstimator } from './rtt.ts';
@@ -15,15 +17,13 @@ import { DATA_FLAG } from './wire/data.ts';
 import { duplicateTsn, gapEnd, gapStart, type SackFields } from './wire/sack.ts';
 import { padded } from './wire/tlv.ts';
 
-/** A message that does not fit is split only where at least this much of it fits: headers cost something too. */
-const MIN_FRAGMENT_BYTES = 64;
-
 /** What came of a SACK. */
 export type SackVerdict = 'ok' | 'stale' | 'out-of-window';
 
 /**
- * The sending half of an association: fragmentation, transmission under the congestion window and the peer's window
- * (RFC 9260 §6.1), acknowledgements (§6.2.1), T3-rtx (§6.3), loss recovery, partial reliability.
+ * The sending half of an association: transmission under the congestion window and the peer's window (RFC 9260 §6.1),
+ * acknowledgements (§6.2.1), T3-rtx (§6.3), loss recovery. It decides when what leaves; {@link Fragmenter} cuts messages
+ * up, {@link AckReporter} tells the congestion control what a SACK means, {@link AbandonedMessages} gives up.
  */
 export class DataSender {
   readonly streams: OutboundStreams;
@@ -36,18 +36,14 @@ export class DataSender {
   readonly #loss: LossDetection = new LossDetection();
   readonly #pacer: Pacer;
   readonly #abandoned: AbandonedMessages;
-  readonly #report = createAckReport();
+  readonly #reporter: AckReporter;
+  readonly #fragmenter: Fragmenter;
   #mtuBytes: number;
   /** The peer's a_rwnd as of its last SACK. */
   #peerWindow: number;
   /** TSN that ends the current recovery; -1 outside. */
   #recoveryEnd = -1;
   #retransmitNow = false;
-  #roundEnd = 0;
-  #flightPeak = 0;
-  #windowLimited = false;
-  /** Rates are measured from here on. */
-  #rateFrom: Instant = 0;
   #t3At: Instant = NEVER;
   readonly #probe: TailLossProbe = new TailLossProbe();
   #pacedAt: Instant = NEVER;
@@ -73,7 +69,10 @@ export class DataSender {
     this.#peerWindow = tcb.peerRwnd;
     this.congestion = createCongestionControl(options.congestionControl ?? 'cubic', mtuBytes);
     this.#pacer = new Pacer(options.pacing ?? true);
-    this.#abandoned = new AbandonedMessages(this.outstanding, this.streams, tcb.extensions, tcb.localInitialTsn);
+    const { outstanding, streams } = this;
+    this.#abandoned = new AbandonedMessages(outstanding, streams, tcb.extensions, tcb.localInitialTsn);
+    this.#reporter = new AckReporter(outstanding, rtt, this.congestion);
+    this.#fragmenter = new Fragmenter(outstanding, streams, this.#chunks, this.#abandoned, this.#partialReliability);
   }
 
   /** Everything accepted by `send` is acknowledged or given up. */
@@ -166,8 +165,8 @@ export class DataSender {
     }
     if (sack !== undefined && sack.duplicates > 0) this.#noteDuplicates(sack);
     this.#loss.noteAck(out, sack?.gapBlocks ?? 0, highest, now);
-    this.#fillReport(flightBefore, now);
-    if (ack.bytes > 0) this.congestion.onAck(this.#report);
+    const report = this.#reporter.report(flightBefore, this.#recoveryEnd >= 0, this.#loss.sackMayBeFull, now);
+    if (ack.bytes > 0) this.congestion.onAck(report);
     this.#detectLosses(now);
     if (sack !== undefined && this.#probe.repeatedTsn >= 0) this.#judgeProbe(sack, highest, now);
     this.#abandoned.advance(now, this.rtt.smoothedMs ?? this.rtt.rtoMs);
@@ -179,33 +178,6 @@ export class DataSender {
       this.#t3At = now + this.rtt.rtoMs; // RFC 9260 §6.3.2 R3
       this.#armProbe(now);
     }
-  }
-
-  #fillReport(flightBefore: number, now: Instant): void {
-    const out = this.outstanding;
-    const ack = out.ack;
-    const report = this.#report;
-    report.now = now;
-    report.ackedBytes = ack.bytes;
-    report.flightBefore = flightBefore;
-    report.rttMs = ack.rttMs;
-    report.smoothedRttMs = this.rtt.smoothedMs ?? 0;
-    report.minRttMs = this.rtt.minMs;
-    report.inRecovery = this.#recoveryEnd >= 0;
-    const busyMs = now - ack.deliveredBeforeAt;
-    // What full SACKs had no room for is reported late and in heaps: no measure of a rate.
-    if (this.#loss.sackMayBeFull) this.#rateFrom = now;
-    const measured = ack.rttMs >= 0 && busyMs > 0 && ack.deliveredBeforeAt >= this.#rateFrom;
-    report.deliveryRate = measured ? (out.deliveredBytes - ack.deliveredBefore) / busyMs : 0;
-    report.newRound = out.base > this.#roundEnd;
-    // As in the Linux stack: in slow start, having used half of the window is enough to let it grow.
-    const slowStart = this.congestion.windowBytes < this.congestion.slowStartThresholdBytes;
-    report.windowLimited =
-      this.#windowLimited || (slowStart && this.congestion.windowBytes < 2 * Math.max(flightBefore, this.#flightPeak));
-    if (!report.newRound) return;
-    this.#roundEnd = out.next - 1;
-    this.#flightPeak = out.flightBytes;
-    this.#windowLimited = false;
   }
 
   /** Duplicates of what we sent more than once were sent too hastily. */
@@ -227,8 +199,7 @@ export class DataSender {
       isDuplicate = this.#unwrap(duplicateTsn(sack, i)) === this.#probe.repeatedTsn;
     const lost = this.#probe.takeRepaired(highest, isDuplicate);
     if (lost === 0 || this.#recoveryEnd >= 0) return;
-    this.#report.lostSentAt = now;
-    this.congestion.onLoss(this.#report, lost, true);
+    this.congestion.onLoss(this.#reporter.lossReport(now, now), lost, true);
   }
 
   #detectLosses(now: Instant): void {
@@ -241,9 +212,7 @@ export class DataSender {
       this.#recoveryEnd = out.next - 1;
       this.#retransmitNow = true;
     }
-    this.#report.now = now;
-    this.#report.lostSentAt = this.#loss.newestLostSentAt;
-    this.congestion.onLoss(this.#report, lost, newEpisode);
+    this.congestion.onLoss(this.#reporter.lossReport(this.#loss.newestLostSentAt, now), lost, newEpisode);
     this.#abandoned.considerLost(now);
   }
 
@@ -338,7 +307,7 @@ export class DataSender {
     const lost = this.outstanding.firstLost() >= 0;
     if (!lost && this.streams.isEmpty) return false;
     if (this.outstanding.flightBytes >= this.congestion.windowBytes) {
-      this.#windowLimited = true;
+      this.#reporter.noteWindowFull();
       return false;
     }
     if (!lost && !this.#peerHasRoom()) return false;
@@ -357,7 +326,8 @@ export class DataSender {
     if (out.flightBytes === 0 && now - this.#lastSentAt > this.rtt.rtoMs) this.congestion.onIdle();
     let immediate = urgent;
     let pos = this.#writeLost(bytes, at, end, now);
-    pos = this.#writeNew(bytes, pos, end, now);
+    if (this.#probe.isPending || out.flightBytes < this.congestion.windowBytes)
+      pos = this.#fragmenter.write(bytes, pos, end, this.#peerWindow, now);
     if (pos === at && this.#probe.isPending) pos = this.#writeProbe(bytes, at, end, now);
     if (this.#probe.isPending) {
       immediate = true;
@@ -366,7 +336,7 @@ export class DataSender {
     }
     this.#retransmitNow = false;
     if (pos === at) return at;
-    if (out.flightBytes > this.#flightPeak) this.#flightPeak = out.flightBytes;
+    this.#reporter.noteSent();
     // A window of one or two packets must not wait for the peer's delayed SACK (RFC 7053 §4).
     if (out.flightBytes >= this.congestion.windowBytes && this.congestion.windowBytes <= 2 * this.#mtuBytes)
       immediate = true;
@@ -394,44 +364,6 @@ export class DataSender {
       this.retransmissions++;
     }
     return pos;
-  }
-
-  #writeNew(bytes: Uint8Array, at: number, end: number, now: Instant): number {
-    const out = this.outstanding;
-    const windowFree = this.#probe.isPending || out.flightBytes < this.congestion.windowBytes;
-    let pos = at;
-    while (windowFree && !out.isFull) {
-      const message = this.streams.next(now);
-      if (message === undefined) break;
-      if (message.sent > 0 && message.expiresAt <= now && this.#abandoned.inUse) {
-        this.#abandoned.abandon(message, now);
-        continue;
-      }
-      const rest = message.bytes.length - message.sent;
-      const room = end - pos - this.#chunks.headerBytes;
-      let length = Math.min(rest, this.#chunks.maxFragmentBytes);
-      if (length > room) {
-        // Filling the packet costs a fragment more; with partial reliability that is a higher chance of losing the message.
-        if (room < MIN_FRAGMENT_BYTES || (pos > at && message.isUnreliable)) break;
-        length = room & ~3;
-      }
-      if (out.unackedBytes > 0 && out.unackedBytes + length > this.#peerWindow) break;
-      pos = this.#writeFirst(bytes, pos, message, length, now);
-    }
-    return pos;
-  }
-
-  #writeFirst(bytes: Uint8Array, pos: number, message: OutboundMessage, length: number, now: Instant): number {
-    if (message.messageNumber < 0) this.streams.number(message);
-    const tsn = this.outstanding.push(message, message.sent, length, message.nextFsn++, now);
-    if (message.firstTsn < 0) {
-      message.firstTsn = tsn;
-      if (this.#partialReliability && message.isUnreliable) this.#abandoned.inUse = true;
-    }
-    message.lastTsn = tsn;
-    if (message.isUnreliable) message.stream.lastUnreliableTsn = tsn;
-    this.streams.take(message, length);
-    return this.#chunks.write(bytes, pos, tsn);
   }
 
   /** RFC 8985 §7.3: nothing new to send, so the chunk sent last is sent once more. */
