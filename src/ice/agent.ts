@@ -269,6 +269,15 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   }
 
   /**
+   * A base is not wanted any more (its server has left the list, RFC 9429 §4.1.18): no later generation announces it. Those
+   * of before go on with it; `base-unused` follows when there are none left, or at once.
+   */
+  withdrawBase(base: TransportAddress, now: Instant): void {
+    this.#gathering.withdrawBase(base);
+    this.#refresh(now);
+  }
+
+  /**
    * A path is dead for certain: its TCP connection was refused or closed (RFC 6544 §7). Its pair fails at once. Not for
    * ICMP errors, which anybody can forge (RFC 8445 §7.2.5.2.2).
    */
@@ -421,6 +430,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   #refresh(now: Instant): void {
     if (this.#closed) return;
     this.#outcome.update(now);
+    for (const base of this.#gathering.takeUnused(this.#generations)) this.#outbox.emit({ type: 'base-unused', base });
     if (this.#session.selection.nominated !== undefined) this.#gathering.gatherer.stopKeepalives();
     this.#nextTimeout = this.#gathering.gatherer.nextTimeout();
     this.#nextTimeout = Math.min(this.#nextTimeout, this.#generations.nextTimeout());

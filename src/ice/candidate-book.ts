@@ -38,6 +38,10 @@ export class CandidateBook {
     this.locals.splice(0, this.locals.length, ...kept);
   }
 
+  hasBase(base: TransportAddress): boolean {
+    return this.locals.some((local) => sameAddress(local.base, base));
+  }
+
   findRemote(address: TransportAddress, protocol: IceTransport): RemoteCandidate | undefined {
     return this.remotes.find((r) => sameAddress(r.address, address) && r.candidate.protocol === protocol);
   }

@@ -36,11 +36,15 @@ export class Generations {
     return this.#current.selection.selected ?? this.#previous?.selection.selected;
   }
 
-  /** RFC 8445 §9. Of two restarts in a row, the generation that carries the data is kept. */
+  /**
+   * RFC 8445 §9. Of two restarts in a row, the generation that carries the data is kept. One that begins anew with the same
+   * credentials before it has met the peer's is of no use to anybody.
+   */
   restart(local: IceParameters): void {
     const old = this.#current;
     const older = this.#previous;
-    const keepOlder = older !== undefined && old.selection.selected === undefined;
+    const sameAgain = old.remote === undefined && old.local.ufrag === local.ufrag && old.local.pwd === local.pwd;
+    const keepOlder = sameAgain || (older !== undefined && old.selection.selected === undefined);
     (keepOlder ? old : older)?.stop();
     this.#previous = keepOlder ? older : old;
     this.#retireAt = NEVER;

@@ -53,6 +53,8 @@ export class LocalGathering {
   readonly #host: GatheringHost;
   readonly #factory: LocalCandidateFactory;
   readonly #bases: Base[] = [];
+  /** Bases that no later generation announces, and one of before may still use. */
+  #withdrawn: TransportAddress[] = [];
   readonly gatherer: Gatherer;
   #ended = false;
   #state: IceGatheringState = 'new';
@@ -114,12 +116,35 @@ export class LocalGathering {
 
   removeServer(address: TransportAddress): void {
     this.gatherer.removeServer(address);
+    this.#forget((base) => base.kind === 'reflexive' && sameAddress(base.learned.server, address));
   }
 
   removeBase(address: TransportAddress): void {
-    const kept = this.#bases.filter((base) => !sameAddress(base.address, address));
-    this.#bases.splice(0, this.#bases.length, ...kept);
+    this.#forget((base) => sameAddress(base.address, address));
+    this.#withdrawn = this.#withdrawn.filter((other) => !sameAddress(other, address));
     this.gatherer.removeHost(address);
+  }
+
+  /** The next generation does not announce the base. */
+  withdrawBase(address: TransportAddress): void {
+    if (this.#forget((base) => sameAddress(base.address, address))) this.#withdrawn.push(address);
+  }
+
+  /** Withdrawn bases that none of the generations uses any more; each is told once. */
+  takeUnused(generations: { readonly all: readonly IceSession[] }): readonly TransportAddress[] {
+    if (this.#withdrawn.length === 0) return [];
+    const isUsed = (address: TransportAddress): boolean => generations.all.some(({ book }) => book.hasBase(address));
+    const unused = this.#withdrawn.filter((address) => !isUsed(address));
+    if (unused.length > 0) this.#withdrawn = this.#withdrawn.filter(isUsed);
+    return unused;
+  }
+
+  /** @returns whether there was one. */
+  #forget(isOver: (base: Base) => boolean): boolean {
+    const kept = this.#bases.filter((base) => !isOver(base));
+    const some = kept.length < this.#bases.length;
+    if (some) this.#bases.splice(0, this.#bases.length, ...kept);
+    return some;
   }
 
   /** Sends the next request to a STUN server, if it is due. */

@@ -112,6 +112,8 @@ export type IceEvent =
       readonly code: number;
       readonly reason: string;
     }
+  /** A base that was withdrawn is used by no generation any more: what stands behind it may go. */
+  | { readonly type: 'base-unused'; readonly base: TransportAddress }
   /** A remote candidate has a name for an address: answer with `addResolved`, or not at all. */
   | { readonly type: 'resolve'; readonly hostname: string }
   /** Used alone, without a demultiplexer in front: a datagram of an accepted path. `bytes` is borrowed until the next call. */

@@ -145,6 +145,19 @@ export interface ParsedIceServer {
   readonly credential: string | undefined;
 }
 
+/** Whether the list has the URL with these credentials. Others are another account: its allocations are others too. */
+export function isListed(
+  servers: readonly ParsedIceServer[],
+  url: string,
+  username: string,
+  password: string,
+): boolean {
+  return servers.some(
+    (server) =>
+      server.username === username && server.credential === password && server.urls.some((known) => known.url === url),
+  );
+}
+
 /** A configuration after validation, every member present. */
 export interface ParsedConfiguration {
   readonly iceServers: readonly ParsedIceServer[];

@@ -1,5 +1,5 @@
-import { formatAddress, ipFamily, type TransportAddress } from '../core/index.ts';
-import type { IceCandidate } from '../ice/index.ts';
+import { formatAddress, ipFamily, sameAddress, type TransportAddress } from '../core/index.ts';
+import type { IceCandidate, TcpReflexiveAddress } from '../ice/index.ts';
 import type { ParsedConfiguration, ParsedIceServer } from './configuration.ts';
 import { type GathererOptions, SERVER_UNREACHABLE } from './gathering-types.ts';
 import type { IceServerUrl } from './ice-server-url.ts';
@@ -16,11 +16,16 @@ import { TcpRelays } from './tcp-relays.ts';
 export class Gatherer {
   readonly #given: GathererOptions;
   readonly #bases: LocalBases;
+  /** Of the current gathering phase. */
   #configuration: ParsedConfiguration | undefined;
+  /** What the next phase is to gather from, where it is known before it. */
+  #next: ParsedConfiguration | undefined;
   /** Servers that the agent has, by address, with the URL that named them: it asks them again itself after a restart. */
   readonly #asked = new Map<string, { readonly address: TransportAddress; readonly url: string }>();
-  /** The same over TCP, by base and server. */
-  readonly #askedOverTcp = new Set<string>();
+  /** The same over TCP, by base and server, with what they have said. The agent knows it, but for what was taken back. */
+  readonly #askedOverTcp = new Map<string, { learned: TcpReflexiveAddress | undefined; takenBack: boolean }>();
+  /** Rounds of questions that have not ended. */
+  #rounds = 0;
   readonly #tcpReflexive: TcpReflexive;
   readonly #tcpRelays: TcpRelays;
 
@@ -42,18 +47,38 @@ export class Gatherer {
   /** Gathers once for each ICE generation; the sockets are bound the first time and stay. */
   async gather(configuration: ParsedConfiguration): Promise<void> {
     this.#configuration = configuration;
+    this.#relays.renewFrom(configuration.iceServers);
     await this.#bases.open();
     await this.#askServers();
   }
 
   /** W3C "set a configuration", step 8: what is no longer in the list is not asked in the next gathering phase. */
-  keepServers({ iceServers }: ParsedConfiguration): void {
+  keepServers(configuration: ParsedConfiguration): void {
+    const { iceServers } = configuration;
+    this.#next = configuration;
+    this.#relays.renewFrom(iceServers);
     const urls = new Set(iceServers.flatMap((server) => server.urls.map(({ url }) => url)));
     for (const [key, { address, url }] of [...this.#asked]) {
       if (urls.has(url)) continue;
       this.#asked.delete(key);
       this.#given.transport.ice.removeStunServer(address);
+      for (const asked of this.#askedOverTcp.values()) {
+        if (asked.learned !== undefined && sameAddress(asked.learned.server, address)) asked.takenBack = true;
+      }
     }
+  }
+
+  /** Another generation is about to begin: relays of servers that have left the list are not offered in it. */
+  withdrawRelays(): void {
+    const configuration = this.#next ?? this.#configuration;
+    if (configuration === undefined) return;
+    this.#relays.withdrawAllBut(configuration.iceServers);
+    this.#tcpRelays.withdrawAllBut(configuration.iceServers);
+  }
+
+  /** What was withdrawn is used no longer. */
+  onUnusedBase(base: TransportAddress): void {
+    this.#tcpRelays.onUnusedBase(base);
   }
 
   close(): void {
@@ -74,8 +99,10 @@ export class Gatherer {
     if (transport.isClosed) return;
     const iceServers = this.#configuration?.iceServers ?? [];
     const servers = iceServers.flatMap((server) => server.urls.map((url) => ({ url, server })));
+    this.#rounds++;
     await Promise.all(servers.map(({ url, server }) => this.#addServer(url, server)));
-    if (!transport.isClosed) host.driver.mutate((now) => transport.endOfLocalCandidates(now));
+    const last = --this.#rounds === 0; // one that a restart has overtaken ends nothing
+    if (last && !transport.isClosed) host.driver.mutate((now) => transport.endOfLocalCandidates(now));
   }
 
   async #addServer(url: IceServerUrl, server: ParsedIceServer): Promise<void> {
@@ -128,11 +155,24 @@ export class Gatherer {
       if (ip === undefined) return;
       const server = { ip, port };
       const key = `${formatAddress(base)} ${formatAddress(server)}`;
-      if (this.#askedOverTcp.has(key)) return; // the agent announces again what it knows
-      this.#askedOverTcp.add(key);
+      const tell = (learned: TcpReflexiveAddress): void =>
+        host.driver.mutate((now) => transport.ice.addTcpReflexiveCandidate(base, learned, now));
+      const asked = this.#askedOverTcp.get(key);
+      if (asked !== undefined) {
+        // The agent announces again what it knows; the connection and its mapped address are still there.
+        if (asked.takenBack && asked.learned !== undefined) tell(asked.learned);
+        asked.takenBack = false;
+        return;
+      }
+      const asking: { learned: TcpReflexiveAddress | undefined; takenBack: boolean } = {
+        learned: undefined,
+        takenBack: false,
+      };
+      this.#askedOverTcp.set(key, asking);
       const mapped = await this.#tcpReflexive.ask(base, server);
       if (mapped === undefined || transport.isClosed) return;
-      host.driver.mutate((now) => transport.ice.addTcpReflexiveCandidate(base, { mapped, server, url }, now));
+      asking.learned = { mapped, server, url };
+      tell(asking.learned);
     });
     await Promise.all(questions);
   }

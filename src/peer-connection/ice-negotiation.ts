@@ -81,8 +81,7 @@ export class IceNegotiation {
     const restart = ice.localParameters.ufrag !== ufrag || ice.localParameters.pwd !== pwd;
     if (restart) {
       this.#localCandidates = [];
-      session.host.driver.mutate((now) => ice.restart(now, { ufrag, pwd }));
-      session.answerToUfrags();
+      session.restartIce({ ufrag, pwd });
     }
     if (restart || !(this.#gathered || this.#pooled)) session.gather(configuration);
     if (!this.#gathered) session.release();
@@ -104,7 +103,7 @@ export class IceNegotiation {
     const { ice } = session.transport;
     if (ice.remoteParameters !== undefined) {
       // Another peer answers than the one whose provisional answer came (a forking call): its checks start anew.
-      session.host.driver.mutate((now) => ice.restart(now, ice.localParameters));
+      session.restartIce(ice.localParameters);
       session.gather(configuration);
     }
     session.host.driver.mutate((now) => ice.setRemoteParameters({ ufrag, pwd, lite, pacingMs }, now));

@@ -21,6 +21,7 @@ export { type Fingerprint, matchFingerprint } from './fingerprints.ts';
 export { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
 export { usableAddresses } from './local-bases.ts';
 export * from './peer-transport.ts';
+export { MAX_MUX_CONNECTIONS } from './port-shares.ts';
 export { MAX_RELAY_PATHS, type RelayFailure, type TurnServer } from './relay.ts';
 export { MAX_RELAYS, MAX_REMEMBERED_PEERS, type Relays } from './relays.ts';
 export {
@@ -78,6 +79,6 @@ export {
 export { type RTCStats, RTCStatsReport, type RTCStatsType } from './stats.ts';
 export { MAX_MUX_STREAMS, TcpMux } from './tcp-mux.ts';
 export * from './transport-types.ts';
-export { MAX_MUX_CONNECTIONS, UdpMux } from './udp-mux.ts';
+export { UdpMux } from './udp-mux.ts';
 export { MAX_UNKNOWN_CHECKS_PER_SECOND, type MuxOptions, type UnknownCheck } from './unknown-checks.ts';
 export type { EventHandler } from './web-idl.ts';

@@ -1,6 +1,6 @@
 import type { Env, InterfaceAddress, Platform } from '../core/index.ts';
 import type { Certificate } from '../crypto/index.ts';
-import type { IceCandidate, IceConnectionState, IceGatheringState, SelectedPair } from '../ice/index.ts';
+import type { IceCandidate, IceConnectionState, IceGatheringState, IceParameters, SelectedPair } from '../ice/index.ts';
 import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
 import { deriveConnectionState, type RTCPeerConnectionState } from './connection-state.ts';
 import { RTCErrorEvent, RTCPeerConnectionIceEvent } from './events.ts';
@@ -173,8 +173,14 @@ export class PeerSession {
 
   /** What the pool has found is of other servers than are wanted now. */
   discardPool(): void {
-    const { ice } = this.transport;
-    this.host.driver.mutate((now) => ice.restart(now, ice.localParameters));
+    this.restartIce(this.transport.ice.localParameters);
+  }
+
+  /** Begins another ICE generation, without the relays of servers that have left the configuration; to be gathered for. */
+  restartIce(parameters: IceParameters): void {
+    this.#gatherer.withdrawRelays();
+    this.host.driver.mutate((now) => this.transport.ice.restart(now, parameters));
+    this.answerToUfrags();
   }
 
   /** ICE servers that a new configuration has not are not asked again. */
@@ -191,8 +197,7 @@ export class PeerSession {
 
   /** The only description was rolled back: gathering begins anew with the next one, and until then has not begun. */
   startOver(): void {
-    const { ice } = this.transport;
-    this.host.driver.mutate((now) => ice.restart(now, ice.localParameters));
+    this.restartIce(this.transport.ice.localParameters);
     this.#generation++;
     this.#gatheringTold = 'new';
     this.ice.localCandidates = [];
@@ -259,7 +264,11 @@ export class PeerSession {
         return;
       case 'relay-allocated':
       case 'relay-failed':
+      case 'relay-released':
         this.#gatherer.onRelayEvent(event);
+        return;
+      case 'base-unused':
+        this.#gatherer.onUnusedBase(event.base);
         return;
       case 'server-error': {
         const { base, url = '', code, reason } = event;

@@ -217,6 +217,10 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
         if (event.path !== undefined) this.relays.select(event.path, now);
         if (event.path !== undefined && this.#phase === 'open') this.#upper.onSelectedPath(now);
         break;
+      case 'base-unused':
+        this.relays.onUnusedBase(event.base, now);
+        this.#events.push(event);
+        break;
       case 'data':
         break; // only datagrams of STUN's kind were handed to the agent
       default:

@@ -64,7 +64,9 @@ export type RelayEvent =
       readonly alternateDomain?: string | undefined;
       /** What is gone with it. */
       readonly relayed: readonly TransportAddress[];
-    };
+    }
+  /** It was given back, and the way to the server is free. */
+  | { readonly type: 'released' };
 
 /** W3C RTCPeerConnectionIceErrorEvent: the server could not be reached. */
 const UNREACHABLE = 701;
@@ -274,6 +276,9 @@ export class Relay {
         this.#fail(reason, error?.code ?? UNREACHABLE, text, alternateServer, alternateDomain);
         break;
       }
+      case 'closed':
+        this.#release();
+        break;
       default:
         break; // permissions and channels keep themselves alive
     }
@@ -291,11 +296,22 @@ export class Relay {
     alternateServer: TransportAddress | undefined,
     alternateDomain?: string,
   ): void {
+    if (this.#state === 'closing') {
+      this.#release(); // the server cannot be told; the allocation expires
+      return;
+    }
     const relayed = this.#relayed;
-    const told = this.#state === 'closing' || this.#state === 'over';
+    const told = this.#state === 'over';
     this.#state = 'over';
     this.#relayed = [];
     if (!told) this.#events.push({ type: 'failed', failure, code, reason, alternateServer, alternateDomain, relayed });
+  }
+
+  #release(): void {
+    if (this.#state === 'over') return;
+    this.#state = 'over';
+    this.#relayed = [];
+    this.#events.push({ type: 'released' });
   }
 
   #pathTo(peer: TransportAddress): FiveTuple {

@@ -7,6 +7,7 @@ import {
   type Instant,
   ipFamily,
   NEVER,
+  sameAddress,
   type TransmitSlot,
   type TransportAddress,
 } from '../core/index.ts';
@@ -40,6 +41,8 @@ export class Relays {
   readonly #host: RelaysHost;
   #ending = false;
   #relays: Relay[] = [];
+  /** Relays that are not wanted any more, with the relayed addresses that a generation of ICE still uses. */
+  readonly #withdrawn = new Map<Relay, TransportAddress[]>();
   readonly #peers = new Set<string>();
   /** By identity of the path, for the packet path; null is "goes out directly". */
   #relayOf = new WeakMap<FiveTuple, Relay | null>();
@@ -70,6 +73,28 @@ export class Relays {
     this.#forgetPaths();
     relay.start(now);
     return true;
+  }
+
+  /**
+   * From the next generation on nothing is offered of the relay to the server at the other end of `path`. It is given back
+   * when no generation uses it any more, or as soon as it is there: `relay-released`. Does nothing where there is none.
+   */
+  withdraw(path: FiveTuple, now: Instant): void {
+    const relay = this.#relays.find(({ server }) => server.path === path);
+    if (relay === undefined || this.#withdrawn.has(relay)) return;
+    this.#withdrawn.set(relay, [...relay.relayed]);
+    for (const relayed of relay.relayed) this.#host.ice.withdrawBase(relayed, now);
+    this.#endWhenSettled(now);
+  }
+
+  /** No generation uses this address any more. */
+  onUnusedBase(base: TransportAddress, now: Instant): void {
+    for (const [relay, used] of this.#withdrawn) {
+      if (!used.some((relayed) => sameAddress(relayed, base))) continue;
+      const rest = used.filter((relayed) => !sameAddress(relayed, base));
+      this.#withdrawn.set(relay, rest);
+      if (rest.length === 0) relay.close(now);
+    }
   }
 
   /** A candidate of the peer: every relay lets its address in, so that its checks come through before ours go out. */
@@ -137,7 +162,7 @@ export class Relays {
   }
 
   #endWhenSettled(now: Instant): void {
-    if (!this.#ending || this.#relays.some(({ isPending }) => isPending)) return;
+    if (!this.#ending || this.#relays.some((relay) => relay.isPending && !this.#withdrawn.has(relay))) return;
     this.#ending = false;
     this.#host.ice.endOfLocalCandidates(now);
   }
@@ -151,6 +176,10 @@ export class Relays {
         break;
       case 'allocated':
         this.#forgetPaths();
+        if (this.#withdrawn.has(relay)) {
+          relay.close(now); // it has come too late
+          break;
+        }
         for (const ip of this.#peers) relay.permit({ ip, port: 0 }, now);
         for (const relayed of event.relayed) {
           const { url, path } = server;
@@ -161,13 +190,22 @@ export class Relays {
         this.#endWhenSettled(now);
         break;
       case 'failed':
-        this.#relays = this.#relays.filter((other) => other !== relay);
-        this.#forgetPaths();
+        this.#remove(relay);
         for (const relayed of event.relayed) ice.removeLocalBase(relayed, now);
         onEvent({ ...event, type: 'relay-failed', server });
         this.#endWhenSettled(now);
         break;
+      case 'released':
+        this.#remove(relay);
+        onEvent({ type: 'relay-released', server });
+        break;
     }
+  }
+
+  #remove(relay: Relay): void {
+    this.#relays = this.#relays.filter((other) => other !== relay);
+    this.#withdrawn.delete(relay);
+    this.#forgetPaths();
   }
 
   /**

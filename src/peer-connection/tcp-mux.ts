@@ -8,10 +8,11 @@ import {
   type TransportAddress,
   UsageError,
 } from '../core/index.ts';
-import { IceMux, type MuxOwner } from '../ice/index.ts';
+import { IceMux } from '../ice/index.ts';
 import { Arrival, Arrivals } from './arrivals.ts';
 import { ForwardingPlatform } from './forwarding-platform.ts';
-import { MAX_MUX_CONNECTIONS } from './udp-mux.ts';
+import { MuxPorts } from './mux-ports.ts';
+import { type PortShare, PortShares } from './port-shares.ts';
 import { type MuxOptions, unknownUfragListener } from './unknown-checks.ts';
 
 /** TCP connections on one address of a mux, arriving ones included; more are closed as they arrive. */
@@ -32,16 +33,12 @@ export const MAX_MUX_STREAMS = 32_768;
 export class TcpMux extends ForwardingPlatform {
   /** Why connections were closed before they belonged to anybody. */
   readonly drops: DropCounters = new DropCounters();
-  readonly #port: number;
-  readonly #options: MuxOptions;
-  readonly #ports = new Map<string, Promise<SharedListener>>();
-  #closed = false;
+  readonly #ports: MuxPorts<SharedListener>;
 
   /** @param port - the TCP port to share, on each address that connections listen on. 0 takes any free one. */
   constructor(platform: Platform, port: number, options: MuxOptions = {}) {
     super(platform);
-    this.#port = port;
-    this.#options = options;
+    this.#ports = new MuxPorts(port, (local) => SharedListener.bind(platform, local, options, this.drops));
   }
 
   /**
@@ -50,7 +47,7 @@ export class TcpMux extends ForwardingPlatform {
    * @throws with the system's reason (the promise rejects).
    */
   async listen(ip: string): Promise<TransportAddress> {
-    return (await this.#shared(ip)).local;
+    return (await this.#ports.on(ip)).local;
   }
 
   /** A share of the port on `local.ip`; the port that `local` names does not matter. */
@@ -58,46 +55,25 @@ export class TcpMux extends ForwardingPlatform {
     local: TransportAddress,
     accept: (stream: ByteStream) => StreamHandlers,
   ): Promise<StreamListener> {
-    return (await this.#shared(local.ip)).share(accept);
-  }
-
-  async #shared(ip: string): Promise<SharedListener> {
-    if (this.#closed) throw new Error('the mux is closed');
-    let shared = this.#ports.get(ip);
-    if (shared === undefined) {
-      shared = SharedListener.bind(this.inner, { ip, port: this.#port }, this.#options, this.drops);
-      this.#ports.set(ip, shared);
-      // A port that cannot be bound now may be free later.
-      shared.catch(() => this.#ports.delete(ip));
-    }
-    return shared;
+    return (await this.#ports.on(local.ip)).share(accept);
   }
 
   /** Closes the ports, and what has arrived and belongs to nobody. Connections that have their streams keep them. Idempotent. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const port of this.#ports.values()) {
-      port.then(
-        (shared) => shared.close(),
-        () => undefined, // it was never bound
-      );
-    }
-    this.#ports.clear();
+    this.#ports.close();
   }
 }
 
 /** One connection's part of a port. */
-interface Share extends MuxOwner {
+interface Share extends PortShare {
   readonly accept: (stream: ByteStream) => StreamHandlers;
-  ufrags: readonly string[];
 }
 
 /** One real port and the connections that share it. */
 class SharedListener {
   readonly #mux: IceMux<Share>;
   readonly #arrivals: Arrivals;
-  readonly #shares = new Set<Share>();
+  readonly #shares: PortShares<Share>;
   readonly #drops: DropCounters;
   /** The ufrag of the check that is being routed, when nobody has it and the application was told. */
   #told: string | undefined;
@@ -121,6 +97,7 @@ class SharedListener {
     this.#mux = new IceMux<Share>((username, request, path) => {
       if (tell?.(username, request, path) === true) this.#told = username.ours;
     }, drops);
+    this.#shares = new PortShares(this.#mux);
     this.#drops = drops;
     this.#arrivals = new Arrivals(platform, (arrival, reason) => this.#refuse(arrival, reason));
   }
@@ -131,24 +108,16 @@ class SharedListener {
   }
 
   share(accept: Share['accept']): StreamListener {
-    if (this.#shares.size >= MAX_MUX_CONNECTIONS) throw new Error(`a mux carries ${MAX_MUX_CONNECTIONS} connections`);
-    const share: Share = { accept, ufrags: [], acceptsData: () => false };
-    this.#shares.add(share);
+    const share = this.#shares.add({ accept, ufrags: [], acceptsData: () => false });
     return {
       local: this.local,
       answerTo: (ufrags) => this.#answerTo(share, ufrags),
-      close: () => {
-        this.#shares.delete(share);
-        this.#mux.remove(share);
-      },
+      close: () => this.#shares.remove(share),
     };
   }
 
   #answerTo(share: Share, ufrags: readonly string[]): void {
-    if (!this.#shares.has(share)) throw new UsageError('the port is closed');
-    for (const ufrag of ufrags) this.#mux.add(ufrag, share);
-    for (const ufrag of share.ufrags) if (!ufrags.includes(ufrag)) this.#mux.removeUfrag(ufrag);
-    share.ufrags = ufrags;
+    this.#shares.answerTo(share, ufrags);
     for (const arrival of this.#arrivals.all()) {
       if (arrival.ufrag !== undefined && ufrags.includes(arrival.ufrag)) this.#handOver(arrival, share);
     }
@@ -203,7 +172,6 @@ class SharedListener {
   close(): void {
     this.#listener?.close();
     for (const arrival of this.#arrivals.all()) this.#close(arrival);
-    for (const share of this.#shares) this.#mux.remove(share);
     this.#shares.clear();
   }
 }

@@ -89,7 +89,10 @@ export interface DtlsFailure {
 /** Events of a {@link PeerTransport}: those of ICE, DTLS and SCTP by their own names, and those of the data channels. */
 export type PeerTransportEvent =
   /** `resolve` is to be answered with `ice.addResolved`. */
-  | Extract<IceEvent, { readonly type: 'candidate' | 'gathering-state' | 'selected-pair' | 'server-error' | 'resolve' }>
+  | Extract<
+      IceEvent,
+      { readonly type: 'candidate' | 'gathering-state' | 'selected-pair' | 'server-error' | 'resolve' | 'base-unused' }
+    >
   | { readonly type: 'ice-state'; readonly state: IceConnectionState }
   | { readonly type: 'ice-role'; readonly role: IceRole }
   | {
@@ -113,6 +116,8 @@ export type PeerTransportEvent =
       readonly type: 'relay-failed';
       readonly server: TurnServer;
     })
+  /** An allocation that was withdrawn has been given back. */
+  | { readonly type: 'relay-released'; readonly server: TurnServer }
   | DataChannelEvent
   /** The last event: nothing of this transport is left to send. */
   | { readonly type: 'transport-closed' };

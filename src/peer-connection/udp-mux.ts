@@ -5,15 +5,13 @@ import {
   type TransportAddress,
   type UdpHandlers,
   type UdpSocket,
-  UsageError,
 } from '../core/index.ts';
-import { IceMux, type MuxOwner } from '../ice/index.ts';
+import { IceMux } from '../ice/index.ts';
 import { ForwardingPlatform } from './forwarding-platform.ts';
+import { MuxPorts } from './mux-ports.ts';
+import { type PortShare, PortShares } from './port-shares.ts';
 import { SentRequests } from './sent-requests.ts';
 import { type MuxOptions, unknownUfragListener } from './unknown-checks.ts';
-
-/** Connections of a mux, on each address. */
-export const MAX_MUX_CONNECTIONS = 16_384;
 
 /**
  * Many connections behind one UDP port of each address: what a server with one open port in its firewall needs. It is a
@@ -37,16 +35,12 @@ export const MAX_MUX_CONNECTIONS = 16_384;
 export class UdpMux extends ForwardingPlatform {
   /** Why datagrams belonged to nobody. */
   readonly drops: DropCounters = new DropCounters();
-  readonly #port: number;
-  readonly #options: MuxOptions;
-  readonly #ports = new Map<string, Promise<SharedSocket>>();
-  #closed = false;
+  readonly #ports: MuxPorts<SharedSocket>;
 
   /** @param port - the UDP port to share, on each address that connections bind. 0 takes any free one. */
   constructor(platform: Platform, port: number, options: MuxOptions = {}) {
     super(platform);
-    this.#port = port;
-    this.#options = options;
+    this.#ports = new MuxPorts(port, (local) => SharedSocket.bind(platform, local, options, this.drops));
   }
 
   /**
@@ -55,12 +49,12 @@ export class UdpMux extends ForwardingPlatform {
    * @throws with the system's reason (the promise rejects).
    */
   async listen(ip: string): Promise<TransportAddress> {
-    return (await this.#shared(ip)).local;
+    return (await this.#ports.on(ip)).local;
   }
 
   /** A share of the port on `local.ip`; the port that `local` names does not matter. */
   override async bindUdp(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> {
-    return (await this.#shared(local.ip)).share(handlers);
+    return (await this.#ports.on(local.ip)).share(handlers);
   }
 
   /** A socket of a relay's own: an allocation belongs to its 5-tuple (RFC 8656 §3.2), so that two cannot share the port. */
@@ -68,50 +62,33 @@ export class UdpMux extends ForwardingPlatform {
     return (local, handlers) => this.inner.bindPrivateUdp?.(local, handlers) ?? this.inner.bindUdp(local, handlers);
   }
 
-  async #shared(ip: string): Promise<SharedSocket> {
-    if (this.#closed) throw new Error('the mux is closed');
-    let shared = this.#ports.get(ip);
-    if (shared === undefined) {
-      const listener = unknownUfragListener(this.inner, this.#options, () => this.drops.count('rate-limited'));
-      const mux = new IceMux<Share>(listener, this.drops);
-      shared = SharedSocket.bind(this.inner, { ip, port: this.#port }, mux);
-      this.#ports.set(ip, shared);
-      // A port that cannot be bound now may be free later.
-      shared.catch(() => this.#ports.delete(ip));
-    }
-    return shared;
-  }
-
   /** Closes the real sockets. Connections that still use them lose their network. Idempotent. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const port of this.#ports.values()) {
-      port.then(
-        (shared) => shared.close(),
-        () => undefined, // it was never bound
-      );
-    }
-    this.#ports.clear();
+    this.#ports.close();
   }
 }
 
 /** One connection's part of a socket. */
-interface Share extends MuxOwner {
+interface Share extends PortShare {
   readonly handlers: UdpHandlers;
-  ufrags: readonly string[];
 }
 
 /** One real socket and the connections that share it. */
 class SharedSocket {
   readonly #mux: IceMux<Share>;
-  readonly #shares = new Set<Share>();
+  readonly #shares: PortShares<Share>;
   readonly #requests = new SentRequests<Share>();
   /** By identity of the address: the shell hands out one object for each sender while it remembers it. */
   readonly #paths = new WeakMap<TransportAddress, FiveTuple>();
   readonly #socket: UdpSocket;
 
-  static async bind(platform: Platform, local: TransportAddress, mux: IceMux<Share>): Promise<SharedSocket> {
+  static async bind(
+    platform: Platform,
+    local: TransportAddress,
+    options: MuxOptions,
+    drops: DropCounters,
+  ): Promise<SharedSocket> {
+    const tell = unknownUfragListener(platform, options, () => drops.count('rate-limited'));
     let port: SharedSocket | undefined;
     const socket = await platform.bindUdp(local, {
       onDatagram: (bytes, remote) => port?.input(bytes, remote),
@@ -119,13 +96,14 @@ class SharedSocket {
         if (remote === undefined) port?.onError(error);
       },
     });
-    port = new SharedSocket(socket, mux);
+    port = new SharedSocket(socket, new IceMux<Share>(tell, drops));
     return port;
   }
 
   constructor(socket: UdpSocket, mux: IceMux<Share>) {
     this.#socket = socket;
     this.#mux = mux;
+    this.#shares = new PortShares(mux);
   }
 
   get local(): TransportAddress {
@@ -133,34 +111,38 @@ class SharedSocket {
   }
 
   share(handlers: UdpHandlers): UdpSocket {
-    if (this.#shares.size >= MAX_MUX_CONNECTIONS) throw new Error(`a mux carries ${MAX_MUX_CONNECTIONS} connections`);
-    const share: Share = {
+    const share = this.#shares.add({
       handlers,
       ufrags: [],
       acceptsData: ({ remote }) => handlers.isProven?.(remote) ?? false,
+    });
+    const socket = this.#socket;
+    /** Whether it may send; who has sent what is noted for the answers. */
+    const notes = (buffer: Uint8Array, offset: number, length: number, remote: TransportAddress): boolean => {
+      if (!this.#shares.has(share)) return false;
+      if (!this.#requests.note(buffer, offset, length, share)) this.#mux.noteSent(this.#pathOf(remote), share);
+      return true;
     };
-    this.#shares.add(share);
-    return {
-      local: this.#socket.local,
-      answerTo: (ufrags) => this.#answerTo(share, ufrags),
+    const whole: UdpSocket = {
+      local: socket.local,
+      answerTo: (ufrags) => this.#shares.answerTo(share, ufrags),
       send: (buffer, offset, length, remote) => {
-        if (!this.#shares.has(share)) return;
-        if (!this.#requests.note(buffer, offset, length, share)) this.#mux.noteSent(this.#pathOf(remote), share);
-        this.#socket.send(buffer, offset, length, remote);
+        if (notes(buffer, offset, length, remote)) socket.send(buffer, offset, length, remote);
       },
       close: () => {
-        this.#shares.delete(share);
-        this.#mux.remove(share);
+        socket.flush?.(); // what was kept for it does not wait for another share
+        this.#shares.remove(share);
         this.#requests.forget(share);
       },
     };
-  }
-
-  #answerTo(share: Share, ufrags: readonly string[]): void {
-    if (!this.#shares.has(share)) throw new UsageError('the socket is closed');
-    for (const ufrag of ufrags) this.#mux.add(ufrag, share);
-    for (const ufrag of share.ufrags) if (!ufrags.includes(ufrag)) this.#mux.removeUfrag(ufrag);
-    share.ufrags = ufrags;
+    if (socket.sendSoon === undefined) return whole;
+    return {
+      ...whole,
+      sendSoon: (buffer, offset, length, remote) => {
+        if (notes(buffer, offset, length, remote)) socket.sendSoon?.(buffer, offset, length, remote);
+      },
+      flush: () => socket.flush?.(),
+    };
   }
 
   #pathOf(remote: TransportAddress): FiveTuple {
@@ -181,12 +163,11 @@ class SharedSocket {
   }
 
   onError(error: Error): void {
-    for (const share of this.#shares) share.handlers.onError(error, undefined);
+    for (const share of this.#shares.all()) share.handlers.onError(error, undefined);
   }
 
   close(): void {
     this.#socket.close();
-    for (const share of this.#shares) this.#mux.remove(share);
     this.#shares.clear();
   }
 }
