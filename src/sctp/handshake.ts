@@ -136,10 +136,11 @@ export class Handshake {
     return encodeInit(CHUNK.INIT_ACK, { ...mine, parameters: { ...mine.parameters, cookie, unrecognized } });
   }
 
-  /** RFC 9260 §5.1 C. @returns ms since the first INIT; the caller has checked tag, state and cookie. */
-  handleInitAck(ack: InitChunk, cookie: Uint8Array, now: Instant): number {
+  /** RFC 9260 §5.1 C. @returns ms since the first INIT; the caller has checked the tag, the state and `ack`. */
+  handleInitAck(ack: InitChunk, now: Instant): number {
     const phase = this.#phase;
-    if (phase.name !== 'cookie-wait') return 0;
+    const { cookie } = ack.parameters;
+    if (phase.name !== 'cookie-wait' || cookie === undefined) return 0;
     const elapsedMs = now - this.#startedAt;
     this.#phase = {
       name: 'cookie-echoed',

@@ -2,6 +2,7 @@ import { type Instant, NEVER, type Ring, UsageError } from '../core/index.ts';
 import type { ControlQueue, DropReporter } from './control-queue.ts';
 import { EarlyData } from './early-data.ts';
 import type { Handshake } from './handshake.ts';
+import { initAckFault, initFault } from './init-fault.ts';
 import { DEFAULT_MAX_INIT_RETRANSMISSIONS } from './limits.ts';
 import { RttEstimator } from './rtt.ts';
 import { Session, type SessionSettings } from './session.ts';
@@ -13,14 +14,13 @@ import {
   type ErrorCause,
   encodeAbort,
   encodeError,
-  missingMandatoryParameter,
   staleCookie,
   textCause,
   unrecognizedParameters,
 } from './wire/causes.ts';
 import { decodeInit } from './wire/init.ts';
 import { verificationTag } from './wire/packet.ts';
-import { CAUSE, PARAMETER } from './wire/registry.ts';
+import { CAUSE } from './wire/registry.ts';
 import { encodeCookieAck, encodeShutdown, encodeShutdownAck, encodeShutdownComplete } from './wire/simple.ts';
 import { TLV_HEADER_BYTES } from './wire/tlv.ts';
 
@@ -132,19 +132,13 @@ export class Lifecycle {
       this.#control.push(encodeShutdownAck()); // §9.2
       return;
     }
-    const bad = this.#badInit(init.outboundStreams, init.inboundStreams, init.parameters.hostName === true);
-    if (bad !== undefined) {
-      this.#control.pushLone(init.initiateTag, encodeAbort([bad]));
+    const fault = initFault(init);
+    if (fault !== undefined) {
+      this.#control.pushLone(init.initiateTag, encodeAbort([fault]));
       this.#reporter.drop('bad-value', 'INIT');
       return;
     }
     this.#control.pushLone(init.initiateTag, this.#handshake.answerInit(init, this.#session?.tcb, now));
-  }
-
-  /** RFC 9260 §3.3.2, §3.3.3: no streams in a direction, or a host name. */
-  #badInit(outbound: number, inbound: number, hostName: boolean): ErrorCause | undefined {
-    if (outbound === 0 || inbound === 0) return { type: CAUSE.INVALID_MANDATORY_PARAMETER, value: new Uint8Array(0) };
-    return hostName ? { type: CAUSE.UNRESOLVABLE_ADDRESS, value: new Uint8Array(0) } : undefined;
   }
 
   /** RFC 9260 §5.1 C; in any other state it is discarded (§5.2.3). */
@@ -154,19 +148,15 @@ export class Lifecycle {
       return;
     }
     const ack = decodeInit(bytes, at, end);
-    const { cookie, hostName, unrecognized } = ack.parameters;
-    const bad =
-      cookie === undefined
-        ? missingMandatoryParameter(PARAMETER.STATE_COOKIE)
-        : this.#badInit(ack.outboundStreams, ack.inboundStreams, hostName === true);
-    if (ack.initiateTag === 0 || bad !== undefined || cookie === undefined) {
-      const cause = bad ?? textCause(CAUSE.PROTOCOL_VIOLATION, 'initiate tag 0');
-      this.#control.pushLone(ack.initiateTag, encodeAbort([cause]));
+    const fault = initAckFault(ack);
+    if (fault !== undefined) {
+      this.#control.pushLone(ack.initiateTag, encodeAbort([fault]));
       this.#reporter.drop('bad-value', 'INIT ACK');
-      this.end({ type: 'aborted', byPeer: false, cause: cause.type, message: 'bad INIT ACK' }, 'INIT ACK');
+      this.end({ type: 'aborted', byPeer: false, cause: fault.type, message: 'bad INIT ACK' }, 'INIT ACK');
       return;
     }
-    this.#rtt.noteHandshake(this.#handshake.handleInitAck(ack, cookie, now), now);
+    this.#rtt.noteHandshake(this.#handshake.handleInitAck(ack, now), now);
+    const { unrecognized } = ack.parameters;
     if (unrecognized !== undefined && unrecognized.length > 0) {
       this.#control.push(encodeError([unrecognizedParameters(unrecognized)])); // §3.2.2
     }

@@ -1,4 +1,5 @@
 import { type Instant, Ring } from '../core/index.ts';
+import { FlightOrder, NO_SLOT } from './flight-order.ts';
 import { MAX_OUTSTANDING_CHUNKS } from './limits.ts';
 import type { OutboundMessage } from './outbound-streams.ts';
 
@@ -16,7 +17,6 @@ export const CHUNK_STATE = {
   UNREPORTED: 5,
 } as const;
 
-const NONE = -1;
 const FIRST_CAPACITY = 32;
 
 /** What one SACK acknowledged for the first time; reset by {@link Outstanding.beginAck}. */
@@ -40,8 +40,8 @@ export interface AckSummary {
 
 /**
  * The DATA chunks between the cumulative TSN ack point and the next TSN to assign: a ring of typed arrays indexed by TSN,
- * with a list in order of (last) transmission threaded through what is in flight. Every operation is constant time or
- * amortised constant time per chunk, whatever is in flight.
+ * beside it the order in which what is in flight was sent. Every operation is constant time or amortised constant time per
+ * chunk, whatever is in flight.
  *
  * TSNs are unwrapped: they count from our initial TSN at 0.
  */
@@ -82,11 +82,7 @@ export class Outstanding {
   #deliveredAt = new Float64Array(FIRST_CAPACITY);
   /** For ACKED chunks: a lower bound of the distance to the next one that is not (a union-find with path halving). */
   #skip = new Int32Array(FIRST_CAPACITY);
-  #later = new Int32Array(FIRST_CAPACITY);
-  #earlier = new Int32Array(FIRST_CAPACITY);
-  /** Slots of the chunks in flight that were sent first and last. */
-  #oldest = NONE;
-  #newest = NONE;
+  readonly #flight = new FlightOrder(FIRST_CAPACITY);
   readonly #lost = new Ring<number>();
   readonly #unreported = new Ring<number>();
   /** Send time of the chunk sent last among all that have been acknowledged. */
@@ -131,12 +127,12 @@ export class Outstanding {
 
   /** The chunk in flight whose last transmission is the longest ago; -1 when nothing is in flight. */
   oldestInFlight(): number {
-    return this.#oldest === NONE ? -1 : this.#tsnOf(this.#oldest);
+    return this.#flight.oldest === NO_SLOT ? -1 : this.#tsnOf(this.#flight.oldest);
   }
 
   /** The chunk in flight that was transmitted last; -1 when nothing is in flight. */
   newestInFlight(): number {
-    return this.#newest === NONE ? -1 : this.#tsnOf(this.#newest);
+    return this.#flight.newest === NO_SLOT ? -1 : this.#tsnOf(this.#flight.newest);
   }
 
   /** Assigns the next TSN to a fragment that is being sent now. */
@@ -166,7 +162,7 @@ export class Outstanding {
   resend(tsn: number, now: Instant): void {
     const i = tsn & this.#mask;
     if (this.#state[i] === CHUNK_STATE.IN_FLIGHT) {
-      this.#unlink(i); // a probe of a chunk that is not known to be lost
+      this.#flight.remove(i); // a probe of a chunk that is not known to be lost
       this.flightBytes -= this.#length[i]!;
     }
     this.#transmitted(i, this.#length[i]!, now);
@@ -180,11 +176,7 @@ export class Outstanding {
     this.#delivered[i] = this.deliveredBytes;
     this.#deliveredAt[i] = this.deliveredAt;
     this.flightBytes += length;
-    this.#earlier[i] = this.#newest;
-    this.#later[i] = NONE;
-    if (this.#newest === NONE) this.#oldest = i;
-    else this.#later[this.#newest] = i;
-    this.#newest = i;
+    this.#flight.append(i);
   }
 
   /** Begins the accounting of one SACK. */
@@ -226,7 +218,7 @@ export class Outstanding {
     if (state === CHUNK_STATE.ABANDONED) return;
     const length = this.#length[i]!;
     if (state === CHUNK_STATE.IN_FLIGHT) {
-      this.#unlink(i);
+      this.#flight.remove(i);
       this.flightBytes -= length;
     }
     this.unackedBytes -= length;
@@ -294,7 +286,7 @@ export class Outstanding {
 
   #leaveFlight(i: number, state: number): void {
     if (this.#state[i] === CHUNK_STATE.IN_FLIGHT) {
-      this.#unlink(i);
+      this.#flight.remove(i);
       this.flightBytes -= this.#length[i]!;
     }
     this.#state[i] = state;
@@ -307,8 +299,7 @@ export class Outstanding {
   markAllLost(forgetGapAcks: boolean): void {
     this.#lost.clear();
     this.#unreported.clear();
-    this.#oldest = NONE;
-    this.#newest = NONE;
+    this.#flight.clear();
     this.flightBytes = 0;
     for (let tsn = this.base; tsn < this.next; tsn++) {
       const i = tsn & this.#mask;
@@ -348,22 +339,11 @@ export class Outstanding {
     this.unackedBytes -= this.#length[i]!;
   }
 
-  #unlink(i: number): void {
-    const earlier = this.#earlier[i]!;
-    const later = this.#later[i]!;
-    if (earlier === NONE) this.#oldest = later;
-    else this.#later[earlier] = later;
-    if (later === NONE) this.#newest = earlier;
-    else this.#earlier[later] = earlier;
-  }
-
   #tsnOf(slot: number): number {
     return this.base + ((slot - this.base) & this.#mask);
   }
 
   #grow(): void {
-    const order: number[] = [];
-    for (let i = this.#oldest; i !== NONE; i = this.#later[i]!) order.push(this.#tsnOf(i));
     const oldMask = this.#mask;
     const capacity = (oldMask + 1) * 2;
     this.#mask = capacity - 1;
@@ -381,18 +361,7 @@ export class Outstanding {
     this.#delivered = this.#moved(this.#delivered, new Float64Array(capacity), oldMask);
     this.#deliveredAt = this.#moved(this.#deliveredAt, new Float64Array(capacity), oldMask);
     this.#skip = this.#moved(this.#skip, new Int32Array(capacity), oldMask);
-    this.#later = new Int32Array(capacity);
-    this.#earlier = new Int32Array(capacity);
-    this.#oldest = NONE;
-    this.#newest = NONE;
-    for (const tsn of order) {
-      const i = tsn & this.#mask;
-      this.#earlier[i] = this.#newest;
-      this.#later[i] = NONE;
-      if (this.#newest === NONE) this.#oldest = i;
-      else this.#later[this.#newest] = i;
-      this.#newest = i;
-    }
+    this.#flight.grow(capacity, (slot) => (this.base + ((slot - this.base) & oldMask)) & this.#mask);
   }
 
   #moved<T extends { [index: number]: unknown }>(from: T, to: T, oldMask: number): T {

@@ -1,0 +1,22 @@
+import { type ErrorCause, missingMandatoryParameter, textCause } from './wire/causes.ts';
+import type { InitChunk } from './wire/init.ts';
+import { CAUSE, PARAMETER } from './wire/registry.ts';
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Why an association cannot come of an INIT (RFC 9260 §3.3.2): no streams in a direction, or a host name
+ * (§3.3.2.1.4). Its initiate tag is another matter: with tag 0 it is dropped in silence.
+ * @returns the cause to abort with; undefined when there is none.
+ */
+export function initFault(init: InitChunk): ErrorCause | undefined {
+  if (init.outboundStreams === 0 || init.inboundStreams === 0)
+    return { type: CAUSE.INVALID_MANDATORY_PARAMETER, value: NOTHING };
+  return init.parameters.hostName === true ? { type: CAUSE.UNRESOLVABLE_ADDRESS, value: NOTHING } : undefined;
+}
+
+/** The same of an INIT ACK (RFC 9260 §3.3.3), which must have a cookie and a tag besides. */
+export function initAckFault(ack: InitChunk): ErrorCause | undefined {
+  if (ack.parameters.cookie === undefined) return missingMandatoryParameter(PARAMETER.STATE_COOKIE);
+  return initFault(ack) ?? (ack.initiateTag === 0 ? textCause(CAUSE.PROTOCOL_VIOLATION, 'initiate tag 0') : undefined);
+}
