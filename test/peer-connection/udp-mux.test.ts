@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { TransportAddress } from '../../src/core/index.ts';
+import type { TransportAddress, UdpSocket } from '../../src/core/index.ts';
 import {
   MAX_MUX_CONNECTIONS,
   MAX_UNKNOWN_CHECKS_PER_SECOND,
@@ -16,6 +16,29 @@ import { runUntil, SimPlatform } from './sim-platform.ts';
 function world() {
   const network = new SimNetwork(new SimWorld(7), { latencyMs: 5 });
   return { network, server: new SimPlatform(network, ['10.0.0.1']) };
+}
+
+const ANY = { ip: '10.0.0.1', port: 0 };
+
+/** A machine whose sockets keep datagrams back, as those of Node do; notes what is asked of them. */
+class KeepingPlatform extends SimPlatform {
+  readonly #calls: string[];
+
+  constructor(network: SimNetwork, ips: readonly string[], calls: string[]) {
+    super(network, ips);
+    this.#calls = calls;
+  }
+
+  override async bindUdp(...given: Parameters<SimPlatform['bindUdp']>): Promise<UdpSocket> {
+    const socket = await super.bindUdp(...given);
+    const noting =
+      (what: string): UdpSocket['send'] =>
+      (buffer, offset, length, remote) => {
+        this.#calls.push(`${what} ${buffer.subarray(offset, offset + length)}`);
+        socket.send(buffer, offset, length, remote);
+      };
+    return { ...socket, send: noting('send'), sendSoon: noting('soon'), flush: () => this.#calls.push('flush') };
+  }
 }
 
 /** Connects a client of its own to the mux. @returns the message that came back. */
@@ -149,6 +172,52 @@ describe('UdpMux', () => {
     expect(heard(Uint8Array.of(23), peer)).toEqual(['two 23']);
     two.close();
     expect(heard(Uint8Array.of(23), peer)).toEqual([]);
+    mux.close();
+  });
+
+  it('passes bursts on: what a share keeps back leaves with the flush or when it closes, and is noted like all it sends', async () => {
+    const { network, server } = world();
+    const calls: string[] = [];
+    const keeping = new KeepingPlatform(network, ['10.0.0.1'], calls);
+    const mux = new UdpMux(keeping, 3478);
+    const heard: number[] = [];
+    const handlers = { onDatagram: (bytes: Uint8Array) => heard.push(bytes[0]!), onError: () => undefined };
+    const [one, two] = [await mux.bindUdp(ANY, handlers), await mux.bindUdp(ANY, handlers)];
+    const peer = { ip: '10.7.7.7', port: 7 };
+    one.answerTo?.(['one']);
+    one.sendSoon?.(Uint8Array.of(0, 21, 22), 1, 2, peer);
+    one.flush?.();
+    one.send(Uint8Array.of(23), 0, 1, peer);
+    expect(calls).toEqual(['soon 21,22', 'flush', 'send 23']);
+    network.send(Uint8Array.of(99), peer, one.local); // from where the share has sent to
+    network.world.run({ until: 100 });
+    expect(heard).toEqual([99]);
+
+    calls.length = 0;
+    one.sendSoon?.(Uint8Array.of(24), 0, 1, peer);
+    one.close();
+    one.sendSoon?.(Uint8Array.of(25), 0, 1, peer);
+    two.sendSoon?.(Uint8Array.of(26), 0, 1, peer);
+    expect(calls).toEqual(['soon 24', 'flush', 'soon 26']);
+    mux.close();
+
+    // A system that keeps nothing back: a burst goes out by `send`.
+    const plain = await new UdpMux(server, 0).bindUdp(ANY, handlers);
+    expect([plain.sendSoon, plain.flush]).toEqual([undefined, undefined]);
+  });
+
+  it('carries the bursts of a connection to the system as bursts', async () => {
+    const { network } = world();
+    const calls: string[] = [];
+    const mux = new UdpMux(new KeepingPlatform(network, ['10.0.0.1'], calls), 3478);
+    const { client, server, answer } = await connect(network, mux, 1);
+    expect(answer).toBe('hello 1 back');
+    const kinds = calls.map((call) => call.split(' ')[0]);
+    expect(kinds).not.toContain('send');
+    expect(kinds).toContain('soon');
+    expect(kinds.at(-1)).toBe('flush');
+    client.close();
+    server.close();
     mux.close();
   });
 
