@@ -3,7 +3,7 @@ import type { CryptoBackend, Platform } from '../../src/core/index.ts';
 import { certificateFromPem, certificateToPem, generateCertificate, nobleCrypto } from '../../src/crypto/index.ts';
 import { type PurertcOptions, RTCPeerConnection, TcpMux, toRtcCertificate, UdpMux } from '../../src/index.ts';
 import { platform } from '../../src/io/platform.ts';
-import { StunServer } from '../../src/server/index.ts';
+import { StunServer, TurnServer } from '../../src/server/index.ts';
 import { negotiate, once, Pair, trickle, untilState } from './support.ts';
 
 const loopback = { interfaceFilter: ({ ip }: { readonly ip: string }) => ip === '127.0.0.1' };
@@ -155,6 +155,51 @@ describe('setConfiguration', () => {
     pair.close();
     for (const server of servers) server.close();
   });
+
+  it.each(['udp', 'tcp'] as const)(
+    'leaves a relay on a server over %s that is not in the new list to the generation that uses it',
+    async (transport) => {
+      const servers = await Promise.all(
+        [0, 1].map(async () => {
+          const server = new TurnServer({
+            realm: 'example.org',
+            users: { ada: 'lovelace' },
+            relayAddresses: ['127.0.0.1'],
+            peers: { allowLoopback: true },
+          });
+          const { port } = await server.listen({ host: '127.0.0.1', port: 0, transport });
+          const urls = `turn:127.0.0.1:${port}?transport=${transport}`;
+          return { server, ice: { urls, username: 'ada', credential: 'lovelace' } };
+        }),
+      );
+      const allocations = () => servers.map(({ server }) => server.stats.allocations);
+      // Relayed over TCP too (RFC 6062) where the server is reached so.
+      const each = transport === 'tcp' ? 2 : 1;
+      const purertc = { ...loopback, tcpRelays: true, iceTcp: ['active'] } satisfies PurertcOptions;
+      const iceTransportPolicy = 'relay';
+      const pair = new Pair({ iceServers: [servers[0]!.ice], iceTransportPolicy, purertc }, { purertc: loopback });
+      const [channel, far] = await pair.connect();
+      far.onmessage = ({ data }) => far.send(data);
+      await expect.poll(allocations).toEqual([each, 0]);
+      pair.a.setConfiguration({ iceServers: [servers[1]!.ice], iceTransportPolicy });
+      pair.a.restartIce();
+      await pair.a.setLocalDescription();
+      await untilGathered(pair.a);
+      expect(allocations()).toEqual([each, each]); // the offer is not answered yet
+      channel.send('by way of the old one');
+      await once(channel, 'message');
+      await pair.b.setRemoteDescription(pair.a.localDescription!);
+      await pair.b.setLocalDescription();
+      await pair.a.setRemoteDescription(pair.b.localDescription!);
+      await expect.poll(allocations, { timeout: 15_000 }).toEqual([0, each]);
+      channel.send('by way of the new one');
+      await once(channel, 'message');
+      pair.close();
+      await expect.poll(allocations).toEqual([0, 0]);
+      await Promise.all(servers.map(({ server }) => server.close()));
+    },
+    30_000,
+  );
 
   it('a changed iceTransportPolicy applies with the next ICE restart (RFC 9429 §4.1.18)', async () => {
     const pair = new Pair();
