@@ -126,7 +126,7 @@ export class TurnControl {
     if (now < this.nextTimeout) return;
     for (const request of this.#requests.handleTimeout(now)) {
       if (this.state === 'failed' || this.state === 'closed') break; // the one before ended it all
-      this.#handleFailure(request.purpose, 'timeout', undefined, undefined);
+      this.#handleFailure(request.purpose, 'timeout', undefined);
     }
     if (this.#refreshAt <= now) {
       this.#refreshAt = NEVER;
@@ -165,7 +165,7 @@ export class TurnControl {
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#onDrop(error.reason, error.message);
-      this.#handleFailure(request.purpose, 'bad-response', undefined, undefined);
+      this.#handleFailure(request.purpose, 'bad-response', undefined);
     }
     this.#rearm();
   }
@@ -257,7 +257,7 @@ export class TurnControl {
     else if (error.code === 437) this.#handleMismatch(purpose);
     else if (purpose.name === 'channel' && purpose.channel.state === 'bound' && error.code === 400)
       this.#handleOutOfSync(error, now);
-    else this.#handleFailure(purpose, error.code === 441 ? 'wrong-credentials' : 'rejected', error, undefined);
+    else this.#handleFailure(purpose, error.code === 441 ? 'wrong-credentials' : 'rejected', error);
   }
 
   /** RFC 8489 §9.2.5. */
@@ -265,8 +265,8 @@ export class TurnControl {
     const { purpose } = request;
     const result = this.#credentials.handleChallenge(message, request.signed);
     if (result === 'retry' && request.challenges < MAX_CHALLENGES) this.#start(purpose, now, request.challenges + 1);
-    else if (result === 'bid-down') this.#handleFailure(purpose, 'bid-down', error, undefined);
-    else this.#handleFailure(purpose, 'wrong-credentials', error, undefined);
+    else if (result === 'bid-down') this.#handleFailure(purpose, 'bid-down', error);
+    else this.#handleFailure(purpose, 'wrong-credentials', error);
   }
 
   /** RFC 8656 §7.4. */
@@ -279,7 +279,7 @@ export class TurnControl {
       this.#handleRedirect(message, error, now);
     } else {
       const reason = error.code === 437 ? 'address-in-use' : error.code === 441 ? 'wrong-credentials' : 'rejected';
-      this.#handleFailure({ name: 'allocate', dontFragment: false }, reason, error, undefined);
+      this.#handleFailure({ name: 'allocate', dontFragment: false }, reason, error);
     }
   }
 
@@ -295,7 +295,7 @@ export class TurnControl {
     const fresh = alternate !== undefined && !this.#serversTried.includes(formatAddress(alternate));
     const follow = allowed && fresh && this.#serversTried.length <= MAX_REDIRECTS;
     if (!follow) {
-      this.#fail('rejected', error, undefined);
+      this.#fail('rejected', error);
       return;
     }
     if (this.path.protocol !== 'udp') {
@@ -310,7 +310,7 @@ export class TurnControl {
   /** RFC 8656 §5: "A client receiving a 437 … MUST assume the allocation no longer exists". */
   #handleMismatch(purpose: Purpose): void {
     if (purpose.name === 'refresh' && purpose.delete) this.#deleted('437');
-    else this.#fail('lost', undefined, undefined);
+    else this.#fail('lost', undefined);
   }
 
   /**
@@ -329,19 +329,14 @@ export class TurnControl {
   }
 
   /** A request that will not be repeated: what it was for ends, and no more than that. */
-  #handleFailure(
-    purpose: Purpose,
-    reason: TurnFailure,
-    error: StunError | undefined,
-    alternateServer: TransportAddress | undefined,
-  ): void {
+  #handleFailure(purpose: Purpose, reason: TurnFailure, error: StunError | undefined): void {
     switch (purpose.name) {
       case 'allocate':
-        this.#fail(reason, error, alternateServer);
+        this.#fail(reason, error);
         break;
       case 'refresh':
         if (purpose.delete) this.#deleted(reason);
-        else this.#fail(reason, error, undefined);
+        else this.#fail(reason, error);
         break;
       case 'permission':
         this.peers.permissions.delete(purpose.permission.ip);
@@ -363,7 +358,7 @@ export class TurnControl {
   #fail(
     reason: TurnFailure,
     error: StunError | undefined,
-    alternateServer: TransportAddress | undefined,
+    alternateServer?: TransportAddress,
     alternateDomain?: string,
   ): void {
     const retryAfterMs = error === undefined ? 0 : (RETRY_AFTER_MS[error.code] ?? 0);

@@ -13,30 +13,23 @@ import {
   type SansIo,
   type TransmitSlot,
   type TransportAddress,
-  UsageError,
-  utf8,
 } from '../../core/index.ts';
-import {
-  decodeStun,
-  type IcmpError,
-  MAX_TEXT_BYTES,
-  STUN_METHODS,
-  type StunMessage,
-  StunServer,
-} from '../../stun/index.ts';
+import { decodeStun, type IcmpError, STUN_METHODS, type StunMessage, StunServer } from '../../stun/index.ts';
 import { CHANNEL_DATA_HEADER_BYTES, channelDataLength, channelNumber, isChannelData } from '../channel-data.ts';
 import { PeerPolicy } from './address-policy.ts';
-import type { Allocation, Relay } from './allocation.ts';
+import type { Allocation } from './allocation.ts';
 import { AllocationTable } from './allocation-table.ts';
 import { Authenticator } from './authenticator.ts';
+import { checkOptions } from './check-options.ts';
 import type { Expiry } from './expiry.ts';
 import { readTrunkHeader } from './fleet.ts';
-import { Forwarder, type PeerSource } from './forwarder.ts';
+import { Forwarder } from './forwarder.ts';
 import { TicketTable } from './mobility.ts';
 import { Outbox } from './outbox.ts';
 import { PeerConnections } from './peer-connections.ts';
 import { RelayTable } from './relay-table.ts';
 import { TurnRequests } from './requests.ts';
+import { Sources } from './sources.ts';
 import {
   type ConnectionId,
   maxChannelOf,
@@ -48,9 +41,6 @@ import {
 
 /** RFC 8656 §11.5: destination unreachable, packet too big, time exceeded. */
 const ICMP_TYPES: Readonly<Record<4 | 6, readonly number[]>> = { 4: [3, 11], 6: [1, 2, 3] };
-
-/** What is at the other end of a path: a client with an allocation, or a peer of a relay. */
-type Source = Allocation | PeerSource;
 
 /**
  * A TURN server (RFC 8656) without sockets. In protocol order, what a client does and what becomes of it:
@@ -92,22 +82,12 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   readonly #maxChannel: number;
   readonly #noStun: boolean;
   readonly #stunOnly: boolean;
-  /** Shells hand out one object for each path, so that the packet path needs no text key. */
-  #sources = new WeakMap<FiveTuple, Source>();
-  #lastPath: FiveTuple | undefined;
-  #lastSource: Source | undefined;
+  readonly #sources: Sources;
   #isDrained = false;
 
   /** @throws {UsageError} for options that cannot work: no relay address, a bad port range, realm or address range. */
   constructor(options: TurnServerCoreOptions) {
-    if (options.relayAddresses.length === 0) throw new UsageError('a TURN server needs a relay address');
-    const { findUser, authSecrets = [], oauth, stunOnly } = options;
-    if (findUser === undefined && authSecrets.length === 0 && oauth === undefined && stunOnly !== true) {
-      throw new UsageError('a TURN server needs users, a secret or token keys: without it is an open proxy');
-    }
-    if (utf8(options.software ?? '').length > MAX_TEXT_BYTES || utf8(options.realm).length > MAX_TEXT_BYTES) {
-      throw new UsageError(`realm and software are ${MAX_TEXT_BYTES} bytes at most`);
-    }
+    checkOptions(options);
     this.#env = options.env;
     this.#maxChannel = maxChannelOf(options);
     const relayIps = options.relayAddresses.flatMap(({ ip, externalIp = ip }) => [ip, externalIp]);
@@ -136,6 +116,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
       this.#requests.answerConnect(connection, false),
     );
     const drop = (reason: DropReason, detail: string): void => this.#drop(reason, detail);
+    this.#sources = new Sources(this.#relays, this.#allocations, this.#policy);
     this.#forwarder = new Forwarder(options, this.#relays, this.#policy, this.#outbox, drop);
     this.#requests = new TurnRequests(options, {
       authenticator: this.#authenticator,
@@ -152,7 +133,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
     const discovery = behaviourDiscovery === undefined ? {} : { behaviourDiscovery };
     this.#stun = new StunServer({ env, noBackwardCompatibility, ...discovery });
     this.#noStun = options.noStun === true;
-    this.#stunOnly = stunOnly === true;
+    this.#stunOnly = options.stunOnly === true;
   }
 
   get realm(): string {
@@ -303,10 +284,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   }
 
   handleInput(bytes: Uint8Array, path: FiveTuple, now: Instant): void {
-    let source = path === this.#lastPath ? this.#lastSource : this.#sources.get(path);
-    if (source === undefined || source.isClosed) source = this.#resolve(path);
-    this.#lastPath = path;
-    this.#lastSource = source;
+    const source = this.#sources.of(path);
     if (source !== undefined && source.kind === 'peer') {
       this.#forwarder.fromPeer(source, bytes, now);
       return;
@@ -336,14 +314,6 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
 
   nextTimeout(): Instant {
     return this.#deadlines.next();
-  }
-
-  /** Who is there; undefined for a client that has no allocation, of whom nothing is remembered. */
-  #resolve(path: FiveTuple): Source | undefined {
-    const relay: Relay | undefined = this.#relays.atLocal(path.local);
-    const source = relay === undefined ? this.#allocations.find(path) : this.#forwarder.peerOf(relay, path.remote);
-    if (source !== undefined) this.#sources.set(path, source);
-    return source;
   }
 
   #handleChannelData(bytes: Uint8Array, path: FiveTuple, allocation: Allocation | undefined, now: Instant): void {
@@ -403,8 +373,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
 
   #completeMove(allocation: Allocation): void {
     this.#allocations.completeMove(allocation);
-    this.#sources = new WeakMap(); // the old path means nobody now
-    this.#lastPath = undefined;
+    this.#sources.forget();
   }
 
   #checkDrained(): void {

@@ -18,11 +18,12 @@ import {
 } from '../../stun/index.ts';
 import { CHANNEL_DATA_HEADER_BYTES } from '../channel-data.ts';
 import type { PeerPolicy } from './address-policy.ts';
-import type { Allocation, Channel, Permission, Relay } from './allocation.ts';
+import type { Allocation, Channel, Relay } from './allocation.ts';
 import { type FleetOptions, MAX_TRUNK_HEADER_BYTES, writeTrunkHeader } from './fleet.ts';
 import type { Outbox } from './outbox.ts';
 import { TokenBucket } from './rate-limits.ts';
 import type { RelayTable } from './relay-table.ts';
+import type { PeerSource } from './sources.ts';
 import { type ConnectionId, newTraffic, type Rate, type TrafficCounters, type TurnServerCoreOptions } from './types.ts';
 
 /** Header, XOR-PEER-ADDRESS of IPv6 and the DATA header: what a Data indication costs at most, and 3 of padding. */
@@ -30,42 +31,6 @@ const DATA_INDICATION_BYTES = 20 + 24 + 4 + 3;
 /** ICMP (RFC 8656 §18.13). */
 const ICMP_BYTES = 8;
 const TRANSACTION_ID_BYTES = 12;
-
-/** A peer of a relay, as far as its datagrams need it; what it points to may have expired and is then looked up again. */
-export interface PeerSource {
-  readonly kind: 'peer';
-  readonly relay: Relay;
-  readonly peer: TransportAddress;
-  readonly key: string;
-  /** One of our own addresses: what comes from there through a socket is no relay's, and not let in. */
-  readonly isOwn: boolean;
-  permission: Permission | undefined;
-  channel: Channel | undefined;
-  readonly isClosed: boolean;
-}
-
-class Peer implements PeerSource {
-  readonly kind = 'peer';
-  readonly relay: Relay;
-  readonly peer: TransportAddress;
-  readonly key: string;
-  readonly isOwn: boolean;
-  permission: Permission | undefined;
-  channel: Channel | undefined;
-
-  constructor(relay: Relay, peer: TransportAddress, isOwn: boolean) {
-    this.relay = relay;
-    this.peer = peer;
-    this.key = formatAddress(peer);
-    this.isOwn = isOwn;
-    this.permission = undefined;
-    this.channel = undefined;
-  }
-
-  get isClosed(): boolean {
-    return this.relay.isClosed;
-  }
-}
 
 /**
  * The data of a TURN server, both ways (RFC 8656 §11.2, §11.3, §12.6, §12.7). Each datagram is written once, into the
@@ -105,11 +70,6 @@ export class Forwarder {
     this.#fleet = options.fleet;
     this.#dontFragment = options.dontFragment === true;
     this.#totalRate = options.totalRate;
-  }
-
-  /** What stands for a peer's path; worth keeping only while the peer has a permission. */
-  peerOf(relay: Relay, peer: TransportAddress): PeerSource {
-    return new Peer(relay, peer, this.#policy.verdict(peer.ip) === 'own');
   }
 
   /** RFC 8656 §11.2: what is missing, invalid or not allowed is discarded in silence. @throws {DecodeError} */
