@@ -1,6 +1,5 @@
 import {
   type DropCounters,
-  type Env,
   type FiveTuple,
   formatFiveTuple,
   type Instant,
@@ -11,18 +10,19 @@ import {
   UsageError,
 } from '../core/index.ts';
 import { isStun } from '../stun/index.ts';
+import { AgentHost } from './agent-host.ts';
 import type { IceCandidate } from './candidate.ts';
 import { checkRemoteParameters, makeLocalParameters } from './credentials.ts';
-import { Generations } from './generations.ts';
-import { DISCONNECTED_MS, MAX_PAIRS, MAX_PENDING_NAMES, MIN_TA_MS, PAC_TIMEOUT_MS, TA_MS } from './limits.ts';
-import { LocalGathering } from './local-gathering.ts';
+import type { Generations } from './generations.ts';
+import { MAX_PENDING_NAMES, MIN_TA_MS, TA_MS } from './limits.ts';
+import type { LocalGathering } from './local-gathering.ts';
 import { Outbox } from './outbox.ts';
 import { Outcome } from './outcome.ts';
 import { classifyRemote, RemoteNames } from './remote-names.ts';
-import { RoleKeeper } from './role.ts';
-import type { IceSession, SessionHost } from './session.ts';
+import type { RoleKeeper } from './role.ts';
+import type { IceSession } from './session.ts';
 import { collectStats } from './stats.ts';
-import { handleStun, type StunInputHost } from './stun-input.ts';
+import { handleStun } from './stun-input.ts';
 import type {
   HostCandidateOptions,
   IceAgentOptions,
@@ -53,16 +53,13 @@ import type {
  */
 export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   readonly drops: DropCounters;
-  readonly #env: Env;
-  readonly #host: SessionHost;
-  readonly #input: StunInputHost;
+  readonly #host: AgentHost;
   readonly #gathering: LocalGathering;
   readonly #names: RemoteNames = new RemoteNames(MAX_PENDING_NAMES);
   readonly #outbox: Outbox;
   readonly #role: RoleKeeper;
   readonly #generations: Generations;
   readonly #outcome: Outcome;
-  #nextId = 1;
   #nextTimeout: Instant = NEVER;
   /** Something changed since datagrams were last asked for. */
   #changed = true;
@@ -72,65 +69,18 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
   constructor(options: IceAgentOptions) {
     const taMs = options.taMs ?? TA_MS;
     if (!(taMs >= MIN_TA_MS)) throw new UsageError(`Ta is at least ${MIN_TA_MS} ms (RFC 8445 §14.2)`);
-    const env = options.env;
-    this.#env = env;
-    const outbox = new Outbox(env.trace);
-    this.#role = new RoleKeeper(env, options.role, outbox);
-    this.#outbox = outbox;
-    this.drops = outbox.drops;
-    const agent = this;
-    const common = {
-      env,
-      taMs,
-      nextId: () => this.#nextId++,
-      send: outbox.send.bind(outbox),
-      drop: outbox.drop.bind(outbox),
-      emit: outbox.emit.bind(outbox),
-    };
-    this.#host = {
-      ...common,
-      lite: options.lite ?? false,
-      maxPairs: options.maxPairs ?? MAX_PAIRS,
-      pacTimeoutMs: options.pacTimeoutMs ?? PAC_TIMEOUT_MS,
-      disconnectedMs: options.disconnectedMs ?? DISCONNECTED_MS,
-      useValidPairs: options.useValidPairs ?? true,
-      get relayOnly() {
-        return agent.policy === 'relay';
-      },
-      get role() {
-        return agent.#role.role;
-      },
-      get tieBreaker() {
-        return agent.#role.tieBreaker;
-      },
-      get gathering() {
-        return agent.#gathering.state !== 'complete';
-      },
-      switchRole: (role, newTieBreaker) => this.#role.switch(role, newTieBreaker),
-    };
-    const generations = new Generations(this.#host, makeLocalParameters(env, options));
-    this.#generations = generations;
-    const gatheringHost = {
-      ...common,
-      get session() {
-        return generations.current;
-      },
-    };
-    this.#gathering = new LocalGathering(gatheringHost, options.policy ?? 'all');
-    this.#input = {
-      ...common,
-      gatherer: this.#gathering.gatherer,
-      get sessions() {
-        return generations.all;
-      },
-      gathered: (task, response, now) => this.#gathering.answered(task, response, now),
-    };
+    this.#outbox = new Outbox(options.env.trace);
+    this.drops = this.#outbox.drops;
+    this.#host = new AgentHost(options, this.#outbox);
+    this.#role = this.#host.roles;
+    this.#generations = this.#host.generations;
+    this.#gathering = this.#host.localGathering;
     this.#outcome = new Outcome({
-      ...common,
-      trace: env.trace,
-      generations,
+      trace: options.env.trace,
+      generations: this.#generations,
       gathering: this.#gathering,
       disconnectedMs: this.#host.disconnectedMs,
+      emit: (event) => this.#outbox.emit(event),
     });
   }
 
@@ -328,7 +278,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
    */
   restart(now: Instant, parameters: { readonly ufrag?: string; readonly pwd?: string } = {}): void {
     this.#requireOpen();
-    this.#generations.restart(makeLocalParameters(this.#env, parameters));
+    this.#generations.restart(makeLocalParameters(this.#host.env, parameters));
     this.#role.begin();
     this.#names.clear();
     this.#gathering.begin();
@@ -385,7 +335,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       this.#outbox.drop('closed', 'datagram');
       return;
     }
-    if (isStun(bytes)) handleStun(this.#input, bytes, path, now);
+    if (isStun(bytes)) handleStun(this.#host, bytes, path, now);
     else if (this.acceptsData(path)) {
       this.noteDataReceived(path, bytes.length, now);
       this.#outbox.emit({ type: 'data', bytes, path });
