@@ -98,12 +98,15 @@ function literal(
   done(null, address, ipFamily(address));
 }
 
+/** Who hears of a socket that is closed. */
+const GONE: UdpHandlers = { onDatagram: () => undefined, onError: () => undefined };
+
 class NodeUdpSocket implements UdpSocket {
   readonly local: TransportAddress;
   readonly #socket: Socket;
   readonly #zone: string;
   readonly #isConnected: boolean;
-  readonly #handlers: UdpHandlers;
+  #handlers: UdpHandlers;
   readonly #remotes = new RemoteCache();
   readonly #kept: PendingSend[] = [];
   #inFlight = 0;
@@ -127,7 +130,7 @@ class NodeUdpSocket implements UdpSocket {
       }
     }
     socket.on('message', (bytes: Uint8Array, info: RemoteInfo) => {
-      if (!this.#closed) handlers.onDatagram(plainBytes(bytes), this.#remotes.get(info.address, info.port));
+      this.#handlers.onDatagram(plainBytes(bytes), this.#remotes.get(info.address, info.port));
     });
     socket.on('error', (error) => this.#report(error, undefined));
   }
@@ -187,11 +190,13 @@ class NodeUdpSocket implements UdpSocket {
     if (this.#closed) return;
     this.flush();
     this.#closed = true;
+    // Until the next full collection of garbage the native handle holds this object: the connection must not hang on it.
+    this.#handlers = GONE;
     this.#socket.close();
   }
 
   #report(error: Error, remote: TransportAddress | undefined): void {
-    if (!this.#closed) this.#handlers.onError(error, remote);
+    this.#handlers.onError(error, remote);
   }
 }
 
