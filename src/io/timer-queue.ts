@@ -8,6 +8,8 @@ interface Entry extends Deadline {
 /** Longest delay that `setTimeout` takes as meant: 2^31 - 1 ms. */
 const MAX_DELAY_MS = 0x7fff_ffff;
 
+const doNothing = (): void => undefined;
+
 /** How a {@link TimerQueue} sees the outside: a clock and one one-shot timer. */
 export interface TimerBackend {
   now(): Instant;
@@ -24,7 +26,7 @@ export class TimerQueue {
   readonly #backend: TimerBackend;
   readonly #entries = new DeadlineHeap<Entry>();
   #armedAt: Instant = NEVER;
-  #disarm: () => void = () => undefined;
+  #disarm: () => void = doNothing;
 
   constructor(backend: TimerBackend) {
     this.#backend = backend;
@@ -72,7 +74,7 @@ export class TimerQueue {
   #rearm(): void {
     const at = this.#entries.next();
     this.#disarm();
-    this.#disarm = () => undefined;
+    this.#disarm = doNothing;
     this.#armedAt = at;
     if (at === NEVER) return;
     const delay = Math.min(Math.max(Math.ceil(at - this.#backend.now()), 0), MAX_DELAY_MS);

@@ -31,7 +31,7 @@ export class LocalBases {
   #soBases: TransportAddress[] = [];
   readonly #tcpTypes: readonly IceTcpType[];
   #opened: Promise<void> | undefined;
-  #unwatch: () => void = () => undefined;
+  #unwatch: (() => void) | undefined;
 
   /** @param onAppeared - there are more bases than before, some time after `open`. */
   constructor(options: GathererOptions, onAppeared: () => void) {
@@ -66,14 +66,14 @@ export class LocalBases {
     if (options.watchInterfaces === true) {
       let work = this.#opened;
       // One change after the other: two at once would bind the same address twice.
-      this.#unwatch = platform.watchInterfaces?.(() => (work = work.then(() => this.#follow()))) ?? this.#unwatch;
+      this.#unwatch = platform.watchInterfaces?.(() => (work = work.then(() => this.#follow())));
     }
     return this.#opened;
   }
 
   close(): void {
-    this.#unwatch();
-    this.#unwatch = () => undefined;
+    this.#unwatch?.();
+    this.#unwatch = undefined;
   }
 
   async #bindAll(addresses: readonly InterfaceAddress[]): Promise<void> {

@@ -22,7 +22,7 @@ import {
 } from './rtc-ice-transport.ts';
 import { createRtcSctpTransport, type RTCSctpTransport, type SctpTransportSlots } from './rtc-sctp-transport.ts';
 import { SessionChannels } from './session-channels.ts';
-import { SocketHost } from './socket-host.ts';
+import { SocketHost, type SocketUser } from './socket-host.ts';
 import type { TaskQueue } from './task-queue.ts';
 import type { PeerTransportEvent, RemoteTransport } from './transport-types.ts';
 
@@ -120,16 +120,19 @@ export class PeerSession {
       channels: { onUnknownStream: 'drop', ...options.channels },
       ...(options.maxMessageSize !== undefined && { maxMessageSize: options.maxMessageSize }),
     });
-    this.host = new SocketHost(platform, this.transport, (event) => this.#onEvent(event), options.onDatagram);
+    const user: SocketUser<PeerTransportEvent> = {
+      onEvent: (event) => this.#onEvent(event),
+      onStreamClosed: (path, reason) =>
+        this.host.driver.mutate((now) => this.transport.notePathClosed(path, reason, now)),
+      isProven: (path) => this.transport.ice.acceptsData(path),
+    };
+    this.host = new SocketHost(platform, this.transport, user, options.onDatagram);
     this.channels = new SessionChannels(this.transport, this.host, this.#tasks, this.#hooks.dataChannel);
     this.#rtcIce = createRtcIceTransport(this.ice);
     this.#dtls = { iceTransport: this.#rtcIce, state: 'new', remoteCertificates: [] };
     this.#rtcDtls = createRtcDtlsTransport(this.#dtls);
     this.sctp = { transport: this.#rtcDtls, state: 'connecting', maxMessageSize: 65_536, maxChannels: null };
     this.rtcSctp = createRtcSctpTransport(this.sctp);
-    this.host.onStreamClosed = (path, reason) =>
-      this.host.driver.mutate((now) => this.transport.notePathClosed(path, reason, now));
-    this.host.isProven = (path) => this.transport.ice.acceptsData(path);
     this.answerToUfrags();
     this.#names = new IceNames(platform, () => usableAddresses(platform.interfaces(), options.interfaceFilter));
     this.#gatherer = new Gatherer({

@@ -25,6 +25,21 @@ export type DatagramObserver = (
   at: Instant,
 ) => void;
 
+/** Whose sockets they are. */
+export interface SocketUser<E> {
+  onEvent(event: E): void;
+  /** A connection to a TURN server has ended, by the other side's doing. */
+  onStreamClosed(path: FiveTuple, reason: string): void;
+  /** Whether the peer has proved itself over the path; sockets that are shared with others ask. */
+  isProven(path: FiveTuple): boolean;
+}
+
+/**
+ * Shared, not written where it is assigned: V8 puts a function that is assigned to a property into the old generation at
+ * once, and all that its scope refers to stays in memory with it until the next full collection.
+ */
+const doNothing = (): void => undefined;
+
 let slot: TransmitSlot<FiveTuple> | undefined;
 
 /** One buffer for all connections: a slot is in use only within one `pollTransmit` and the `send` behind it. */
@@ -46,11 +61,8 @@ export class SocketHost<E> implements Host<FiveTuple> {
   readonly streams: StreamPaths;
   /** Connections of TCP candidates, where there are any. */
   iceTcp: IceTcp | undefined;
-  /** A connection has ended, by the other side's doing. */
-  onStreamClosed: (path: FiveTuple, reason: string) => void = () => undefined;
-  /** Whether the peer has proved itself over the path; sockets that are shared with others ask. */
-  isProven: (path: FiveTuple) => boolean = () => false;
   readonly #platform: Platform;
+  readonly #user: SocketUser<E>;
   readonly #observer: DatagramObserver | undefined;
   readonly #sockets = new Map<string, UdpSocket>();
   /** By identity of the path: the shells hand out one object for each. */
@@ -58,22 +70,23 @@ export class SocketHost<E> implements Host<FiveTuple> {
   /** The socket that may have kept datagrams back. */
   #keeps: UdpSocket | undefined;
   #ufrags: readonly string[] = [];
-  #cancelTimer: () => void = () => undefined;
+  #cancelTimer: () => void = doNothing;
   #armedAt: Instant = NEVER;
   #closed = false;
 
   constructor(
     platform: Platform,
     core: SansIo<E, FiveTuple>,
-    onEvent: (event: E) => void,
+    user: SocketUser<E>,
     observer?: DatagramObserver | undefined,
   ) {
     this.#platform = platform;
+    this.#user = user;
     this.#observer = observer;
-    this.driver = new Driver(core, this, onEvent, sharedSlot());
+    this.driver = new Driver(core, this, (event) => user.onEvent(event), sharedSlot());
     this.streams = new StreamPaths(platform, {
       onMessage: (bytes, path) => this.input(bytes, path),
-      onClosed: (path, reason) => this.onStreamClosed(path, reason),
+      onClosed: (path, reason) => user.onStreamClosed(path, reason),
     });
   }
 
@@ -121,7 +134,7 @@ export class SocketHost<E> implements Host<FiveTuple> {
   wakeAt(at: Instant): void {
     if (at >= this.#armedAt && at !== NEVER) return;
     this.#cancelTimer();
-    this.#cancelTimer = () => undefined;
+    this.#cancelTimer = doNothing;
     this.#armedAt = at;
     if (at === NEVER) return;
     this.#cancelTimer = this.#platform.setTimer(at, () => {
@@ -153,7 +166,7 @@ export class SocketHost<E> implements Host<FiveTuple> {
       onDatagram: (bytes, remote) => {
         if (local !== undefined) this.input(bytes, pathFrom(local, remote));
       },
-      isProven: (remote) => local !== undefined && this.isProven(pathFrom(local, remote)),
+      isProven: (remote) => local !== undefined && this.#user.isProven(pathFrom(local, remote)),
       // Single sends that fail (no route to one of many candidates) are what connectivity checks are there to find out.
       onError: (error) => platform.env.trace.note('socket', error.message),
     };
