@@ -7,6 +7,7 @@ export * from './deadlines.ts';
 export * from './driver.ts';
 export * from './errors.ts';
 export * from './platform.ts';
+export * from './private-slot.ts';
 export * from './ring.ts';
 export * from './sans-io.ts';
 export * from './serial.ts';

@@ -1,4 +1,4 @@
-import type { CryptoBackend, Env, KeyType } from '../core/index.ts';
+import { type CryptoBackend, type Env, type KeyType, privateSlot } from '../core/index.ts';
 import { type Certificate, certificateFingerprint, generateCertificate } from '../crypto/index.ts';
 import { ConstructorGate, defineInterface, dictionary, domError, enforceRange, member } from './web-idl.ts';
 
@@ -21,7 +21,7 @@ interface CertificateInternals {
 }
 
 const gate = new ConstructorGate<CertificateInternals>();
-const internalsOf = new WeakMap<object, CertificateInternals>();
+const internalsOf = privateSlot<object, CertificateInternals>();
 
 /** W3C RTCCertificate: an opaque certificate with its private key, to be used in `RTCConfiguration.certificates`. */
 export class RTCCertificate {

@@ -1,4 +1,4 @@
-import { DecodeError } from '../core/index.ts';
+import { DecodeError, privateSlot } from '../core/index.ts';
 import { formatCandidate, type IceCandidate, parseCandidate } from '../ice/index.ts';
 import {
   defineInterface,
@@ -70,7 +70,7 @@ function tryParse(candidate: string): IceCandidate | undefined {
 }
 
 /** Candidates of the agent by the dictionary that is made of them: their fields need not be read from text again. */
-const known = new WeakMap<object, IceCandidate>();
+const known = privateSlot<object, IceCandidate>();
 
 /** W3C RTCIceCandidate: the candidate text with its fields (RFC 8839 §5.1). */
 export class RTCIceCandidateImpl {

@@ -3,6 +3,8 @@
  * handler attributes, enumerable members, `Symbol.toStringTag`, and the conversions of arguments and dictionary members.
  */
 
+import { privateSlot } from '../core/index.ts';
+
 /**
  * An event handler attribute (`onopen` …). `this` is not part of the type, so that the types here and those of
  * TypeScript's DOM library are assignable to each other.
@@ -60,8 +62,8 @@ interface HandlerSlot {
   readonly listener: (event: Event) => void;
 }
 
-/** Handlers of all targets; weak, so that a target may go. */
-const handlers = new WeakMap<EventTarget, Map<string, HandlerSlot>>();
+/** Handlers of a target, by event type. */
+const handlers = privateSlot<EventTarget, Map<string, HandlerSlot>>();
 
 function getHandler(target: EventTarget, type: string): object | null {
   return handlers.get(target)?.get(type)?.value ?? null;

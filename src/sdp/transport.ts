@@ -1,3 +1,4 @@
+import { privateSlot } from '../core/index.ts';
 import {
   attributeValue,
   attributeValues,
@@ -46,7 +47,7 @@ function transportScopes(media: MediaDescription, session: SessionDescription): 
 }
 
 /** For each description, its BUNDLE-tagged sections by the mids of their groups: a model never changes. */
-const tagged: WeakMap<SessionDescription, ReadonlyMap<string, MediaDescription>> = new WeakMap();
+const tagged = privateSlot<SessionDescription, ReadonlyMap<string, MediaDescription>>();
 
 function taggedSections(session: SessionDescription): ReadonlyMap<string, MediaDescription> {
   const known = tagged.get(session);
@@ -82,10 +83,10 @@ export function isRejected(media: MediaDescription): boolean {
 }
 
 /** What has been read of each section: a model never changes, and one negotiation asks a dozen times. */
-const read: WeakMap<
+const read = privateSlot<
   MediaDescription,
   { readonly session: SessionDescription; readonly transport: TransportDescription }
-> = new WeakMap();
+>();
 
 /**
  * Reads the transport of one section. What the section does not say is taken from the BUNDLE-tagged section of its group
