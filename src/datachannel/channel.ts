@@ -40,7 +40,7 @@ export class Channel {
   lowThreshold = 0;
   /** Since when `bufferedAmount` was last above the threshold, no low event has been given. */
   aboveThreshold = false;
-  readonly ledger: BufferLedger = new BufferLedger();
+  ledger: BufferLedger = new BufferLedger();
   readonly reader: MessageReader = new MessageReader();
   /** What was delivered counts against the receive window until the application has consumed it. */
   held = false;
@@ -55,6 +55,13 @@ export class Channel {
     this.id = parameters.id;
     this.peerLabelBytes = peerLabelBytes;
     this.confirmed = parameters.negotiated;
+  }
+
+  /** What was announced was announced on another association. */
+  unannounce(): void {
+    this.announced = false;
+    this.awaitsAck = false;
+    this.ledger = new BufferLedger();
   }
 
   info(): ChannelInfo {

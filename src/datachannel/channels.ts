@@ -64,7 +64,7 @@ type AssociationState = 'connecting' | 'connected' | 'closed';
 export class DataChannels {
   /** What the peer sent and was not acted on, by reason. */
   readonly drops: DropCounters;
-  readonly #carrier: StreamCarrier;
+  #carrier: StreamCarrier;
   readonly #life: ChannelLifecycle;
   readonly #maxReceiveMessageBytes: number;
   readonly #maxBufferedBytes: number;
@@ -102,6 +102,17 @@ export class DataChannels {
   /** The peer's `a=max-message-size` (RFC 8841 §6): bytes; 0 is no limit. */
   setMaxSendMessageBytes(bytes: number): void {
     this.#maxSendMessageBytes = sendLimit(bytes);
+  }
+
+  /**
+   * Another association takes the place of the one below (RFC 8841 §9.3); its events are the ones to hand in from now on.
+   * Both sides have agreed on it, so that open channels end without an error. Those that were not open yet keep their
+   * identifiers and open on the new one.
+   */
+  replaceAssociation(association: StreamCarrier): void {
+    this.#carrier = association;
+    this.#association = 'connecting';
+    this.#life.moveTo(association);
   }
 
   /** Most channels at once: the lesser of the streams each way; undefined until the association is up. */

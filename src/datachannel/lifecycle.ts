@@ -33,7 +33,7 @@ export class ChannelLifecycle {
   peerLabelBytes = 0;
   /** Bytes held in incomplete partial messages. */
   partialBytes = 0;
-  readonly #carrier: StreamCarrier;
+  #carrier: StreamCarrier;
   readonly #trace: Trace;
   /** Channels that were announced early and closed before the association was up: there is a stream to reset then. */
   readonly #closedEarly: number[] = [];
@@ -256,6 +256,21 @@ export class ChannelLifecycle {
     this.#controlQueue.clear();
     this.#closedEarly.length = 0;
     for (const channel of [...this.channels.values()]) this.finish(channel, channel.failure ?? reason, 'association');
+  }
+
+  /** Another association, not yet up: channels that were open end with the one before, those that wait go on to wait. */
+  moveTo(carrier: StreamCarrier): void {
+    this.#carrier = carrier;
+    this.streams.moveTo(carrier);
+    this.#controlQueue.clear();
+    this.#closedEarly.length = 0;
+    this.maxChannels = undefined;
+    for (const channel of [...this.channels.values()]) {
+      if (channel.state === 'connecting') {
+        channel.unannounce();
+        if (channel.id !== undefined) this.streams.claim(channel.id, channel);
+      } else this.finish(channel, channel.failure, 'another association');
+    }
   }
 
   finish(channel: Channel, reason: ChannelFailure | undefined, why: string): void {

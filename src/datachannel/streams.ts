@@ -18,7 +18,7 @@ export interface Stream {
 
 /** The stream pairs in use and the closing procedure of RFC 8831 §6.7, which resets both halves of a pair. */
 export class StreamTable {
-  readonly #carrier: StreamCarrier;
+  #carrier: StreamCarrier;
   readonly #streams = new Map<number, Stream>();
   readonly #ids: StreamIdAllocator = new StreamIdAllocator((id) => this.#streams.has(id));
 
@@ -92,6 +92,12 @@ export class StreamTable {
       if (stream.outgoing === 'resetting') this.#request(id, stream, now);
     } else if (stream?.outgoing === 'resetting') stream.outgoing = ok ? 'reset' : 'stuck';
     return stream;
+  }
+
+  /** Another association: none of its streams is in use. */
+  moveTo(carrier: StreamCarrier): void {
+    this.clear();
+    this.#carrier = carrier;
   }
 
   clear(): void {

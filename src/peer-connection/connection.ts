@@ -285,46 +285,48 @@ export class Connection {
 
   #apply(change: JsepChange, side: Side, type: 'offer' | 'pranswer' | 'answer'): void {
     const { negotiation } = this;
-    const agreement = hasAssociation(change.agreement) ? change.agreement : undefined;
+    const { agreement } = change;
+    const hasData = hasAssociation(agreement);
     const data = isUsable(change.data) ? change.data : undefined;
     const session = this.#ensureSession();
-    if (agreement?.newSctpAssociation === true && session.hasBegun) {
-      throw domError('OperationError', 'a second SCTP association needs a new connection');
-    }
     if (type === 'offer' && negotiation.session.state === 'stable') this.#hadStableSctp = this.#hasSctp;
     negotiation.commit(change);
     if (type === 'offer') {
+      if (data !== undefined && !this.#hasSctp) session.renewSctp();
       if (data !== undefined) this.#hasSctp = true;
       this.#ice.decideRole(session, side === 'remote' && data?.transport.iceLite !== true);
-    } else if (type === 'answer' && agreement === undefined) {
+    } else if (type === 'answer' && !hasData) {
       this.#hasSctp = false;
-      if (session.hasBegun) this.#retire(session);
-      else session.endData();
+      if (agreement === undefined && session.hasBegun) this.#retire(session);
+      else session.endData(); // with SCTP port 0 ICE and DTLS go on (RFC 8841 §10.5)
     }
     if (side === 'local' && data !== undefined) this.#ice.applyLocal(session, this.configuration, type, data);
     if (side === 'remote' && data !== undefined && type === 'offer') {
       this.#ice.applyRemoteOffer(session, this.configuration, data);
     }
-    if (agreement !== undefined) this.#connect(session, agreement);
+    if (agreement !== undefined && (hasData || session.transport.isConnecting)) this.#connect(session, agreement);
     if (type !== 'answer') return;
     this.#ice.settle();
     this.#needed.settle(session.transport.ice.localParameters);
   }
 
   /** An answer, also a provisional one: ICE, DTLS and SCTP go on with what was agreed. */
-  #connect(session: PeerSession, { remote, dtlsRole, newDtlsAssociation }: JsepAgreement): void {
+  #connect(session: PeerSession, { local, remote, dtlsRole, ...begins }: JsepAgreement): void {
     const { transport } = remote;
+    const { sctpPort: localSctpPort } = local.transport;
     this.#ice.applyRemote(session, this.configuration, remote);
     const limit = maxSendMessageSize(transport.maxMessageSize, MAX_CHANNEL_BUFFER_BYTES);
-    session.sctp.maxMessageSize = limit;
     session.connect({
       dtlsRole,
-      replacesDtls: newDtlsAssociation,
+      replacesDtls: begins.newDtlsAssociation,
+      replacesSctp: begins.newSctpAssociation,
       fingerprints: transport.fingerprints,
       acceptAnyCertificate: this.#options.acceptAnyFingerprint ?? false,
       maxMessageSize: limit,
       ...(transport.sctpPort !== undefined && { sctpPort: transport.sctpPort }),
+      ...(localSctpPort !== undefined && { localSctpPort }),
     });
+    session.maxMessageSize = limit;
   }
 
   /** W3C `addIceCandidate`, the steps that are chained. */

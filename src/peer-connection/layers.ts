@@ -49,7 +49,7 @@ export function createAssociation(options: PeerTransportOptions, remote: RemoteT
     maxRetransmissions: Number.POSITIVE_INFINITY,
     ...options.sctp,
     env: options.env,
-    localPort: options.sctpPort ?? DEFAULT_SCTP_PORT,
+    localPort: remote.localSctpPort ?? options.sctpPort ?? DEFAULT_SCTP_PORT,
     remotePort: remote.sctpPort ?? DEFAULT_SCTP_PORT,
     maxMessageSize: options.maxMessageSize ?? DEFAULT_MAX_MESSAGE_SIZE,
   });

@@ -127,7 +127,7 @@ export class Negotiation {
   /**
    * Whether an application may set `given` where `created` was made. The W3C allows no change at all; browsers do, and
    * libraries rely on it: simple-peer takes `a=ice-options:trickle` out, and libp2p's webrtc-direct writes ICE credentials
-   * of its own. Sections, certificate, DTLS role and SCTP port must stay.
+   * of its own. Sections, certificate and DTLS role must stay; another SCTP port asks for another association.
    */
   isHarmlessChange(created: string, given: string): boolean {
     if (created === '' || !hasUsableCredentials(given)) return false;

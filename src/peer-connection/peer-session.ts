@@ -40,6 +40,13 @@ export interface SessionHooks {
   section(): { readonly mid: string; readonly index: number };
 }
 
+/** One SCTP association as the application sees it. */
+interface ShownAssociation {
+  readonly slots: SctpTransportSlots;
+  readonly object: RTCSctpTransport;
+  isOver: boolean;
+}
+
 interface SessionOptions {
   readonly platform: Platform;
   /** The platform's, but for the cryptography. */
@@ -74,11 +81,10 @@ export class PeerSession {
     localParameters: null,
     remoteParameters: null,
   };
-  readonly sctp: SctpTransportSlots;
-  readonly rtcSctp: RTCSctpTransport;
   readonly #rtcIce: RTCIceTransport;
   readonly #rtcDtls: RTCDtlsTransport;
   readonly #dtls: DtlsTransportSlots;
+  #association: ShownAssociation;
   readonly #gatherer: Gatherer;
   readonly #names: IceNames;
   readonly #tasks: TaskQueue;
@@ -131,8 +137,7 @@ export class PeerSession {
     this.#rtcIce = createRtcIceTransport(this.ice);
     this.#dtls = { iceTransport: this.#rtcIce, state: 'new', remoteCertificates: [] };
     this.#rtcDtls = createRtcDtlsTransport(this.#dtls);
-    this.sctp = { transport: this.#rtcDtls, state: 'connecting', maxMessageSize: 65_536, maxChannels: null };
-    this.rtcSctp = createRtcSctpTransport(this.sctp);
+    this.#association = this.#showAssociation();
     this.answerToUfrags();
     this.#names = new IceNames(platform, () => usableAddresses(platform.interfaces(), options.interfaceFilter));
     this.#gatherer = new Gatherer({
@@ -215,17 +220,41 @@ export class PeerSession {
     return this.transport.dtls !== undefined;
   }
 
-  /** An answer rejects the data section: the association ends and with it all channels (RFC 8841 §10.4). */
+  /** W3C's RTCSctpTransport of the association that there is, or is to come. */
+  get rtcSctp(): RTCSctpTransport {
+    return this.#association.object;
+  }
+
+  /** W3C [[MaxMessageSize]] of it. */
+  set maxMessageSize(bytes: number) {
+    this.#association.slots.maxMessageSize = bytes;
+  }
+
+  /** W3C "create an RTCSctpTransport", for an offer that finds none: one that is closed stays so. */
+  renewSctp(): void {
+    if (this.#association.isOver) this.#association = this.#showAssociation();
+  }
+
+  #showAssociation(): ShownAssociation {
+    const slots: SctpTransportSlots = {
+      transport: this.#rtcDtls,
+      state: 'connecting',
+      maxMessageSize: 65_536,
+      maxChannels: null,
+    };
+    return { slots, object: createRtcSctpTransport(slots), isOver: false };
+  }
+
+  /** An answer rejects the data section, or has SCTP port 0: the association ends and with it all channels (RFC 8841 §10.4). */
   endData(): void {
-    const { transport } = this;
-    if (transport.isConnecting) this.host.driver.mutate((now) => transport.sctp?.abort('data was rejected', now));
+    this.host.driver.mutate((now) => this.transport.endData('data was rejected', now));
   }
 
   /** An exchange is complete: the layers above ICE may begin, and all channels so far get their streams. */
   connect(remote: RemoteTransport): void {
-    const first = !this.transport.isConnecting;
+    const before = this.transport.takesChannels;
     this.host.driver.mutate((now) => this.transport.connect(remote, now));
-    if (first) this.channels.openAll();
+    if (!before && this.transport.takesChannels) this.channels.openAll();
   }
 
   /** W3C "close the connection" steps 6 to 10: everything ends at once, the farewells still leave. */
@@ -235,7 +264,7 @@ export class PeerSession {
     this.#gatherer.close();
     this.#names.close();
     this.channels.closeAbruptly();
-    this.sctp.state = 'closed';
+    this.#association.slots.state = 'closed';
     this.#dtls.state = 'closed';
     this.ice.state = 'closed';
     this.#connectionState = 'closed';
@@ -393,12 +422,16 @@ export class PeerSession {
   }
 
   /** W3C §6.1.1.3 "RTCSctpTransport connected"; the `open` events of the channels come in tasks behind it. */
-  #onSctp(event: PeerTransportEvent & { readonly type: 'sctp-state' }): void {
+  #onSctp({ state, maxChannels }: PeerTransportEvent & { readonly type: 'sctp-state' }): void {
+    if (state === 'connecting') this.renewSctp(); // another association has another object
+    const shown = this.#association;
+    if (state === 'closed') shown.isOver = true;
     this.#tasks.queue(() => {
-      if (event.maxChannels !== undefined) this.sctp.maxChannels = event.maxChannels;
-      if (this.sctp.state === event.state) return;
-      this.sctp.state = event.state;
-      this.rtcSctp.dispatchEvent(new Event('statechange'));
+      const { slots, object } = shown;
+      if (maxChannels !== undefined) slots.maxChannels = maxChannels;
+      if (slots.state === state) return;
+      slots.state = state;
+      object.dispatchEvent(new Event('statechange'));
     });
   }
 }

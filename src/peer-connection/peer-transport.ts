@@ -93,6 +93,11 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
     return this.#upper.remote !== undefined;
   }
 
+  /** Whether channels can be opened: not before `connect`, and not from `endData` to the next association. */
+  get takesChannels(): boolean {
+    return this.#upper.takesChannels;
+  }
+
   get isClosed(): boolean {
     return this.#phase === 'closed';
   }
@@ -100,12 +105,21 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   /**
    * The remote description is known: from here on channels can be opened, and DTLS starts as soon as ICE has a pair.
    * A later call changes what may change while the association lives: the set of fingerprints and the largest message. With
-   * `replacesDtls` the next pair that ICE selects gets a DTLS association of its own.
+   * `replacesDtls` the next pair that ICE selects gets a DTLS association of its own, and with `replacesSctp` another SCTP
+   * association begins over the one that there is.
    * @throws {UsageError} when closed.
    */
   connect(remote: RemoteTransport, now: Instant): void {
     if (this.#phase !== 'open') throw new UsageError('the transport is closed');
     this.#upper.connect(remote, now);
+  }
+
+  /**
+   * There is to be no data any more: SCTP ends with an ABORT and so do all channels, while ICE and DTLS go on (RFC 8841 §10.3:
+   * port 0). `connect` with `replacesSctp` begins anew. Does nothing before `connect`.
+   */
+  endData(message: string, now: Instant): void {
+    this.#upper.endData(message, now);
   }
 
   /** A candidate of the peer, for ICE and for the relays that are to let its address in. */

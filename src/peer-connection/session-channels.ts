@@ -73,7 +73,7 @@ export class SessionChannels {
     const taken = settings.id !== null && Array.from(this.#channels).some((channel) => channel.id === settings.id);
     if (taken) throw domError('OperationError', `id ${settings.id} is in use`);
     const channel = this.#make(settings);
-    if (this.#transport.isConnecting) {
+    if (this.#transport.takesChannels) {
       try {
         this.#open(channel);
       } catch (error) {

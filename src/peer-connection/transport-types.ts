@@ -71,8 +71,15 @@ export interface RemoteTransport {
    */
   readonly fingerprints: readonly Fingerprint[];
   readonly acceptAnyCertificate?: boolean;
-  /** Default 5000. */
+  /** The peer's. Default 5000. */
   readonly sctpPort?: number;
+  /** Ours, of the association that this call begins. Default: that of the options. */
+  readonly localSctpPort?: number;
+  /**
+   * Another SCTP association is to take the place of the one that there is, over the same DTLS association (RFC 8841 §9.3):
+   * ports have changed, or there has been none since `endData`. Channels that are open are closed.
+   */
+  readonly replacesSctp?: boolean;
   /** Largest message the peer accepts, bytes; 0 is "any". Default 65,536 (RFC 8841 §6.1). */
   readonly maxMessageSize?: number;
 }

@@ -25,7 +25,7 @@ interface UpperLayersOptions {
 /**
  * What runs on the path that ICE has selected: DTLS, SCTP on it, and the data channels on that. It begins with the first
  * selected path after `connect`; a later one with `replacesDtls` before it gets another DTLS association below the same
- * SCTP association.
+ * SCTP association. The other way round, `replacesSctp` gives the same DTLS association another one above it.
  */
 export class UpperLayers {
   readonly #options: PeerTransportOptions;
@@ -41,6 +41,7 @@ export class UpperLayers {
   #replacing = false;
   #sctp: SctpAssociation | undefined;
   #sctpEnded = false;
+  #dataEnded = false;
   #channels: DataChannels | undefined;
   /** The driver's slot as the layers below the path see it; one object for as long as the driver uses one buffer. */
   #inner: TransmitSlot<void> | undefined;
@@ -71,6 +72,11 @@ export class UpperLayers {
     return this.#remote;
   }
 
+  /** Whether channels can be opened: there is an association, or one is to come. */
+  get takesChannels(): boolean {
+    return this.#remote !== undefined && !this.#dataEnded;
+  }
+
   /** See `PeerTransport.connect`. */
   connect(remote: RemoteTransport, now: Instant): void {
     const first = this.#remote === undefined;
@@ -80,6 +86,7 @@ export class UpperLayers {
       this.#channels?.setMaxSendMessageBytes(maxSendMessageBytes);
       if (this.#dtls === undefined) this.#channels?.setRole(remote.dtlsRole, now);
       this.#replacing ||= remote.replacesDtls === true && this.#dtls !== undefined;
+      if (remote.replacesSctp === true) this.#replaceSctp(remote, now);
       return;
     }
     this.#sctp = createAssociation(this.#options, remote);
@@ -92,6 +99,38 @@ export class UpperLayers {
     });
     this.#onEvent({ type: 'sctp-state', state: 'connecting' });
     if (this.#ice.selectedPath !== undefined) this.#startDtls(now);
+  }
+
+  /**
+   * RFC 8841 §10.3, §10.4: the association is closed and another one established. No ABORT: the descriptions tell the peer,
+   * and in an ABORT that overtakes the answer its channels would see a failure.
+   */
+  #replaceSctp(remote: RemoteTransport, now: Instant): void {
+    const channels = this.#channels;
+    if (channels === undefined) return;
+    this.#pumpSctp(now);
+    if (!this.#sctpEnded) this.#sctpIsOver();
+    this.#sctpEnded = false;
+    this.#dataEnded = false;
+    this.#sctp = createAssociation(this.#options, remote);
+    channels.replaceAssociation(this.#sctp);
+    this.#onEvent({ type: 'sctp-state', state: 'connecting' });
+    const dtls = this.#dtls?.state;
+    if (dtls === 'closed' || dtls === 'failed') this.#endSctp('the DTLS association is over', now);
+    else if (dtls === 'connected' && !this.#replacing) this.#connectSctp(now);
+  }
+
+  #connectSctp(now: Instant): void {
+    this.#limitPackets();
+    // RFC 8841 §9.3: both sides initiate; RFC 9260 §5.2 makes one association of it.
+    if (this.#sctp?.state === 'closed' && !this.#sctpEnded) this.#sctp.connect(now);
+  }
+
+  /** See `PeerTransport.endData`. */
+  endData(message: string, now: Instant): void {
+    if (!this.takesChannels) return;
+    this.#dataEnded = true;
+    this.#endSctp(message, now);
   }
 
   /** ICE has selected a path, the first or another. */
@@ -226,9 +265,7 @@ export class UpperLayers {
           this.#refuse(`the peer takes records of ${event.maxSendRecordBytes} bytes only`, now);
           break;
         }
-        this.#limitPackets();
-        // RFC 8841 §9.3: both sides initiate; RFC 9260 §5.2 makes one association of it.
-        if (this.#sctp?.state === 'closed' && !this.#sctpEnded) this.#sctp.connect(now);
+        this.#connectSctp(now);
         break;
       case 'alert':
         this.#identity.noteAlert(event.direction, event.description);
@@ -280,7 +317,7 @@ export class UpperLayers {
     }
   }
 
-  /** DTLS is gone and with it the way to the peer: the association ends here without a datagram. */
+  /** The association ends at once. Where DTLS is gone the ABORT has no way to the peer. */
   #endSctp(message: string, now: Instant): void {
     if (this.#sctpEnded) return;
     this.#sctp?.abort(message, now);

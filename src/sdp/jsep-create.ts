@@ -1,10 +1,11 @@
 import { UsageError } from '../core/index.ts';
 import { readMid } from './attributes.ts';
-import { type JsepSession, JsepStateError, offerRestartsDtls } from './jsep-session.ts';
+import { dataSectionOf, type JsepSession, JsepStateError, offerRestartsDtls } from './jsep-session.ts';
 import type { MediaDescription, SessionDescription } from './model.ts';
 import { createDataAnswer } from './offer-answer.ts';
 import {
   DEFAULT_ICE_OPTIONS,
+  DEFAULT_SCTP_PORT,
   idleSection,
   type LocalOrigin,
   type LocalTransport,
@@ -45,7 +46,8 @@ export interface JsepAnswerParams {
  */
 export function createOffer(session: JsepSession, params: JsepOfferParams): SessionDescription {
   if (session.state === 'closed') throw new JsepStateError('closed', 'local', 'offer');
-  const { transport, origin, wantsData } = params;
+  const { origin, wantsData } = params;
+  const transport = { ...params.transport, sctpPort: params.transport.sctpPort ?? ownSctpPort(session) };
   const iceOptions = transport.iceOptions ?? DEFAULT_ICE_OPTIONS;
   // An offer of ours that waits for its answer is the base of the next one; else what is negotiated is.
   const waiting = session.pendingLocal?.type === 'offer' ? session.pendingLocal.model.media : undefined;
@@ -82,8 +84,28 @@ export function createAnswer(session: JsepSession, params: JsepAnswerParams): Se
   const last = session.agreement;
   const keeps = last !== undefined && !offerRestartsDtls(session);
   const setup = keeps ? (last.dtlsRole === 'client' ? 'active' : 'passive') : params.setup;
-  const { origin, bundlePolicy } = params;
-  return createDataAnswer(offer.model, { ...params.transport, origin, setup, bundlePolicy });
+  const { origin, bundlePolicy, transport } = params;
+  const sctpPort = transport.sctpPort ?? answeredSctpPort(session, offer.model);
+  return createDataAnswer(offer.model, { ...transport, sctpPort, origin, setup, bundlePolicy });
+}
+
+/** The port of the association that there is, so that an exchange about something else leaves it alone. */
+function ownSctpPort({ agreement }: JsepSession): number | undefined {
+  const port = agreement?.local.transport.sctpPort;
+  return port === 0 ? undefined : port;
+}
+
+/**
+ * RFC 8841 §10.3: "If the offer contained a new (different than the one currently used) SCTP port value, the answerer MUST
+ * also associate a new SCTP port value". The offered one, where that is new for us too.
+ */
+function answeredSctpPort(session: JsepSession, offer: SessionDescription): number | undefined {
+  const own = ownSctpPort(session);
+  const before = session.agreement?.remote.transport.sctpPort ?? DEFAULT_SCTP_PORT;
+  const offered = dataSectionOf(offer)?.transport.sctpPort ?? DEFAULT_SCTP_PORT;
+  if (own === undefined || before === 0 || offered === before || offered === 0) return own;
+  if (offered !== own) return offered;
+  return own === 0xffff ? DEFAULT_SCTP_PORT : own + 1;
 }
 
 function isRejectedAt(media: readonly MediaDescription[] | undefined, index: number): boolean {
@@ -102,7 +124,8 @@ function freeMid(session: JsepSession): string {
 
 /**
  * Whether two local descriptions mean the same sections and transports. The W3C allows no change between `createOffer`
- * and `setLocalDescription`; browsers do, and libraries rely on it (simple-peer removes `a=ice-options:trickle`).
+ * and `setLocalDescription`; browsers do, and libraries rely on it (simple-peer removes `a=ice-options:trickle`). Another
+ * SCTP port is another association over the same transport: there is no other way to ask for it.
  */
 export function sameTransports(a: SessionDescription, b: SessionDescription): boolean {
   return essence(a) === essence(b);
@@ -110,8 +133,8 @@ export function sameTransports(a: SessionDescription, b: SessionDescription): bo
 
 function essence(model: SessionDescription): string {
   const sections = model.media.map((media) => {
-    const { ufrag, pwd, fingerprints, setup, sctpPort, tlsId, rejected } = readTransportDescription(media, model);
-    return [media.media, media.proto, readMid(media), rejected, ufrag, pwd, fingerprints, setup, sctpPort, tlsId];
+    const { ufrag, pwd, fingerprints, setup, tlsId, rejected } = readTransportDescription(media, model);
+    return [media.media, media.proto, readMid(media), rejected, ufrag, pwd, fingerprints, setup, tlsId];
   });
   return JSON.stringify(sections);
 }

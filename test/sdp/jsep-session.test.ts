@@ -410,6 +410,16 @@ describe('ICE restart and DTLS (RFC 9429 §5.10, §5.11, RFC 8842)', () => {
       { newSctpAssociation: true, newDtlsAssociation: false },
       { newSctpAssociation: true, newDtlsAssociation: false },
     ]);
+    expect(attributeValue(moved.answer.media[0]!, 'sctp-port')).toBe('5001');
+    // Each side keeps its port where nobody asks for another, and answers another one with another one (§10.3).
+    a.transport = { ...a.transport, sctpPort: undefined };
+    expect(attributeValue(exchange(b, a).offer.media[0]!, 'sctp-port')).toBe('5001');
+    a.transport = { ...a.transport, sctpPort: 5002 };
+    b.transport = { ...b.transport, sctpPort: 5002 };
+    exchange(a, b);
+    b.transport = { ...b.transport, sctpPort: undefined };
+    a.transport = { ...a.transport, sctpPort: 5003 };
+    expect(attributeValue(exchange(a, b).answer.media[0]!, 'sctp-port')).toBe('5003');
     a.transport = { ...a.transport, sctpPort: 0 };
     const none = exchange(a, b);
     expect(attributeValue(none.answer.media[0]!, 'sctp-port')).toBe('0');
