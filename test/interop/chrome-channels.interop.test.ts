@@ -1,9 +1,9 @@
 import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RTCPeerConnection } from '../../src/index.ts';
-import { ChromeHost } from './chrome.ts';
-
-const LOOPBACK = { purertc: { interfaceFilter: (address: { readonly internal: boolean }) => address.internal } };
+import { LOOPBACK } from '../e2e/support.ts';
+import { type Description, gathered } from '../peer-connection/descriptions.ts';
+import { useChromium } from './chrome.ts';
 
 const BULK_BYTES = 100 * 1024 * 1024;
 const BULK_HIGH_BYTES = 4 * 1024 * 1024;
@@ -52,23 +52,14 @@ const BULK = `
   };`;
 
 describe('channels with Chromium', () => {
-  let chrome: ChromeHost;
+  const chromium = useChromium();
   let page: Page;
   let node: RTCPeerConnection;
 
-  beforeAll(async () => {
-    chrome = await ChromeHost.start();
-  });
-  afterAll(async () => {
-    await chrome.close();
-  });
   beforeEach(async () => {
-    page = await chrome.openPage();
+    page = await chromium.openPage();
   });
-  afterEach(async () => {
-    node.close();
-    await page.close();
-  });
+  afterEach(() => node.close());
 
   /** Chromium offers what `make` puts on `pc`; the Node side echoes, and closes a channel that says "close me". */
   async function connect(make: string, bundlePolicy: 'balanced' | 'max-bundle' = 'balanced'): Promise<void> {
@@ -76,7 +67,7 @@ describe('channels with Chromium', () => {
     node.addEventListener('datachannel', ({ channel }) => {
       channel.addEventListener('message', ({ data }) => (data === 'close me' ? channel.close() : channel.send(data)));
     });
-    const offer: { type: 'offer'; sdp: string } = await page.evaluate(`(async () => {
+    const offer = await page.evaluate<Description>(`(async () => {
       window.pc = new RTCPeerConnection({ bundlePolicy: '${bundlePolicy}' });
       window.ended = (channel) => new Promise((resolve) => channel.addEventListener('close', resolve));
       ${make}
@@ -86,12 +77,7 @@ describe('channels with Chromium', () => {
     })()`);
     await node.setRemoteDescription(offer);
     await node.setLocalDescription();
-    await new Promise<void>((resolve) => {
-      const check = () => node.iceGatheringState === 'complete' && resolve();
-      node.addEventListener('icegatheringstatechange', check);
-      check();
-    });
-    await page.evaluate(`pc.setRemoteDescription(${JSON.stringify(node.localDescription)})`);
+    await page.evaluate(`pc.setRemoteDescription(${JSON.stringify(await gathered(node))})`);
   }
 
   it('every kind of channel echoes, and either side closes it', async () => {

@@ -1,27 +1,21 @@
 /** A call that moves to another peer: an ICE restart with another certificate (RFC 9429 §5.11), both ways with Chromium. */
 import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type RTCDataChannel, RTCPeerConnection } from '../../src/index.ts';
-import { once, untilState } from '../e2e/support.ts';
-import { ChromeHost } from './chrome.ts';
-
-const LOOPBACK = { purertc: { interfaceFilter: (address: { readonly internal: boolean }) => address.internal } };
+import { LOOPBACK, once, untilState } from '../e2e/support.ts';
+import { gathered } from '../peer-connection/descriptions.ts';
+import { useChromium } from './chrome.ts';
 
 describe('a call that is handed over', () => {
-  let chrome: ChromeHost;
+  const chromium = useChromium();
   let page: Page;
   const nodes: RTCPeerConnection[] = [];
 
-  beforeAll(async () => {
-    chrome = await ChromeHost.start();
-  });
-  afterAll(() => chrome.close());
   beforeEach(async () => {
-    page = await chrome.openPage();
+    page = await chromium.openPage();
   });
-  afterEach(async () => {
+  afterEach(() => {
     for (const node of nodes.splice(0)) node.close();
-    await page.close();
   });
 
   function peer(): RTCPeerConnection {
@@ -30,8 +24,6 @@ describe('a call that is handed over', () => {
     return node;
   }
 
-  const gathered = (node: RTCPeerConnection) => expect.poll(() => node.iceGatheringState).toBe('complete');
-
   /** The connection `name` of the page offers, with all candidates; `node` answers. */
   async function pageOffers(name: string, node: RTCPeerConnection, options = '{}'): Promise<void> {
     const sdp = await page.evaluate<string>(
@@ -39,15 +31,13 @@ describe('a call that is handed over', () => {
     );
     await node.setRemoteDescription({ type: 'offer', sdp });
     await node.setLocalDescription();
-    await gathered(node);
-    const answer = JSON.stringify(node.localDescription);
+    const answer = JSON.stringify(await gathered(node));
     await page.evaluate(`${name}.setRemoteDescription(${answer})`);
   }
 
   async function nodeOffers(node: RTCPeerConnection, name: string, iceRestart: boolean): Promise<void> {
     await node.setLocalDescription(await node.createOffer({ iceRestart }));
-    await gathered(node);
-    const offer = JSON.stringify(node.localDescription);
+    const offer = JSON.stringify(await gathered(node));
     const sdp = await page.evaluate<string>(
       `${name}.setRemoteDescription(${offer}).then(() => ${name}.setLocalDescription()).then(() => gathered(${name})).then(() => ${name}.localDescription.sdp)`,
     );

@@ -1,9 +1,9 @@
 import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RTCPeerConnection, type RTCStats } from '../../src/index.ts';
-import { ChromeHost } from './chrome.ts';
+import { LOOPBACK } from '../e2e/support.ts';
+import { useChromium } from './chrome.ts';
 
-const LOOPBACK = { purertc: { interfaceFilter: (address: { readonly internal: boolean }) => address.internal } };
 const GLARE_ROUNDS = 100;
 const RENEGOTIATIONS = 20;
 
@@ -69,25 +69,18 @@ interface Negotiator {
 }
 
 describe('negotiating with Chromium', () => {
-  let chrome: ChromeHost;
+  const chromium = useChromium();
   let page: Page;
   let node: RTCPeerConnection;
   let negotiator: Negotiator;
 
-  beforeAll(async () => {
-    chrome = await ChromeHost.start();
-    page = await chrome.openPage();
+  beforeEach(async () => {
+    page = await chromium.openPage();
     await page.exposeFunction('toNode', (message: Message) => void negotiator.receive(message));
     await page.evaluate(`window.makeNegotiator = ${NEGOTIATOR}; undefined`);
-  });
-  afterAll(() => chrome.close());
-  beforeEach(() => {
     node = new RTCPeerConnection(LOOPBACK);
   });
-  afterEach(async () => {
-    node.close();
-    await page.evaluate('window.pc?.close(); undefined');
-  });
+  afterEach(() => node.close());
 
   function evaluate<T>(script: string): Promise<T> {
     return page.evaluate<T>(script);

@@ -1,7 +1,8 @@
 import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { TurnServer } from '../../src/server/turn-server.ts';
-import { type Checksum, ChromeHost } from './chrome.ts';
+import { type Description, gathered } from '../peer-connection/descriptions.ts';
+import { type Checksum, useChromium } from './chrome.ts';
 import { COTURN_USER, Coturn, turnUrl } from './coturn.ts';
 import { Credentials } from './dtls-peers.ts';
 import { echoAll, exchange, openedChannel, RelayedPeer } from './relayed-peers.ts';
@@ -9,16 +10,11 @@ import { echoAll, exchange, openedChannel, RelayedPeer } from './relayed-peers.t
 const SIZES = [0, 1, 1200, 65_535, 200_000];
 const CREDENTIAL = { username: COTURN_USER.username, credential: COTURN_USER.password };
 
-interface Description {
-  readonly type: 'offer' | 'answer';
-  readonly sdp: string;
-}
-
 /** A server's address for each transport. */
 type Urls = Readonly<Record<'udp' | 'tcp', string>>;
 
 describe('Chromium and purertc, both with iceTransportPolicy relay', () => {
-  let chrome: ChromeHost;
+  const chromium = useChromium();
   let page: Page;
   let coturn: Coturn;
   let server: TurnServer;
@@ -26,7 +22,6 @@ describe('Chromium and purertc, both with iceTransportPolicy relay', () => {
   const urls = new Map<string, Urls>();
 
   beforeAll(async () => {
-    chrome = await ChromeHost.start();
     coturn = await Coturn.start(credentials);
     server = new TurnServer({
       realm: 'example.org',
@@ -46,14 +41,10 @@ describe('Chromium and purertc, both with iceTransportPolicy relay', () => {
   afterAll(async () => {
     server.close();
     await coturn.stop();
-    await chrome.close();
     credentials.remove();
   });
   beforeEach(async () => {
-    page = await chrome.openPage();
-  });
-  afterEach(async () => {
-    await page.close();
+    page = await chromium.openPage();
   });
 
   const cases = ['coturn', "the project's server"].flatMap((through) =>
@@ -78,10 +69,12 @@ describe('Chromium and purertc, both with iceTransportPolicy relay', () => {
       if (offerer === 'Chromium') {
         const offer = await evaluate<Description>(describing('await pc.createOffer()'));
         await pc.setRemoteDescription(offer);
-        const answer = await described(pc);
+        await pc.setLocalDescription();
+        const answer = await gathered(pc);
         await evaluate(`pc.setRemoteDescription(${JSON.stringify(answer)})`);
       } else {
-        const offer = await described(pc);
+        await pc.setLocalDescription();
+        const offer = await gathered(pc);
         const answer = await evaluate<Description>(
           `pc.setRemoteDescription(${JSON.stringify(offer)}).then(() => ${describing('await pc.createAnswer()')})`,
         );
@@ -124,16 +117,3 @@ const SELECTED_LOCAL = `pc.getStats().then((report) => {
   const { candidateType, relayProtocol } = report.get(report.get(transport.selectedCandidatePairId).localCandidateId);
   return { candidateType, relayProtocol };
 })`;
-
-async function described(pc: RelayedPeer['pc']): Promise<Description> {
-  const complete = new Promise<void>((resolve) => {
-    pc.addEventListener('icegatheringstatechange', () => {
-      if (pc.iceGatheringState === 'complete') resolve();
-    });
-  });
-  await pc.setLocalDescription();
-  await complete;
-  const { type, sdp } = pc.localDescription!;
-  if (type !== 'offer' && type !== 'answer') throw new Error(`unexpected description type ${type}`);
-  return { type, sdp };
-}

@@ -1,18 +1,13 @@
 import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RTCPeerConnection } from '../../src/index.ts';
-import { type Checksum, ChromeHost, checksum, payload } from './chrome.ts';
+import { LOOPBACK } from '../e2e/support.ts';
+import { type Description, gathered } from '../peer-connection/descriptions.ts';
+import { type Checksum, checksum, payload, useChromium } from './chrome.ts';
 
 type DataChannel = ReturnType<RTCPeerConnection['createDataChannel']>;
-interface Description {
-  readonly type: 'offer' | 'answer';
-  readonly sdp: string;
-}
 
 const SIZES: readonly number[] = [0, 1, 1200, 16_384, 65_535, 262_144];
-
-/** Loopback only: the tests' traffic stays on this machine. */
-const LOOPBACK = { purertc: { interfaceFilter: (address: { readonly internal: boolean }) => address.internal } };
 
 /** The two sides of a description exchange, so that each test can be written once for both offerers. */
 interface Side {
@@ -27,35 +22,26 @@ const swap = (description: Description, from: RegExp, to: string): Description =
 };
 
 describe('Chromium', () => {
-  let chrome: ChromeHost;
+  const chromium = useChromium();
   let page: Page;
   let node: RTCPeerConnection;
 
-  beforeAll(async () => {
-    chrome = await ChromeHost.start();
-  });
-  afterAll(async () => {
-    await chrome.close();
-  });
   beforeEach(async () => {
-    page = await chrome.openPage();
+    page = await chromium.openPage();
     await page.evaluate('window.pc = new RTCPeerConnection(); undefined');
     node = new RTCPeerConnection(LOOPBACK);
   });
-  afterEach(async () => {
-    node.close();
-    await page.close();
-  });
+  afterEach(() => node.close());
 
   const nodeSide: Side = {
     offer: async () => {
       await node.setLocalDescription(await node.createOffer());
-      return gatheredDescription(node);
+      return gathered(node);
     },
     answer: async (offer) => {
       await node.setRemoteDescription(offer);
       await node.setLocalDescription(await node.createAnswer());
-      return gatheredDescription(node);
+      return gathered(node);
     },
     accept: (answer) => node.setRemoteDescription(answer),
   };
@@ -221,19 +207,6 @@ describe('Chromium', () => {
     expect(await evaluate('chromeOpened')).toBe(false);
   });
 });
-
-async function gatheredDescription(pc: RTCPeerConnection): Promise<Description> {
-  if (pc.iceGatheringState !== 'complete') {
-    await new Promise<void>((resolve) => {
-      pc.addEventListener('icegatheringstatechange', () => {
-        if (pc.iceGatheringState === 'complete') resolve();
-      });
-    });
-  }
-  const { type, sdp } = pc.localDescription!;
-  if (type !== 'offer' && type !== 'answer') throw new Error(`unexpected description type ${type}`);
-  return { type, sdp };
-}
 
 function nextChannel(pc: RTCPeerConnection): Promise<DataChannel> {
   return new Promise((resolve) => {

@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll } from 'vitest';
 import { requireProgram } from './peers.ts';
 
 /** Headless, no services of its own, and willing to use loopback candidates: the tests stay on this machine. */
@@ -17,7 +18,7 @@ const FLAGS: readonly string[] = [
 ];
 
 /** A real Chromium and a page served by the project; {@link close} ends both. */
-export class ChromeHost {
+class ChromeHost {
   readonly #browser: Browser;
   readonly #server: Server;
   readonly origin: string;
@@ -28,21 +29,18 @@ export class ChromeHost {
     this.origin = origin;
   }
 
-  static async start(extraFlags: readonly string[] = []): Promise<ChromeHost> {
+  static async start(): Promise<ChromeHost> {
     const server = createServer((_request, response) => {
       response.setHeader('content-type', 'text/html; charset=utf-8');
       response.end('<!doctype html><title>purertc interop</title>');
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const browser = await chromium.launch({
-      executablePath: requireProgram('chromium'),
-      args: [...FLAGS, ...extraFlags],
-    });
+    const browser = await chromium.launch({ executablePath: requireProgram('chromium'), args: [...FLAGS] });
     return new ChromeHost(browser, server, origin);
   }
 
-  /** A fresh page of its own, with the helper functions of chrome-page.ts in it. */
+  /** A fresh page of its own, with the functions of {@link pageScript} in it. */
   async openPage(): Promise<Page> {
     const page = await this.#browser.newPage();
     await page.goto(this.origin);
@@ -54,6 +52,30 @@ export class ChromeHost {
     await this.#browser.close();
     await new Promise((resolve) => this.#server.close(resolve));
   }
+}
+
+/**
+ * A Chromium for the suite that this is called in, before its own hooks: it runs as long as the suite, and its pages as
+ * long as the test that opened them.
+ */
+export function useChromium(): { openPage(): Promise<Page> } {
+  let host: ChromeHost | undefined;
+  const pages: Page[] = [];
+  beforeAll(async () => {
+    host = await ChromeHost.start();
+  });
+  afterEach(async () => {
+    for (const page of pages.splice(0)) await page.close();
+  });
+  afterAll(() => host?.close());
+  return {
+    openPage: async () => {
+      if (host === undefined) throw new Error('Chromium runs from beforeAll on: open pages in beforeEach or in a test');
+      const page = await host.openPage();
+      pages.push(page);
+      return page;
+    },
+  };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ChromeHost } from './chrome.ts';
+import { describe, expect, it } from 'vitest';
+import { useChromium } from './chrome.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
@@ -45,13 +45,7 @@ class DemoProcess {
 }
 
 describe('purertc demo', () => {
-  let chrome: ChromeHost;
-  beforeAll(async () => {
-    chrome = await ChromeHost.start();
-  });
-  afterAll(async () => {
-    await chrome.close();
-  });
+  const chromium = useChromium();
 
   it('goes through the four steps by itself and ends with 0', async () => {
     const demo = new DemoProcess(['--file-size', '3']);
@@ -88,7 +82,7 @@ describe('purertc demo', () => {
   it('--serve lets a browser chat with the Node peer and exchange files with it, and ends with 0', async () => {
     const demo = new DemoProcess(['--serve', '--file-size', '1']);
     const [, url] = await demo.printed(/Open (http:\S+) in a browser/);
-    const page = await chrome.openPage();
+    const page = await chromium.openPage();
     const errors: string[] = [];
     page.on('pageerror', (error) => errors.push(error.message));
     await page.goto(url!);
@@ -112,7 +106,7 @@ describe('purertc demo', () => {
 
     expect(await page.locator('#steps li[data-step][data-state=done]').count()).toBe(4);
     expect(errors).toEqual([]);
-    await page.close();
+    await page.close(); // the guest leaves before the demo ends
     expect(await demo.stop()).toBe(0);
   });
 });

@@ -1,11 +1,7 @@
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Description } from '../peer-connection/descriptions.ts';
 import { Lab, type LabPeer } from './netns.ts';
-
-interface Description {
-  readonly type: 'offer' | 'answer';
-  readonly sdp: string;
-}
 
 const NAME = /a=candidate:\S+ 1 udp \d+ [0-9a-f-]{36}\.local \d+ typ host/;
 

@@ -1,56 +1,32 @@
 import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RTCPeerConnection, TcpMux, UdpMux, type UnknownCheck } from '../../src/index.ts';
 import { platform } from '../../src/io/index.ts';
-import { ChromeHost } from './chrome.ts';
+import { type Description, gathered } from '../peer-connection/descriptions.ts';
+import { useChromium } from './chrome.ts';
 
 const CHROMIUM_PEERS = 10;
 const NODE_PEERS = 40;
 const ROUNDS = 20;
 
-interface Description {
-  readonly type: 'offer' | 'answer';
-  readonly sdp: string;
-}
-
 const isLoopback = ({ ip }: { readonly ip: string }): boolean => ip === '127.0.0.1';
 
-/** Trickles nothing: resolves with all candidates. */
-function gathered(pc: RTCPeerConnection): Promise<Description> {
-  return new Promise((resolve) => {
-    const check = (): void => {
-      const { localDescription } = pc;
-      if (pc.iceGatheringState !== 'complete' || localDescription === null) return;
-      resolve({ type: localDescription.type as Description['type'], sdp: localDescription.sdp });
-    };
-    pc.addEventListener('icegatheringstatechange', check);
-    check();
-  });
-}
-
 describe('Chromium and Node peers behind one UDP port', () => {
-  let chrome: ChromeHost;
+  const chromium = useChromium();
   let page: Page;
   let mux: UdpMux;
   let servers: RTCPeerConnection[];
   let clients: RTCPeerConnection[];
 
-  beforeAll(async () => {
-    chrome = await ChromeHost.start();
-  });
-  afterAll(async () => {
-    await chrome.close();
-  });
   beforeEach(async () => {
-    page = await chrome.openPage();
+    page = await chromium.openPage();
     mux = new UdpMux(platform, 0);
     servers = [];
     clients = [];
   });
-  afterEach(async () => {
+  afterEach(() => {
     for (const pc of [...clients, ...servers]) pc.close();
     mux.close();
-    await page.close();
   });
 
   /** The server's end of a connection: echoes on every channel. */
@@ -64,9 +40,9 @@ describe('Chromium and Node peers behind one UDP port', () => {
     return pc;
   }
 
-  /** @returns what came back to each message that the page's connection `n` sent. */
-  async function fromChromium(n: number): Promise<string[]> {
-    const offer = await page.evaluate<Description>(`(async () => {
+  /** The page's connection `n` offers a channel. */
+  function offerOf(n: number): Promise<Description> {
+    return page.evaluate<Description>(`(async () => {
       const pc = new RTCPeerConnection();
       const channel = pc.createDataChannel('mux');
       (window.peers ??= [])[${n}] = { pc, channel };
@@ -74,6 +50,11 @@ describe('Chromium and Node peers behind one UDP port', () => {
       await gathered(pc);
       return pc.localDescription.toJSON();
     })()`);
+  }
+
+  /** @returns what came back to each message that the page's connection `n` sent. */
+  async function fromChromium(n: number): Promise<string[]> {
+    const offer = await offerOf(n);
     const server = serve();
     await server.setRemoteDescription(offer);
     await server.setLocalDescription();
@@ -135,14 +116,7 @@ describe('Chromium and Node peers behind one UDP port', () => {
     const reachable = (sdp: string, protocol: 'udp' | 'tcp'): string =>
       sdp.replace(protocol === 'tcp' ? /a=candidate:\S+ 1 udp .*\r\n/g : /a=candidate:\S+ 1 tcp .*\r\n/g, '');
     const overTcp = async (n: number): Promise<string> => {
-      const offer = await page.evaluate<Description>(`(async () => {
-        const pc = new RTCPeerConnection();
-        const channel = pc.createDataChannel('mux');
-        (window.peers ??= [])[${n}] = { pc, channel };
-        await pc.setLocalDescription();
-        await gathered(pc);
-        return pc.localDescription.toJSON();
-      })()`);
+      const offer = await offerOf(n);
       const server = serve(both);
       const protocol = n % 2 === 0 ? 'tcp' : 'udp';
       await server.setRemoteDescription({ ...offer, sdp: offer.sdp.replace(/a=candidate:.*\r\n/g, '') });

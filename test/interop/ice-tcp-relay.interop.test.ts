@@ -1,21 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type RTCConfiguration, RTCPeerConnection } from '../../src/index.ts';
+import { LOOPBACK } from '../e2e/support.ts';
+import { gathered } from '../peer-connection/descriptions.ts';
 import { COTURN_USER, Coturn, turnUrl } from './coturn.ts';
 import { Credentials } from './dtls-peers.ts';
 
 const SIZE = 262_144;
-const interfaceFilter = ({ ip }: { readonly ip: string }): boolean => ip === '127.0.0.1';
-
-function gathered(pc: RTCPeerConnection): Promise<string> {
-  return new Promise((resolve) => {
-    const check = (): void => {
-      const { localDescription } = pc;
-      if (pc.iceGatheringState === 'complete' && localDescription !== null) resolve(localDescription.sdp);
-    };
-    pc.addEventListener('icegatheringstatechange', check);
-    check();
-  });
-}
 
 /** What is left of a description when only these candidates get through. */
 const only = (sdp: string, wanted: RegExp): string =>
@@ -39,7 +29,7 @@ describe('relayed TCP candidates on coturn (RFC 6062, RFC 6544 §5.5)', () => {
   });
 
   function peer(purertc: RTCConfiguration['purertc'], iceServers: RTCConfiguration['iceServers'] = []) {
-    const pc = new RTCPeerConnection({ iceServers, purertc: { interfaceFilter, iceTcp: ['active'], ...purertc } });
+    const pc = new RTCPeerConnection({ iceServers, purertc: { ...LOOPBACK.purertc, iceTcp: ['active'], ...purertc } });
     peers.push(pc);
     return pc;
   }
@@ -59,11 +49,11 @@ describe('relayed TCP candidates on coturn (RFC 6062, RFC 6544 §5.5)', () => {
       channel.binaryType = 'arraybuffer';
       await relayed.setLocalDescription();
       const candidate = /1 tcp \d+ 127\.0\.0\.1 \d+ typ relay raddr 127\.0\.0\.1 rport \d+ tcptype passive/;
-      const offer = await gathered(relayed);
+      const { sdp: offer } = await gathered(relayed);
       expect(offer).toMatch(candidate);
       await bare.setRemoteDescription({ type: 'offer', sdp: only(offer, candidate) });
       await bare.setLocalDescription();
-      const answer = await gathered(bare);
+      const { sdp: answer } = await gathered(bare);
       await relayed.setRemoteDescription({ type: 'answer', sdp: only(answer, /tcptype active/) });
       await new Promise((resolve) => channel.addEventListener('open', resolve));
       const sent = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31) & 0xff);

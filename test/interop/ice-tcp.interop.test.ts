@@ -1,56 +1,26 @@
 import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RTCPeerConnection } from '../../src/index.ts';
-import { ChromeHost } from './chrome.ts';
-
-interface Description {
-  readonly type: 'offer' | 'answer';
-  readonly sdp: string;
-}
+import { LOOPBACK } from '../e2e/support.ts';
+import { type Description, gathered, tcpOnly } from '../peer-connection/descriptions.ts';
+import { useChromium } from './chrome.ts';
 
 const SIZE = 262_144;
 
-/** A network that lets no UDP through, as far as candidates can say it. */
-const tcpOnly = ({ type, sdp }: Description): Description => ({
-  type,
-  sdp: sdp.replace(/a=candidate:\S+ 1 udp .*\r\n/g, ''),
-});
-
-function gathered(pc: RTCPeerConnection): Promise<Description> {
-  return new Promise((resolve) => {
-    const check = (): void => {
-      const { localDescription } = pc;
-      if (pc.iceGatheringState !== 'complete' || localDescription === null) return;
-      resolve({ type: localDescription.type as Description['type'], sdp: localDescription.sdp });
-    };
-    pc.addEventListener('icegatheringstatechange', check);
-    check();
-  });
-}
-
 describe('TCP candidates with Chromium', () => {
-  let chrome: ChromeHost;
+  const chromium = useChromium();
   let page: Page;
   let node: RTCPeerConnection;
 
-  beforeAll(async () => {
-    chrome = await ChromeHost.start();
-  });
-  afterAll(async () => {
-    await chrome.close();
-  });
   beforeEach(async () => {
-    page = await chrome.openPage();
+    page = await chromium.openPage();
     await page.evaluate(`
       window.pc = new RTCPeerConnection();
       window.channel = pc.createDataChannel('tcp', { negotiated: true, id: 0 });
       echo(channel);`);
-    node = new RTCPeerConnection({ purertc: { iceTcp: true, interfaceFilter: ({ ip }) => ip === '127.0.0.1' } });
+    node = new RTCPeerConnection({ purertc: { ...LOOPBACK.purertc, iceTcp: true } });
   });
-  afterEach(async () => {
-    node.close();
-    await page.close();
-  });
+  afterEach(() => node.close());
 
   it.each(['Chromium', 'purertc'])('%s offers: its active candidate connects to our passive one', async (offerer) => {
     const channel = node.createDataChannel('tcp', { negotiated: true, id: 0 });

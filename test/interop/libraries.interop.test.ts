@@ -4,22 +4,17 @@ import SimplePeer from 'simple-peer';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { RTCIceCandidate, RTCPeerConnection, RTCSessionDescription } from '../../src/index.ts';
 import { installPeerJsGlobals, type PeerServer, startPeerServer } from '../e2e/peer-server.ts';
-import { ChromeHost } from './chrome.ts';
+import { LOOPBACK } from '../e2e/support.ts';
+import { useChromium } from './chrome.ts';
 
-const LOOPBACK = { purertc: { interfaceFilter: (address: { readonly internal: boolean }) => address.internal } };
 const BULK_BYTES = 1_000_000;
 const require = createRequire(import.meta.url);
 
-let chrome: ChromeHost;
+const chromium = useChromium();
 let page: Page;
-beforeAll(async () => {
-  chrome = await ChromeHost.start();
-});
-afterAll(() => chrome.close());
 beforeEach(async () => {
-  page = await chrome.openPage();
+  page = await chromium.openPage();
 });
-afterEach(() => page.close());
 
 describe('simple-peer here and simple-peer in Chromium', () => {
   const wrtc = { RTCPeerConnection, RTCSessionDescription, RTCIceCandidate };

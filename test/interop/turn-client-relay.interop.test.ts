@@ -3,6 +3,7 @@ import type { TransportProtocol } from '../../src/core/index.ts';
 import { encodePem } from '../../src/crypto/index.ts';
 import { TurnServer } from '../../src/server/turn-server.ts';
 import { makeRestCredentials } from '../../src/turn/index.ts';
+import { gathered } from '../peer-connection/descriptions.ts';
 import { COTURN_USER, Coturn, turnUrl } from './coturn.ts';
 import { Credentials, ENV } from './dtls-peers.ts';
 import {
@@ -90,7 +91,8 @@ describe('two peers with iceTransportPolicy relay, through coturn', () => {
     async (transport) => {
       const peer = new RelayedPeer({ ...server(transport), credential: 'guess' });
       peer.pc.createDataChannel('x');
-      await gather(peer);
+      await peer.pc.setLocalDescription();
+      await gathered(peer.pc);
       expect(peer.errors).toMatchObject([{ url: server(transport).url, code: 401 }]);
       expect(peer.candidateKinds).toEqual([]);
       peer.close();
@@ -101,7 +103,8 @@ describe('two peers with iceTransportPolicy relay, through coturn', () => {
     const { ca: _, ...untrusting } = server(transport);
     const peer = new RelayedPeer(untrusting);
     peer.pc.createDataChannel('x');
-    await gather(peer);
+    await peer.pc.setLocalDescription();
+    await gathered(peer.pc);
     expect(peer.errors).toMatchObject([{ url: untrusting.url, code: 701 }]);
     peer.close();
   });
@@ -109,7 +112,8 @@ describe('two peers with iceTransportPolicy relay, through coturn', () => {
   it('a port where nobody listens is error 701 over tcp', async () => {
     const peer = new RelayedPeer({ ...CREDENTIAL, url: 'turn:127.0.0.1:9?transport=tcp' });
     peer.pc.createDataChannel('x');
-    await gather(peer);
+    await peer.pc.setLocalDescription();
+    await gathered(peer.pc);
     expect(peer.errors).toMatchObject([{ code: 701, text: expect.stringContaining('ECONNREFUSED') }]);
     peer.close();
   });
@@ -171,12 +175,3 @@ describe("two peers with iceTransportPolicy relay, through the project's own ser
     await meet(options, options, [W3C_PROTOCOL[transport], W3C_PROTOCOL[transport]]);
   });
 });
-
-function gather({ pc }: RelayedPeer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    pc.addEventListener('icegatheringstatechange', () => {
-      if (pc.iceGatheringState === 'complete') resolve();
-    });
-    pc.setLocalDescription().catch(reject);
-  });
-}

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { InterfaceAddress, MulticastNames } from '../../src/core/index.ts';
 import { RTCPeerConnection, UdpMux } from '../../src/index.ts';
 import { SimNetwork, SimWorld } from '../sim/index.ts';
+import { gathered } from './descriptions.ts';
 import { runUntil, SimPlatform } from './sim-platform.ts';
 
 const NAME = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.local$/;
@@ -63,16 +64,6 @@ async function connect(
     await a.setRemoteDescription(b.localDescription!);
   })();
   return runUntil(network, () => channel.readyState === 'open', 30_000);
-}
-
-function gathered(pc: RTCPeerConnection): Promise<void> {
-  return new Promise((resolve) => {
-    const check = (): void => {
-      if (pc.iceGatheringState === 'complete') resolve();
-    };
-    pc.addEventListener('icegatheringstatechange', check);
-    check();
-  });
 }
 
 describe('.local names', () => {

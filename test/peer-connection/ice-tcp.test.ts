@@ -13,28 +13,12 @@ import {
 } from '../../src/peer-connection/ice-tcp.ts';
 import { MAX_TCP_STUN_CONNECTIONS, TcpReflexive } from '../../src/peer-connection/tcp-reflexive.ts';
 import { responseBytes } from '../ice/messages.ts';
-import { SimNetwork, SimWorld } from '../sim/index.ts';
+import type { SimNetwork } from '../sim/index.ts';
+import { gathered, tcpOnly } from './descriptions.ts';
 import { runUntil } from './sim-platform.ts';
-import { SimTcp, TcpPlatform } from './sim-tcp.ts';
+import { makeTcpWorld, type TcpPlatform } from './sim-tcp.ts';
 
-function world() {
-  const network = new SimNetwork(new SimWorld(9), { latencyMs: 10 });
-  const tcp = new SimTcp();
-  return { network, tcp, machine: (ip: string) => new TcpPlatform(network, tcp, [ip]) };
-}
-
-/** No UDP gets through. */
-const tcpOnly = (sdp: string): string => sdp.replace(/a=candidate:\S+ 1 udp .*\r\n/g, '');
-
-function gathered(pc: RTCPeerConnection): Promise<string> {
-  return new Promise((resolve) => {
-    const check = (): void => {
-      if (pc.iceGatheringState === 'complete') resolve(pc.localDescription!.sdp);
-    };
-    pc.addEventListener('icegatheringstatechange', check);
-    check();
-  });
-}
+const world = () => makeTcpWorld(9);
 
 describe('TCP candidates', () => {
   it('carry the whole connection where no UDP gets through, and leave nothing behind', async () => {
@@ -51,9 +35,9 @@ describe('TCP candidates', () => {
     channel.onmessage = ({ data }) => heard.push(data as ArrayBuffer);
     void (async () => {
       await a.setLocalDescription();
-      await b.setRemoteDescription({ type: 'offer', sdp: tcpOnly(await gathered(a)) });
+      await b.setRemoteDescription(tcpOnly(await gathered(a)));
       await b.setLocalDescription();
-      await a.setRemoteDescription({ type: 'answer', sdp: tcpOnly(await gathered(b)) });
+      await a.setRemoteDescription(tcpOnly(await gathered(b)));
     })();
     expect(await runUntil(network, () => channel.readyState === 'open')).toBe(true);
     const sent = Uint8Array.from({ length: 100_000 }, (_, i) => i * 7);
@@ -78,9 +62,9 @@ describe('TCP candidates', () => {
     const channel = a.createDataChannel('x');
     void (async () => {
       await a.setLocalDescription();
-      await b.setRemoteDescription({ type: 'offer', sdp: await gathered(a) });
+      await b.setRemoteDescription(await gathered(a));
       await b.setLocalDescription();
-      await a.setRemoteDescription({ type: 'answer', sdp: await gathered(b) });
+      await a.setRemoteDescription(await gathered(b));
     })();
     await runUntil(network, () => channel.readyState === 'open');
     await runUntil(network, () => false, network.world.now + 5000);
@@ -101,9 +85,9 @@ describe('simultaneous-open candidates (RFC 6544)', () => {
     const channel = a.createDataChannel('x');
     void (async () => {
       await a.setLocalDescription();
-      await b.setRemoteDescription({ type: 'offer', sdp: tcpOnly(await gathered(a)) });
+      await b.setRemoteDescription(tcpOnly(await gathered(a)));
       await b.setLocalDescription();
-      await a.setRemoteDescription({ type: 'answer', sdp: tcpOnly(await gathered(b)) });
+      await a.setRemoteDescription(tcpOnly(await gathered(b)));
     })();
     await runUntil(w.network, () => channel.readyState === 'open');
     return { ...w, a, b, channel };

@@ -6,7 +6,7 @@ import {
   type StreamOptions,
   type TransportAddress,
 } from '../../src/core/index.ts';
-import type { SimNetwork } from '../sim/index.ts';
+import { SimNetwork, SimWorld } from '../sim/index.ts';
 import { SimPlatform } from './sim-platform.ts';
 
 const LATENCY_MS = 15;
@@ -143,4 +143,15 @@ export class TcpPlatform extends SimPlatform {
       },
     };
   }
+}
+
+/** A virtual network whose machines have TCP too. */
+export function makeTcpWorld(seed: number): {
+  readonly network: SimNetwork;
+  readonly tcp: SimTcp;
+  machine(ip: string): TcpPlatform;
+} {
+  const network = new SimNetwork(new SimWorld(seed), { latencyMs: 10 });
+  const tcp = new SimTcp();
+  return { network, tcp, machine: (ip) => new TcpPlatform(network, tcp, [ip]) };
 }

@@ -9,31 +9,21 @@ import {
   MAX_FIRST_FRAME_BYTES,
 } from '../../src/peer-connection/arrivals.ts';
 import { checkBytes } from '../ice/messages.ts';
-import { SeededRandom, SimNetwork, SimWorld } from '../sim/index.ts';
+import { SeededRandom } from '../sim/index.ts';
+import { type Description, gathered, tcpOnly } from './descriptions.ts';
 import { runUntil } from './sim-platform.ts';
-import { SimTcp, TcpPlatform } from './sim-tcp.ts';
+import { makeTcpWorld } from './sim-tcp.ts';
 
 function world() {
-  const network = new SimNetwork(new SimWorld(7), { latencyMs: 5 });
-  const tcp = new SimTcp();
-  const machine = (ip: string) => new TcpPlatform(network, tcp, [ip]);
-  return { network, tcp, machine, server: machine('10.0.0.1'), random: new SeededRandom(3) };
+  const simulated = makeTcpWorld(7);
+  return { ...simulated, server: simulated.machine('10.0.0.1'), random: new SeededRandom(3) };
 }
 
 /** A client that nobody can connect to. */
-const activeOnly = (sdp: string): string => tcpOnly(sdp).replace(/a=candidate:.*tcptype passive.*\r\n/g, '');
-const tcpOnly = (sdp: string): string => sdp.replace(/a=candidate:\S+ 1 udp .*\r\n/g, '');
-
-function gathered(pc: RTCPeerConnection): Promise<string> {
-  return new Promise((resolve) => {
-    const check = (): void => {
-      if (pc.iceGatheringState === 'complete') resolve(pc.localDescription!.sdp);
-    };
-    pc.addEventListener('icegatheringstatechange', check);
-    check();
-  });
-}
-
+const activeOnly = (description: Description): Description => {
+  const { type, sdp } = tcpOnly(description);
+  return { type, sdp: sdp.replace(/a=candidate:.*tcptype passive.*\r\n/g, '') };
+};
 type World = ReturnType<typeof world>;
 
 /** Somebody connects. */
@@ -99,11 +89,11 @@ describe('TcpMux', () => {
       };
       void (async () => {
         await client.setLocalDescription();
-        await server.setRemoteDescription({ type: 'offer', sdp: activeOnly(await gathered(client)) });
+        await server.setRemoteDescription(activeOnly(await gathered(client)));
         await server.setLocalDescription();
         const answer = await gathered(server);
-        expect(answer.match(/ tcp \d+ 10\.0\.0\.1 3478 typ host tcptype passive/g)).toHaveLength(1);
-        await client.setRemoteDescription({ type: 'answer', sdp: tcpOnly(answer) });
+        expect(answer.sdp.match(/ tcp \d+ 10\.0\.0\.1 3478 typ host tcptype passive/g)).toHaveLength(1);
+        await client.setRemoteDescription(tcpOnly(answer));
       })();
     }
     await runUntil(w.network, () => answers.filter((answer) => answer !== undefined).length === 5);
