@@ -65,8 +65,15 @@ export class Channel {
   }
 
   info(): ChannelInfo {
+    const { label, protocol, ordered, maxRetransmits, maxPacketLifeTime, priority, negotiated } = this.parameters;
     return {
-      ...this.parameters,
+      label,
+      protocol,
+      ordered,
+      maxRetransmits,
+      maxPacketLifeTime,
+      priority,
+      negotiated,
       id: this.id,
       state: this.state,
       messagesSent: this.messagesSent,

@@ -15,7 +15,7 @@ import { IceAgent, type IceCandidate, type IceEvent } from '../ice/index.ts';
 import type { SctpAssociation } from '../sctp/index.ts';
 import { classifyPacket } from './demux.ts';
 import { Relays } from './relays.ts';
-import type { PeerTransportEvent, PeerTransportOptions, RemoteTransport } from './transport-types.ts';
+import type { PeerTransportEvent, PeerTransportOptions, RemoteTransport, TransportTraffic } from './transport-types.ts';
 import { UpperLayers } from './upper-layers.ts';
 
 /**
@@ -56,7 +56,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
 
   constructor(options: PeerTransportOptions) {
     this.#options = options;
-    this.ice = new IceAgent({ ...options.ice, env: options.env, role: options.iceRole });
+    this.ice = new IceAgent({ env: options.env, role: options.iceRole, ...options.ice });
     this.relays = new Relays({
       env: options.env,
       ice: this.ice,
@@ -91,6 +91,11 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
   /** Whether `connect` was called: only then are there channels. */
   get isConnecting(): boolean {
     return this.#upper.remote !== undefined;
+  }
+
+  /** Grows for as long as the transport lives; those of candidate pairs go with them. */
+  get traffic(): Readonly<TransportTraffic> {
+    return this.#upper.traffic;
   }
 
   /** Whether channels can be opened: not before `connect`, and not from `endData` to the next association. */

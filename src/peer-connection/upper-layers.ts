@@ -7,7 +7,7 @@ import { DEFAULT_MTU_BYTES, type SctpAssociation, type SctpEvent } from '../sctp
 import { EarlyDatagrams, isUnprotected } from './early-datagrams.ts';
 import { createAssociation, createEndpoint, largestPacket } from './layers.ts';
 import { PeerIdentity } from './peer-identity.ts';
-import type { PeerTransportEvent, PeerTransportOptions, RemoteTransport } from './transport-types.ts';
+import type { PeerTransportEvent, PeerTransportOptions, RemoteTransport, TransportTraffic } from './transport-types.ts';
 
 /** RFC 8841 §6.1: what a peer that does not say accepts, bytes. */
 const UNSTATED_MAX_MESSAGE_SIZE = 65_536;
@@ -43,6 +43,7 @@ export class UpperLayers {
   #sctpEnded = false;
   #dataEnded = false;
   #channels: DataChannels | undefined;
+  readonly #traffic: TransportTraffic = { packetsSent: 0, packetsReceived: 0, bytesSent: 0, bytesReceived: 0 };
   /** The driver's slot as the layers below the path see it; one object for as long as the driver uses one buffer. */
   #inner: TransmitSlot<void> | undefined;
 
@@ -77,6 +78,10 @@ export class UpperLayers {
     return this.#remote !== undefined && !this.#dataEnded;
   }
 
+  get traffic(): Readonly<TransportTraffic> {
+    return this.#traffic;
+  }
+
   /** See `PeerTransport.connect`. */
   connect(remote: RemoteTransport, now: Instant): void {
     const first = this.#remote === undefined;
@@ -91,11 +96,11 @@ export class UpperLayers {
     }
     this.#sctp = createAssociation(this.#options, remote);
     this.#channels = new DataChannels({
-      ...this.#options.channels,
       association: this.#sctp,
       role: remote.dtlsRole,
       maxSendMessageBytes,
       trace: this.#options.env.trace,
+      ...this.#options.channels,
     });
     this.#onEvent({ type: 'sctp-state', state: 'connecting' });
     if (this.#ice.selectedPath !== undefined) this.#startDtls(now);
@@ -180,7 +185,10 @@ export class UpperLayers {
     const { length } = bytes;
     dtls.handleInput(bytes, undefined, now);
     // A sign of life only if DTLS took it: anybody can write the peer's address into a datagram.
-    if (dtls.drops.total === droppedBefore) this.#ice.noteDataReceived(path, length, now);
+    if (dtls.drops.total !== droppedBefore) return;
+    this.#ice.noteDataReceived(path, length, now);
+    this.#traffic.packetsReceived++;
+    this.#traffic.bytesReceived += length;
   }
 
   handleTimeout(now: Instant): void {
@@ -209,6 +217,8 @@ export class UpperLayers {
     slot.length = inner.length;
     slot.path = path;
     this.#ice.noteDataSent(path, inner.length, now);
+    this.#traffic.packetsSent++;
+    this.#traffic.bytesSent += inner.length;
     return true;
   }
 

@@ -80,12 +80,12 @@ function readTcb(r: ByteReader): Tcb {
   r.expectEnd('cookie');
   if (bits > 15) throw new DecodeError('bad-value', 'extensions', 0);
   return {
-    ...tcb,
     extensions: {
       forwardTsn: (bits & 1) !== 0,
       reConfig: (bits & 2) !== 0,
       interleaving: (bits & 4) !== 0,
       zeroChecksum: (bits & 8) !== 0,
     },
+    ...tcb,
   };
 }

@@ -326,13 +326,16 @@ function newMedia(
   field: Pick<MediaDescription, 'media' | 'port' | 'portCount' | 'proto' | 'formats'>,
 ): Draft<MediaDescription> {
   return {
-    ...field,
-    formats: [...field.formats],
     information: undefined,
     connections: [],
     bandwidths: [],
     key: undefined,
     attributes: [],
+    media: field.media,
+    port: field.port,
+    portCount: field.portCount,
+    proto: field.proto,
+    formats: [...field.formats],
   };
 }
 
