@@ -29,6 +29,7 @@ import { fromRtcCertificate } from './rtc-certificate.ts';
 import type { RTCDataChannel } from './rtc-data-channel.ts';
 import type { CandidateJson } from './rtc-ice-candidate.ts';
 import type { RTCSdpType } from './rtc-session-description.ts';
+import { NO_PAST, type PastSessions, withSession } from './stats.ts';
 import { TaskQueue } from './task-queue.ts';
 import { domError } from './web-idl.ts';
 
@@ -61,6 +62,7 @@ export class Connection {
   /** W3C "connection has created any RTCDataChannels". */
   #everCreated = false;
   #session: PeerSession | undefined;
+  #pastSessions: PastSessions = NO_PAST;
   /** Whether [[SctpTransport]] is not null, and [[LastStableStateSctpTransport]]. */
   #hasSctp = false;
   #hadStableSctp = false;
@@ -92,6 +94,11 @@ export class Connection {
   /** The running transport, once anything has asked for one. */
   get session(): PeerSession | undefined {
     return this.#session;
+  }
+
+  /** For statistics: the sessions that were done with. */
+  get pastSessions(): PastSessions {
+    return this.#pastSessions;
   }
 
   get hasSctp(): boolean {
@@ -152,6 +159,7 @@ export class Connection {
     const { gatheringState, state } = session.ice;
     const changed = { icegathering: gatheringState, iceconnection: state, connection: session.connectionState };
     session.endData();
+    this.#pastSessions = withSession(this.#pastSessions, session);
     this.#session = undefined;
     this.#ice = new IceNegotiation(this.negotiation, this.#tasks, this.#fire);
     // Behind what the channels have to say about it.

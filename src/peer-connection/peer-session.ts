@@ -85,6 +85,8 @@ export class PeerSession {
   readonly #rtcDtls: RTCDtlsTransport;
   readonly #dtls: DtlsTransportSlots;
   #association: ShownAssociation;
+  /** SCTP associations so far, the one to come included. */
+  #associations = 0;
   readonly #gatherer: Gatherer;
   readonly #names: IceNames;
   readonly #tasks: TaskQueue;
@@ -225,6 +227,11 @@ export class PeerSession {
     return this.#association.object;
   }
 
+  /** SCTP associations so far, with the one that there is or is to come. */
+  get associations(): number {
+    return this.#associations;
+  }
+
   /** W3C [[MaxMessageSize]] of it. */
   set maxMessageSize(bytes: number) {
     this.#association.slots.maxMessageSize = bytes;
@@ -242,6 +249,7 @@ export class PeerSession {
       maxMessageSize: 65_536,
       maxChannels: null,
     };
+    this.#associations++;
     return { slots, object: createRtcSctpTransport(slots), isOver: false };
   }
 

@@ -289,8 +289,8 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
   /** W3C webrtc-stats dictionaries, and `sctp-transport`. There are no tracks to select. */
   getStats(_selector: Media = undefined): Promise<RTCStatsReport> {
     return promised(async () => {
-      const { session, platform } = this.#connection;
-      return collectStats(session, platform.env.wallClockMs());
+      const { session, pastSessions, platform } = this.#connection;
+      return collectStats(session, pastSessions, platform.env.wallClockMs());
     });
   }
 

@@ -55,6 +55,11 @@ export class SessionChannels {
     this.#batch = new SendBatch(() => host.driver.drain());
   }
 
+  /** How many there have been. */
+  get created(): number {
+    return this.#created;
+  }
+
   /** All that are not closed, in order of creation: those that the transport does not know yet have no handle. */
   list(): readonly ListedChannel[] {
     const known = Array.from(this.#byHandle, ([handle, channel]) => ({ handle, channel }));

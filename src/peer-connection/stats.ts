@@ -91,42 +91,77 @@ function makeReport(stats: Iterable<RTCStats>): RTCStatsReport {
   return gate.make(stats, () => new RTCStatsReportImpl());
 }
 
-const TRANSPORT_ID = 'T0';
-const SCTP_ID = 'S0';
 const CONNECTION_ID = 'P';
 
+/**
+ * What came before a session in the life of its connection, whose transports were done with when its data section was
+ * rejected: totals go on, and what is another object has another id.
+ */
+export interface PastSessions {
+  readonly sessions: number;
+  readonly associations: number;
+  readonly channels: number;
+  readonly channelsOpened: number;
+  readonly channelsClosed: number;
+}
+
+export const NO_PAST: PastSessions = {
+  sessions: 0,
+  associations: 0,
+  channels: 0,
+  channelsOpened: 0,
+  channelsClosed: 0,
+};
+
+/** The same with one session more. */
+export function withSession(past: PastSessions, session: PeerSession): PastSessions {
+  const { opened, closed } = totalsOf(session);
+  return {
+    sessions: past.sessions + 1,
+    associations: past.associations + session.associations,
+    channels: past.channels + session.channels.created,
+    channelsOpened: past.channelsOpened + opened,
+    channelsClosed: past.channelsClosed + closed,
+  };
+}
+
+function totalsOf({ transport }: PeerSession): { readonly opened: number; readonly closed: number } {
+  return transport.isConnecting ? transport.channels.totals : { opened: 0, closed: 0 };
+}
+
 /** All dictionaries of a connection as it is now. */
-export function collectStats(session: PeerSession | undefined, timestamp: number): RTCStatsReport {
-  if (session === undefined) {
-    const none = { dataChannelsOpened: 0, dataChannelsClosed: 0 };
-    return makeReport([{ timestamp, type: 'peer-connection', id: CONNECTION_ID, ...none }]);
-  }
+export function collectStats(session: PeerSession | undefined, past: PastSessions, timestamp: number): RTCStatsReport {
+  const { opened, closed } = session === undefined ? { opened: 0, closed: 0 } : totalsOf(session);
+  const totals = {
+    dataChannelsOpened: past.channelsOpened + opened,
+    dataChannelsClosed: past.channelsClosed + closed,
+  };
+  const connection: RTCStats = { timestamp, type: 'peer-connection', id: CONNECTION_ID, ...totals };
+  if (session === undefined) return makeReport([connection]);
+  const transportId = `T${past.sessions}`;
   const certificates = certificateStats(session, timestamp);
   return makeReport([
-    ...connectionStats(session, timestamp),
+    connection,
+    ...channelStats(session, past, timestamp),
     ...certificates,
-    transportStats(session, timestamp, certificates),
-    ...iceStats(session, timestamp),
-    ...sctpStats(session, timestamp),
+    transportStats(session, transportId, timestamp, certificates),
+    ...iceStats(session, transportId, timestamp),
+    ...sctpStats(session, past, transportId, timestamp),
   ]);
 }
 
-/** RTCPeerConnectionStats and RTCDataChannelStats. */
-function connectionStats(session: PeerSession, timestamp: number): RTCStats[] {
+/** RTCDataChannelStats. */
+function channelStats(session: PeerSession, past: PastSessions, timestamp: number): RTCStats[] {
   const { transport } = session;
   const channels = transport.isConnecting ? transport.channels : undefined;
-  const { opened = 0, closed = 0 } = channels?.totals ?? {};
-  const totals = { dataChannelsOpened: opened, dataChannelsClosed: closed };
-  const stats: RTCStats[] = [{ timestamp, type: 'peer-connection', id: CONNECTION_ID, ...totals }];
-  for (const { channel, handle, number } of session.channels.list()) {
+  return session.channels.list().map(({ channel, handle, number }) => {
     const { label, protocol, id, readyState: state } = channel;
     const info = handle === undefined ? undefined : channels?.info(handle);
     const { messagesSent = 0, bytesSent = 0, messagesReceived = 0, bytesReceived = 0 } = info ?? {};
     const counters = { messagesSent, bytesSent, messagesReceived, bytesReceived };
     const what = { label, protocol, ...(id !== null && { dataChannelIdentifier: id }), state };
-    stats.push({ timestamp, type: 'data-channel', id: `D${number}`, ...what, ...counters });
-  }
-  return stats;
+    return { timestamp, type: 'data-channel', id: `D${past.channels + number}`, ...what, ...counters };
+  });
 }
 
 /** RTCCertificateStats: ours first, then what the peer has shown. */
@@ -140,26 +175,27 @@ function certificateStats(session: PeerSession, timestamp: number): RTCStats[] {
 }
 
 /** RTCTransportStats. */
-function transportStats(session: PeerSession, timestamp: number, certificates: readonly RTCStats[]): RTCStats {
+function transportStats(
+  session: PeerSession,
+  id: string,
+  timestamp: number,
+  certificates: readonly RTCStats[],
+): RTCStats {
   const { transport, ice } = session;
   const stats = transport.ice.stats();
-  const sum = (member: 'packetsSent' | 'packetsReceived' | 'bytesSent' | 'bytesReceived'): number =>
-    stats.candidatePairs.reduce((total, pair) => total + pair[member], 0);
   const negotiated = transport.dtls?.negotiated;
+  const { selectedCandidatePairId } = stats;
   return {
     timestamp,
     type: 'transport',
-    id: TRANSPORT_ID,
-    packetsSent: sum('packetsSent'),
-    packetsReceived: sum('packetsReceived'),
-    bytesSent: sum('bytesSent'),
-    bytesReceived: sum('bytesReceived'),
+    id,
+    ...transport.traffic,
     iceRole: ice.role,
     iceLocalUsernameFragment: stats.iceLocalUsernameFragment,
     dtlsState: session.rtcSctp.transport.state,
     iceState: ice.state,
     selectedCandidatePairChanges: stats.selectedCandidatePairChanges,
-    ...(stats.selectedCandidatePairId !== undefined && { selectedCandidatePairId: stats.selectedCandidatePairId }),
+    ...(selectedCandidatePairId !== undefined && { selectedCandidatePairId: idIn(id, selectedCandidatePairId) }),
     localCertificateId: certificates[0]?.id,
     ...(certificates[1] !== undefined && { remoteCertificateId: certificates[1].id }),
     ...(transport.dtls !== undefined && { dtlsRole: transport.dtls.role }),
@@ -168,23 +204,31 @@ function transportStats(session: PeerSession, timestamp: number, certificates: r
   };
 }
 
+/** Of a candidate or pair: ids of the agent are unique in the agent, of which there is one for each transport. */
+function idIn(transportId: string, id: string): string {
+  return `${transportId}-${id}`;
+}
+
 /** RTCIceCandidateStats and RTCIceCandidatePairStats; the agent's clock becomes wall time. */
-function iceStats(session: PeerSession, timestamp: number): RTCStats[] {
+function iceStats(session: PeerSession, transportId: string, timestamp: number): RTCStats[] {
   const { candidates, candidatePairs } = session.transport.ice.stats();
   const now = session.platform.now();
   const wall = (at: Instant | undefined): number | undefined => (at === undefined ? undefined : timestamp - (now - at));
-  const transportId = TRANSPORT_ID;
   return [
     ...candidates.map((candidate) => {
       // A peer-reflexive candidate was never signalled, and with it the name of its generation: the current one.
       const { usernameFragment = session.ice.remoteParameters?.usernameFragment, address } = candidate;
-      return present({ timestamp, transportId, ...candidate, usernameFragment, ip: address });
+      const id = idIn(transportId, candidate.id);
+      return present({ timestamp, transportId, ...candidate, id, usernameFragment, ip: address });
     }),
     ...candidatePairs.map((pair) =>
       present({
         timestamp,
         transportId,
         ...pair,
+        id: idIn(transportId, pair.id),
+        localCandidateId: idIn(transportId, pair.localCandidateId),
+        remoteCandidateId: idIn(transportId, pair.remoteCandidateId),
         lastPacketSentTimestamp: wall(pair.lastPacketSentTimestamp),
         lastPacketReceivedTimestamp: wall(pair.lastPacketReceivedTimestamp),
       }),
@@ -193,7 +237,7 @@ function iceStats(session: PeerSession, timestamp: number): RTCStats[] {
 }
 
 /** What W3C's RTCSctpTransportStats had, and more of what the association knows. Times in seconds, sizes in bytes. */
-function sctpStats(session: PeerSession, timestamp: number): RTCStats[] {
+function sctpStats(session: PeerSession, past: PastSessions, transportId: string, timestamp: number): RTCStats[] {
   const { sctp } = session.transport;
   if (sctp === undefined) return [];
   const stats = sctp.stats();
@@ -201,8 +245,8 @@ function sctpStats(session: PeerSession, timestamp: number): RTCStats[] {
     present({
       timestamp,
       type: 'sctp-transport',
-      id: SCTP_ID,
-      transportId: TRANSPORT_ID,
+      id: `S${past.associations + session.associations - 1}`,
+      transportId,
       smoothedRoundTripTime: stats.smoothedRttMs === undefined ? undefined : stats.smoothedRttMs / 1000,
       retransmissionTimeout: stats.rtoMs / 1000,
       congestionWindow: stats.congestionWindowBytes,

@@ -84,6 +84,17 @@ export interface RemoteTransport {
   readonly maxMessageSize?: number;
 }
 
+/**
+ * What has gone over a transport, whatever the pair (webrtc-stats RTCTransportStats): datagrams of DTLS and what is in them,
+ * without the checks of ICE. Bytes are those of UDP payloads.
+ */
+export interface TransportTraffic {
+  packetsSent: number;
+  packetsReceived: number;
+  bytesSent: number;
+  bytesReceived: number;
+}
+
 /** Why a DTLS association ended badly. */
 export interface DtlsFailure {
   readonly detail: 'dtls-failure' | 'fingerprint-failure';

@@ -1,6 +1,6 @@
 import { afterEach, expect, it } from 'vitest';
 import { RTCPeerConnection, type RTCStats, type RTCStatsReport } from '../../src/index.ts';
-import { once, Pair } from './support.ts';
+import { LOOPBACK, negotiate, once, Pair, trickle, untilState } from './support.ts';
 
 let pair: Pair | undefined;
 afterEach(() => {
@@ -134,4 +134,58 @@ it('before anything has happened there is one dictionary, and the report is a re
   expect(seen).toEqual(['peer-connection P true']);
   expect(Object.prototype.toString.call(report)).toBe('[object RTCStatsReport]');
   pc.close();
+});
+
+it('the counters of a transport never go back, whatever becomes of its pairs', async () => {
+  pair = new Pair();
+  const [channel, far] = await pair.connect();
+  const transport = async () => ofType(await pair!.a.getStats(), 'transport')[0]!;
+  const received = once(far, 'message');
+  channel.send(new Uint8Array(50_000));
+  await received;
+  const before = await transport();
+  expect(before['bytesSent']).toBeGreaterThan(50_000);
+  pair.a.restartIce();
+  await negotiate(pair.a, pair.b);
+  // The old generation is gone, and its pair with it.
+  const ufrag = pair.a.sctp!.transport.iceTransport.getLocalParameters?.()?.usernameFragment;
+  const isOver = async () =>
+    [...ofType(await pair!.a.getStats(), 'local-candidate')].every((one) => one['usernameFragment'] === ufrag);
+  await expect.poll(isOver, { timeout: 10_000 }).toBe(true);
+  const after = await transport();
+  expect(after['id']).toBe(before['id']);
+  for (const member of ['packetsSent', 'packetsReceived', 'bytesSent', 'bytesReceived']) {
+    expect([member, Number(after[member]) >= Number(before[member])]).toEqual([member, true]);
+  }
+});
+
+it('the totals go on where a recycled data section has other transports, which have other ids', async () => {
+  pair = new Pair();
+  const { a, b } = pair;
+  const [channel] = await pair.connect();
+  const idsOf = (report: RTCStatsReport) =>
+    [...report.values()].flatMap(({ type, id }) => (type === 'peer-connection' || type === 'certificate' ? [] : [id]));
+  const before = idsOf(await a.getStats());
+  const closed = once(channel, 'close');
+  // The answerer rejects data, as a browser without channels would.
+  await a.setLocalDescription();
+  const { sdp } = a.localDescription!;
+  const rejected = sdp
+    .replace(/m=application \d+/, 'm=application 0')
+    .replace(/a=group:BUNDLE.*\r\n/, '')
+    .replace('a=setup:actpass', 'a=setup:active');
+  await a.setRemoteDescription({ type: 'answer', sdp: rejected });
+  await closed;
+  const totals = async () => ofType(await a.getStats(), 'peer-connection')[0];
+  expect(await totals()).toMatchObject({ dataChannelsOpened: 1, dataChannelsClosed: 1 });
+  b.close();
+  const other = new RTCPeerConnection(LOOPBACK);
+  trickle(a, other);
+  const again = a.createDataChannel('again');
+  await negotiate(a, other);
+  await untilState(again, 'open');
+  expect(await totals()).toMatchObject({ dataChannelsOpened: 2, dataChannelsClosed: 1 });
+  const after = idsOf(await a.getStats());
+  expect(after.filter((id) => before.includes(id))).toEqual([]);
+  other.close();
 });
