@@ -4,7 +4,7 @@ import {
   type AeadContext,
   type AeadName,
   CCM_LENGTH_BYTES,
-  CryptoError,
+  checkAeadKey,
   checkAeadRange,
   checkCcmLengths,
 } from '../core/index.ts';
@@ -174,10 +174,7 @@ class NobleCcm implements AeadContext {
 
 /** @throws {CryptoError} `invalid-key` for a key of the wrong length. */
 export function createNobleAead(name: AeadName, key: Uint8Array): AeadContext {
-  const keyBytes = name === 'aes-256-gcm' || name === 'chacha20-poly1305' ? 32 : 16;
-  if (key.length !== keyBytes) {
-    throw new CryptoError('invalid-key', `${name} takes a key of ${keyBytes} bytes, not ${key.length}`);
-  }
+  checkAeadKey(name, key);
   switch (name) {
     case 'aes-128-gcm':
     case 'aes-256-gcm':

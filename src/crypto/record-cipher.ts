@@ -1,26 +1,37 @@
 import type { AeadContext, CryptoBackend } from '../core/index.ts';
-import { ChaCha20Poly1305 } from './chacha20-poly1305.ts';
+import { type OwnCipher, ownCipher } from './own-cipher.ts';
+
+/** The longest records, in bytes of plaintext, that our own cipher takes, by what it runs in. */
+export type LongestOwnRecords = Readonly<Record<OwnCipher['implementation'], number>>;
+
+/** Where a record through OpenSSL of Node 20, its AES-GCM included, begins to cost less than one through ours. */
+export const LONGEST_BEFORE_NATIVE: LongestOwnRecords = { webassembly: 8192, javascript: 1500 };
 
 /**
- * The same backend with our own ChaCha20-Poly1305 for records of up to `longestBytes`, and the backend's for longer ones.
- * A native cipher has a high cost a call and a low one a byte: on Node 20 the two meet at about 1,500 bytes.
+ * The same backend with our own ChaCha20-Poly1305 for records of up to `longest`, and the backend's for longer ones. A native cipher
+ * has a high cost a call and a low one a byte.
+ * @param longest - bytes of plaintext; one number when it is the same in WebAssembly and in JavaScript.
+ * @param own - `ownCipher()`, asked for when there is a key, unless another is given.
  *
  * @example
- * const crypto = withRecordCipher(nodeCrypto, 1500);
+ * const crypto = withRecordCipher(nodeCrypto, LONGEST_BEFORE_NATIVE);
  * const portable = withRecordCipher(nobleCrypto); // ours is faster at every length
  */
 export function withRecordCipher(
   backend: CryptoBackend,
-  longestBytes: number = Number.POSITIVE_INFINITY,
+  longest: number | LongestOwnRecords = Number.POSITIVE_INFINITY,
+  own?: OwnCipher,
 ): CryptoBackend {
   return {
     ...backend,
     aeadPreference: ['chacha20-poly1305', ...backend.aeadPreference.filter((name) => name !== 'chacha20-poly1305')],
     createAead: (name, key) => {
       if (name !== 'chacha20-poly1305') return backend.createAead(name, key);
-      const own = new ChaCha20Poly1305(key);
-      if (longestBytes === Number.POSITIVE_INFINITY) return own;
-      return new ByLength(own, backend.createAead(name, key), longestBytes);
+      const cipher = own ?? ownCipher();
+      const context = cipher.createAead(key);
+      const longestBytes = typeof longest === 'number' ? longest : longest[cipher.implementation];
+      if (longestBytes === Number.POSITIVE_INFINITY) return context;
+      return new ByLength(context, backend.createAead(name, key), longestBytes);
     },
   };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type AeadName, bytesToHex, CryptoError, hexToBytes, UsageError } from '../../src/core/index.ts';
-import { nobleCrypto, withRecordCipher } from '../../src/crypto/index.ts';
+import { chooseOwnCipher, nobleCrypto, ownCipher, withRecordCipher } from '../../src/crypto/index.ts';
 import { SeededRandom } from '../sim/index.ts';
 import boringssl from '../vectors/boringssl/chacha20-poly1305.json' with { type: 'json' };
 import ccm from '../vectors/nist/aes-ccm.json' with { type: 'json' };
@@ -27,8 +27,14 @@ function aeadNamed(name: string): AeadName {
   return found.aead;
 }
 
-/** The record cipher is a third implementation, held to everything that the two backends are held to. */
-const IMPLEMENTATIONS = [...BACKENDS, { name: 'record cipher on noble', backend: withRecordCipher(nobleCrypto) }];
+/** The record cipher is a third implementation, in two forms, held to everything that the two backends are held to. */
+const IMPLEMENTATIONS = [
+  ...BACKENDS,
+  ...[ownCipher(), chooseOwnCipher(undefined)].map((own) => ({
+    name: `record cipher in ${own.implementation} on noble`,
+    backend: withRecordCipher(nobleCrypto, Number.POSITIVE_INFINITY, own),
+  })),
+];
 
 describe.each(IMPLEMENTATIONS)('AEAD of the $name backend', ({ backend }) => {
   it.each(VECTORS)('$aead, $name: seals to the published bytes and opens them', (v) => {

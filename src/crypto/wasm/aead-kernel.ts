@@ -1,0 +1,127 @@
+import { keystreamFunction } from './chacha20-kernel.ts';
+import {
+  AAD_AT,
+  BATCH_BYTES,
+  BLOCK_BYTES,
+  INPUT_AT,
+  KEY_AT,
+  MEMORY_PAGES,
+  ONE_TIME_KEY_AT,
+  OUTPUT_AT,
+  PAD_AT,
+  TAG_AT,
+} from './layout.ts';
+import { type FunctionReference, FunctionWriter, ModuleWriter } from './module-writer.ts';
+import { blocksFunction, finishFunction, paddedFunction, startFunction } from './poly1305-kernel.ts';
+
+/** What the module exports. Lengths are in bytes; they are the caller's to check. */
+export interface AeadKernel {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  /** Input, associated data, key and nonce lie in their places; leaves ciphertext and tag in the output, and no key. */
+  seal(aadBytes: number, textBytes: number): void;
+  /** The same with ciphertext and tag as input. @returns 1: the output is the plaintext; 0: the tag is wrong. */
+  open(aadBytes: number, textBytes: number): number;
+}
+
+/**
+ * The ciphertext is authenticated this far behind the keystream: when sealing it must be there, and one batch gives 64 bytes
+ * less of it than a batch authenticates, as block 0 is no text.
+ */
+const LEAD_BYTES: number = 2 * BATCH_BYTES;
+
+interface Parts {
+  readonly keystream: FunctionReference;
+  readonly start: FunctionReference;
+  readonly padded: FunctionReference;
+  readonly finish: FunctionReference;
+}
+
+/**
+ * The function (AAD's bytes, text's bytes, ciphertext's address) → (): all of RFC 8439 §2.8 but where the tag goes. It branches on
+ * lengths only.
+ */
+function recordFunction(parts: Parts): FunctionWriter {
+  const code = new FunctionWriter(['i32', 'i32', 'i32'], []);
+  const [aadBytes, textBytes, ciphertext] = [code.parameters[0]!, code.parameters[1]!, code.parameters[2]!];
+  /** Bytes of the keystream, one-time key included, that are still to be made. */
+  const left = code.local('i32');
+  const authenticated = code.local('i32');
+  code.get(ciphertext).set(authenticated);
+  code.get(textBytes).i32(BLOCK_BYTES).op('i32.add').set(left);
+  // The first batches alone.
+  code.i32(0).get(left).i32(LEAD_BYTES).get(left).i32(LEAD_BYTES).op('i32.lt_s').op('select');
+  code.i32(0).call(parts.keystream).op('drop');
+  code.call(parts.start);
+  code.i32(AAD_AT).get(aadBytes).call(parts.padded);
+  // The others together with the ciphertext of those before.
+  code
+    .get(left)
+    .i32(LEAD_BYTES)
+    .op('i32.sub')
+    .tee(left)
+    .i32(0)
+    .op('i32.gt_s')
+    .when(() => {
+      code.i32(LEAD_BYTES).get(left).get(authenticated).call(parts.keystream).set(authenticated);
+    });
+  code
+    .get(authenticated)
+    .get(ciphertext)
+    .get(textBytes)
+    .op('i32.add')
+    .get(authenticated)
+    .op('i32.sub')
+    .call(parts.padded);
+  // Both lengths, as 64-bit numbers.
+  code.i32(0).get(aadBytes).op('i64.extend_i32_u').memory('i64.store', PAD_AT);
+  code
+    .i32(0)
+    .get(textBytes)
+    .op('i64.extend_i32_u')
+    .memory('i64.store', PAD_AT + 8);
+  code.i32(PAD_AT).i32(16).call(parts.padded).call(parts.finish);
+  // Neither key outlives the record.
+  const zeros = code.local('v128');
+  for (const at of [KEY_AT, KEY_AT + 16, ONE_TIME_KEY_AT, ONE_TIME_KEY_AT + 16]) {
+    code.i32(0).get(zeros).memory('v128.store', at);
+  }
+  return code;
+}
+
+function sealFunction(record: FunctionReference): FunctionWriter {
+  const code = new FunctionWriter(['i32', 'i32'], []);
+  const [aadBytes, textBytes] = [code.parameters[0]!, code.parameters[1]!];
+  code.get(aadBytes).get(textBytes).i32(OUTPUT_AT).call(record);
+  code.get(textBytes).i32(0).memory('v128.load', TAG_AT).memory('v128.store', OUTPUT_AT);
+  return code;
+}
+
+function openFunction(record: FunctionReference): FunctionWriter {
+  const code = new FunctionWriter(['i32', 'i32'], ['i32']);
+  const [aadBytes, textBytes] = [code.parameters[0]!, code.parameters[1]!];
+  code.get(aadBytes).get(textBytes).i32(INPUT_AT).call(record);
+  for (const half of [0, 8]) {
+    code.get(textBytes).memory('i64.load', INPUT_AT + half);
+    code
+      .i32(0)
+      .memory('i64.load', TAG_AT + half)
+      .op('i64.xor');
+  }
+  return code.op('i64.or').op('i64.eqz');
+}
+
+/** The module's bytes. */
+export function aeadModule(): Uint8Array {
+  const module = new ModuleWriter(MEMORY_PAGES);
+  const blocks = module.add(blocksFunction());
+  const parts: Parts = {
+    keystream: module.add(keystreamFunction()),
+    start: module.add(startFunction()),
+    padded: module.add(paddedFunction(blocks)),
+    finish: module.add(finishFunction()),
+  };
+  const record = module.add(recordFunction(parts));
+  module.add(sealFunction(record), 'seal');
+  module.add(openFunction(record), 'open');
+  return module.encode();
+}
