@@ -1,3 +1,4 @@
+import { type AeadName, CryptoError } from './crypto-backend.ts';
 import { UsageError } from './errors.ts';
 
 /** Every AEAD of the house has nonces of this length. */
@@ -18,6 +19,14 @@ export function checkAeadRange(
   if (nonce.length !== AEAD_NONCE_BYTES) throw new UsageError(`the nonce has ${nonce.length} bytes instead of 12`);
   if (offset < 0 || length < 0 || offset + length + room > buffer.length) {
     throw new UsageError('the range lies outside the buffer');
+  }
+}
+
+/** @throws {CryptoError} `invalid-key` for a key of the wrong length. */
+export function checkAeadKey(name: AeadName, key: Uint8Array): void {
+  const keyBytes = name === 'aes-256-gcm' || name === 'chacha20-poly1305' ? 32 : 16;
+  if (key.length !== keyBytes) {
+    throw new CryptoError('invalid-key', `${name} takes a key of ${keyBytes} bytes, not ${key.length}`);
   }
 }
 

@@ -7,7 +7,7 @@ import {
   createSecretKey,
   type KeyObject,
 } from 'node:crypto';
-import { type AeadContext, type AeadName, CryptoError, checkAeadRange, checkCcmLengths } from '../core/index.ts';
+import { type AeadContext, type AeadName, checkAeadKey, checkAeadRange, checkCcmLengths } from '../core/index.ts';
 
 /**
  * The AEADs of `node:crypto`. OpenSSL has no in-place call behind Node's API: `update` returns a new buffer, which is
@@ -105,10 +105,7 @@ class NodeCcm implements AeadContext {
 
 /** @throws {CryptoError} `invalid-key` for a key of the wrong length. */
 export function createNodeAead(name: AeadName, key: Uint8Array): AeadContext {
-  const keyBytes = name === 'aes-256-gcm' || name === 'chacha20-poly1305' ? 32 : 16;
-  if (key.length !== keyBytes) {
-    throw new CryptoError('invalid-key', `${name} takes a key of ${keyBytes} bytes, not ${key.length}`);
-  }
+  checkAeadKey(name, key);
   switch (name) {
     case 'aes-128-gcm':
     case 'aes-256-gcm':

@@ -1,4 +1,4 @@
-import type { CryptoBackend, Instant, InterfaceAddress, Platform } from '../core/index.ts';
+import type { CryptoBackend, InterfaceAddress, Platform } from '../core/index.ts';
 import { utf8 } from '../core/index.ts';
 import type { Certificate } from '../crypto/index.ts';
 import type { AccessToken } from '../stun/index.ts';
@@ -6,6 +6,7 @@ import { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
 import type { TurnServer } from './relay.ts';
 import { RTCCertificate } from './rtc-certificate.ts';
 import type { RTCIceTcpCandidateType } from './rtc-ice-candidate.ts';
+import type { DatagramObserver } from './socket-host.ts';
 import type { TcpMux } from './tcp-mux.ts';
 import type { PeerTransportOptions } from './transport-types.ts';
 import type { UdpMux } from './udp-mux.ts';
@@ -118,13 +119,7 @@ export interface PurertcOptions {
    * Called with every datagram sent and received, as it is on the wire. `at` is the platform's clock, `bytes` is borrowed.
    * For captures: `openPcap` of `purertc/io` makes a file for Wireshark of them, and `dtls.keyLog` the keys.
    */
-  readonly onDatagram?: (
-    direction: 'in' | 'out',
-    bytes: Uint8Array,
-    local: string,
-    remote: string,
-    at: Instant,
-  ) => void;
+  readonly onDatagram?: DatagramObserver;
 }
 
 /** W3C RTCConfiguration, and `purertc`. */

@@ -76,6 +76,7 @@ export {
   RTCSessionDescription,
   type RTCSessionDescriptionInit,
 } from './rtc-session-description.ts';
+export type { DatagramObserver } from './socket-host.ts';
 export { type RTCStats, RTCStatsReport, type RTCStatsType } from './stats.ts';
 export { MAX_MUX_STREAMS, TcpMux } from './tcp-mux.ts';
 export * from './transport-types.ts';

@@ -16,7 +16,7 @@ import {
 import type { IceTcp } from './ice-tcp.ts';
 import { StreamPaths } from './stream-paths.ts';
 
-/** Called with every datagram, as it is on the wire. Bytes are borrowed. */
+/** Called with every datagram, as it is on the wire. `bytes` is borrowed; `at` is the platform's clock, in milliseconds. */
 export type DatagramObserver = (
   direction: 'in' | 'out',
   bytes: Uint8Array,

@@ -2,7 +2,6 @@ import {
   DropCounters,
   type Env,
   type FiveTuple,
-  formatAddress,
   type Instant,
   NEVER,
   Ring,
@@ -162,7 +161,7 @@ export class BindingLifetime implements SansIo<BindingLifetimeEvent, FiveTuple> 
   #handleProbed(event: StunClientEvent, now: Instant): void {
     const { path } = this.#options;
     const at = this.#answeredAt;
-    const alive = event.type === 'mapped' && at !== undefined && formatAddress(at) === formatAddress(path.local);
+    const alive = event.type === 'mapped' && at !== undefined && sameAddress(at, path.local);
     const refused = event.type === 'failed' && event.reason !== 'timeout';
     if (refused || (this.#silenceMs === 0 && !alive)) {
       this.#end({ type: 'failed', reason: 'unsupported' });

@@ -107,7 +107,7 @@ export class Forwarder {
     length: number,
     now: Instant,
   ): void {
-    if (!this.#admitFromClient(allocation, length, now)) return;
+    if (!this.#admit(allocation, true, length, now)) return;
     const buffer = this.#outbox.begin(length);
     if (buffer === undefined) {
       this.#drop('limit', 'datagrams waiting');
@@ -134,7 +134,7 @@ export class Forwarder {
       this.#drop('unknown-peer', 'one of our own addresses, where no relay is');
       return;
     }
-    if (!this.#admitFromClient(allocation, length, now)) return;
+    if (!this.#admit(allocation, true, length, now)) return;
     if (trunk !== undefined) this.#toTrunk(trunk, from.external, peer, bytes, start, length);
     else if (to !== undefined) this.#betweenClients(from.external, from.externalKey, to, bytes, start, length, now);
   }
@@ -212,7 +212,7 @@ export class Forwarder {
       this.#drop('bad-state', 'datagram at a reserved address');
       return;
     }
-    if (!this.#admitToClient(allocation, length, now)) return;
+    if (!this.#admit(allocation, false, length, now)) return;
     if (channel === undefined) this.#dataIndication(allocation, peer, bytes, start, length);
     else this.#channelData(allocation, channel.number, bytes, start, length);
   }
@@ -278,25 +278,14 @@ export class Forwarder {
     this.#outbox.commit(w.length, allocation.path);
   }
 
-  #admitFromClient(allocation: Allocation, length: number, now: Instant): boolean {
-    if (this.#totalRate !== undefined && !this.#totalBucket(this.#totalRate, true, now).take(length, now))
+  /** Whether a datagram may pass, which is then counted. */
+  #admit(allocation: Allocation, toPeer: boolean, length: number, now: Instant): boolean {
+    const own = toPeer ? allocation.fromClient : allocation.toClient;
+    if (this.#totalRate !== undefined && !this.#totalBucket(this.#totalRate, toPeer, now).take(length, now))
       return this.#exceeded();
-    if (allocation.fromClient !== undefined && !allocation.fromClient.take(length, now)) return this.#exceeded();
-    allocation.traffic.toPeerPackets++;
-    allocation.traffic.toPeerBytes += length;
-    this.traffic.toPeerPackets++;
-    this.traffic.toPeerBytes += length;
-    return true;
-  }
-
-  #admitToClient(allocation: Allocation, length: number, now: Instant): boolean {
-    if (this.#totalRate !== undefined && !this.#totalBucket(this.#totalRate, false, now).take(length, now))
-      return this.#exceeded();
-    if (allocation.toClient !== undefined && !allocation.toClient.take(length, now)) return this.#exceeded();
-    allocation.traffic.toClientPackets++;
-    allocation.traffic.toClientBytes += length;
-    this.traffic.toClientPackets++;
-    this.traffic.toClientBytes += length;
+    if (own !== undefined && !own.take(length, now)) return this.#exceeded();
+    count(allocation.traffic, toPeer, 1, length);
+    count(this.traffic, toPeer, 1, length);
     return true;
   }
 
@@ -307,10 +296,8 @@ export class Forwarder {
     if (this.#totalRate !== undefined) next = this.#totalBucket(this.#totalRate, toPeer, now).spend(bytes, now);
     const own = toPeer ? allocation.fromClient : allocation.toClient;
     if (own !== undefined) next = Math.max(next, own.spend(bytes, now));
-    for (const traffic of [allocation.traffic, this.traffic]) {
-      if (toPeer) traffic.toPeerBytes += bytes;
-      else traffic.toClientBytes += bytes;
-    }
+    count(allocation.traffic, toPeer, 0, bytes);
+    count(this.traffic, toPeer, 0, bytes);
     return next;
   }
 
@@ -337,6 +324,16 @@ export class Forwarder {
     const id = this.#random.subarray(this.#randomAt, this.#randomAt + TRANSACTION_ID_BYTES);
     this.#randomAt += TRANSACTION_ID_BYTES;
     return id;
+  }
+}
+
+function count(traffic: TrafficCounters, toPeer: boolean, packets: number, bytes: number): void {
+  if (toPeer) {
+    traffic.toPeerPackets += packets;
+    traffic.toPeerBytes += bytes;
+  } else {
+    traffic.toClientPackets += packets;
+    traffic.toClientBytes += bytes;
   }
 }
 
