@@ -1,6 +1,7 @@
 /** addIceCandidate (W3C §4.4.2), step by step, on an offer with two media sections of different credentials. */
-import { afterEach, describe, expect, it } from 'vitest';
-import { RTCIceCandidate, type RTCIceCandidateInit, RTCPeerConnection } from '../../src/index.ts';
+import { describe, expect, it } from 'vitest';
+import { RTCIceCandidate, type RTCIceCandidateInit, type RTCPeerConnection } from '../../src/index.ts';
+import { useOfflineConnections } from './offline.ts';
 
 const FINGERPRINT = Array.from({ length: 32 }, (_, i) => (i + 16).toString(16).toUpperCase()).join(':');
 
@@ -28,14 +29,10 @@ const MEDIA_OFFER = [
   '',
 ].join('\n');
 
-const open: RTCPeerConnection[] = [];
-afterEach(() => {
-  for (const pc of open.splice(0)) pc.close();
-});
+const connections = useOfflineConnections();
 
 async function withRemoteOffer(sdp: string = MEDIA_OFFER): Promise<RTCPeerConnection> {
-  const pc = new RTCPeerConnection({ purertc: { interfaceFilter: () => false } });
-  open.push(pc);
+  const pc = connections.make();
   await pc.setRemoteDescription({ type: 'offer', sdp });
   return pc;
 }
@@ -107,8 +104,7 @@ describe('what is refused', () => {
   });
 
   it('anything before there is a remote description, but for what has no place even then', async () => {
-    const pc = new RTCPeerConnection();
-    open.push(pc);
+    const pc = connections.make();
     await expect(pc.addIceCandidate({ candidate: FIRST, sdpMid: 'a1' })).rejects.toMatchObject({
       name: 'InvalidStateError',
     });
@@ -119,8 +115,7 @@ describe('what is refused', () => {
 
 describe('canTrickleIceCandidates', () => {
   it('is null, then what the remote description says', async () => {
-    const pc = new RTCPeerConnection();
-    open.push(pc);
+    const pc = connections.make();
     expect(pc.canTrickleIceCandidates).toBeNull();
     expect((await withRemoteOffer()).canTrickleIceCandidates).toBe(true);
     expect((await withRemoteOffer(MEDIA_OFFER.replace('a=ice-options:trickle\n', ''))).canTrickleIceCandidates).toBe(
@@ -141,8 +136,7 @@ describe('an offer of media alone', () => {
   });
 
   it('without rtcp-mux it is refused with InvalidAccessError', async () => {
-    const pc = new RTCPeerConnection();
-    open.push(pc);
+    const pc = connections.make();
     const sdp = MEDIA_OFFER.replaceAll('a=rtcp-mux\n', '');
     await expect(pc.setRemoteDescription({ type: 'offer', sdp })).rejects.toMatchObject({ name: 'InvalidAccessError' });
   });

@@ -1,35 +1,9 @@
 /** The order of events, microtasks and changes that W3C §4.4 and §4.7 fix, on connections that never see a network. */
-import { afterEach, describe, expect, it } from 'vitest';
-import { RTCPeerConnection, type RTCSdpType } from '../../src/index.ts';
+import { describe, expect, it } from 'vitest';
+import type { RTCPeerConnection, RTCSdpType } from '../../src/index.ts';
+import { useOfflineConnections } from './offline.ts';
 
-const OFFLINE = { purertc: { interfaceFilter: () => false } };
-
-const open: RTCPeerConnection[] = [];
-afterEach(() => {
-  for (const pc of open.splice(0)) pc.close();
-});
-
-function connection(): RTCPeerConnection {
-  const pc = new RTCPeerConnection(OFFLINE);
-  open.push(pc);
-  return pc;
-}
-
-function withChannel(): RTCPeerConnection {
-  const pc = connection();
-  pc.createDataChannel('x');
-  return pc;
-}
-
-async function remoteOffer(): Promise<{ type: RTCSdpType; sdp?: string }> {
-  return withChannel().createOffer();
-}
-
-async function answerTo(pc: RTCPeerConnection): Promise<{ type: RTCSdpType; sdp?: string }> {
-  const other = connection();
-  await other.setRemoteDescription(pc.localDescription!);
-  return other.createAnswer();
-}
+const { make: connection, withChannel, offer: remoteOffer, answerTo } = useOfflineConnections();
 
 const peers = new WeakMap<RTCPeerConnection, RTCPeerConnection>();
 

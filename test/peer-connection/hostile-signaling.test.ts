@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RTCPeerConnection } from '../../src/index.ts';
-
-const OFFLINE = { purertc: { interfaceFilter: () => false } };
+import { OFFLINE } from './offline.ts';
 
 async function offer(): Promise<string> {
   const pc = new RTCPeerConnection(OFFLINE);

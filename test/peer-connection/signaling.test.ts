@@ -1,5 +1,8 @@
-import { afterEach, describe, expect, it } from 'vitest';
-import { RTCError, RTCPeerConnection, type RTCSdpType, type RTCSignalingState } from '../../src/index.ts';
+import { describe, expect, it } from 'vitest';
+import { RTCError, type RTCPeerConnection, type RTCSdpType, type RTCSignalingState } from '../../src/index.ts';
+import { useOfflineConnections } from './offline.ts';
+
+const { make: connection, withChannel, offer: remoteOffer, answerTo: remoteAnswerTo } = useOfflineConnections();
 
 const STATES = [
   'stable',
@@ -10,45 +13,14 @@ const STATES = [
 ] as const;
 const TYPES: readonly RTCSdpType[] = ['offer', 'pranswer', 'answer', 'rollback'];
 
-/** No interface is usable: descriptions are all that these tests are about. */
-const OFFLINE = { purertc: { interfaceFilter: () => false } };
-
-const open: RTCPeerConnection[] = [];
-afterEach(() => {
-  for (const pc of open.splice(0)) pc.close();
-});
-
-function connection(): RTCPeerConnection {
-  const pc = new RTCPeerConnection(OFFLINE);
-  open.push(pc);
-  return pc;
-}
-
-function withChannel(): RTCPeerConnection {
-  const pc = connection();
-  pc.createDataChannel('x');
-  return pc;
-}
-
-async function remoteOffer(): Promise<string> {
-  return (await withChannel().createOffer()).sdp ?? '';
-}
-
-/** An answer to the offer that `pc` has set. */
-async function remoteAnswerTo(pc: RTCPeerConnection): Promise<string> {
-  const other = connection();
-  await other.setRemoteDescription(pc.localDescription!);
-  return (await other.createAnswer()).sdp ?? '';
-}
-
 async function inState(state: (typeof STATES)[number]): Promise<RTCPeerConnection> {
   const pc = withChannel();
   if (state === 'have-local-offer' || state === 'have-remote-pranswer') await pc.setLocalDescription();
   if (state === 'have-remote-offer' || state === 'have-local-pranswer') {
-    await pc.setRemoteDescription({ type: 'offer', sdp: await remoteOffer() });
+    await pc.setRemoteDescription(await remoteOffer());
   }
   if (state === 'have-remote-pranswer') {
-    await pc.setRemoteDescription({ type: 'pranswer', sdp: await remoteAnswerTo(pc) });
+    await pc.setRemoteDescription({ ...(await remoteAnswerTo(pc)), type: 'pranswer' });
   }
   if (state === 'have-local-pranswer') await pc.setLocalDescription({ type: 'pranswer' });
   expect(pc.signalingState).toBe(state);
@@ -90,7 +62,8 @@ describe('every transition of the signaling state', () => {
       if (side === 'local') return pc.setLocalDescription({ type });
       const answers = type === 'answer' || type === 'pranswer';
       const answered = answers && pc.pendingLocalDescription?.type === 'offer';
-      return pc.setRemoteDescription({ type, sdp: answered ? await remoteAnswerTo(pc) : await remoteOffer() });
+      const { sdp } = answered ? await remoteAnswerTo(pc) : await remoteOffer();
+      return pc.setRemoteDescription({ type, sdp });
     };
     if (expected === undefined) {
       await expect(set()).rejects.toThrow(expect.objectContaining({ name: 'InvalidStateError' }));
@@ -182,7 +155,7 @@ describe('what is refused, and with which exception', () => {
     ['ICE credentials', /a=ice-ufrag:.*\r\na=ice-pwd:.*\r\n/],
   ])('an offer whose data section has no %s gets that section rejected (RFC 9429 §5.3.1)', async (_, line) => {
     const pc = connection();
-    const sdp = (await remoteOffer()).replace(line, '');
+    const sdp = (await remoteOffer()).sdp.replace(line, '');
     await pc.setRemoteDescription({ type: 'offer', sdp });
     await pc.setLocalDescription();
     expect(pc.localDescription?.sdp).toContain('m=application 0 UDP/DTLS/SCTP');
@@ -191,7 +164,7 @@ describe('what is refused, and with which exception', () => {
 
   it('an answer without a fingerprint is InvalidAccessError, and leaves everything as it was', async () => {
     const pc = await inState('have-local-offer');
-    const sdp = (await remoteAnswerTo(pc)).replace(/a=fingerprint:.*\r\n/, '');
+    const sdp = (await remoteAnswerTo(pc)).sdp.replace(/a=fingerprint:.*\r\n/, '');
     await expect(pc.setRemoteDescription({ type: 'answer', sdp })).rejects.toThrow(
       expect.objectContaining({ name: 'InvalidAccessError' }),
     );
@@ -210,7 +183,7 @@ describe('what is refused, and with which exception', () => {
     for (const [line, other] of changes) {
       await expect(pc.setLocalDescription({ type: 'offer', sdp: sdp.replace(line, other) })).rejects.toThrow(refused);
     }
-    await expect(pc.setLocalDescription({ type: 'offer', sdp: await remoteOffer() })).rejects.toThrow(refused);
+    await expect(pc.setLocalDescription(await remoteOffer())).rejects.toThrow(refused);
     const own = sdp.replace(/a=ice-options:.*\r\n/, '').replace(/a=ice-ufrag:.*/, 'a=ice-ufrag:libp2pwebrtcv1');
     await pc.setLocalDescription({ type: 'offer', sdp: own });
     expect(pc.localDescription?.sdp).not.toContain('ice-options');
@@ -283,7 +256,7 @@ describe('negotiationneeded', () => {
     pc.createDataChannel('b');
     await needed;
     await pc.setLocalDescription();
-    await pc.setRemoteDescription({ type: 'answer', sdp: await remoteAnswerTo(pc) });
+    await pc.setRemoteDescription(await remoteAnswerTo(pc));
     pc.createDataChannel('c');
     await pc.createOffer();
     expect(count).toBe(1);
@@ -312,9 +285,7 @@ describe('the operations chain', () => {
     const answer = remoteOffer();
     const first = pc.setLocalDescription().then(() => order.push('local offer'));
     const second = pc.setLocalDescription({ type: 'rollback' }).then(() => order.push('rollback'));
-    const third = answer
-      .then((sdp) => pc.setRemoteDescription({ type: 'offer', sdp }))
-      .then(() => order.push('remote offer'));
+    const third = answer.then((offer) => pc.setRemoteDescription(offer)).then(() => order.push('remote offer'));
     await Promise.all([first, second, third]);
     expect(order).toEqual(['local offer', 'rollback', 'remote offer']);
     expect(pc.signalingState).toBe('have-remote-offer');
