@@ -5,7 +5,7 @@ import { type OwnCipher, ownCipher } from './own-cipher.ts';
 export type LongestOwnRecords = Readonly<Record<OwnCipher['implementation'], number>>;
 
 /** Where a record through OpenSSL of Node 20, its AES-GCM included, begins to cost less than one through ours. */
-export const LONGEST_BEFORE_NATIVE: LongestOwnRecords = { webassembly: 8192, javascript: 1500 };
+export const LONGEST_BEFORE_NATIVE: LongestOwnRecords = { webassembly: 8000, javascript: 1500 };
 
 /**
  * The same backend with our own ChaCha20-Poly1305 for records of up to `longest`, and the backend's for longer ones. A native cipher

@@ -1,9 +1,6 @@
 import { platform } from '#platform';
 import type { Platform } from '../core/index.ts';
-import { withRecordCipher } from '../crypto/index.ts';
-
-/** Records up to here cost less with our own ChaCha20-Poly1305 than a call into native code does (Node 20; bytes). */
-const OWN_RECORDS_BYTES = 1500;
+import { LONGEST_BEFORE_NATIVE, withRecordCipher } from '../crypto/index.ts';
 
 /**
  * The platform of a connection that is given no other. The only place that names the runtime: package.json `imports` decides
@@ -11,5 +8,5 @@ const OWN_RECORDS_BYTES = 1500;
  */
 export const defaultPlatform: Platform = {
   ...platform,
-  env: { ...platform.env, crypto: withRecordCipher(platform.env.crypto, OWN_RECORDS_BYTES) },
+  env: { ...platform.env, crypto: withRecordCipher(platform.env.crypto, LONGEST_BEFORE_NATIVE) },
 };

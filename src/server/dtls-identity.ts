@@ -11,6 +11,7 @@ import {
   certificateFingerprint,
   certificateFromDer,
   certificatesFromPem,
+  LONGEST_BEFORE_NATIVE,
   parseCertificate,
   privateKeyFromPem,
   verifyChain,
@@ -20,11 +21,11 @@ import type { AlertDescription, DtlsCertificate } from '../dtls/index.ts';
 import { platform } from '../io/index.ts';
 import type { PemCertificate } from './turn-connections.ts';
 
-/** Records up to here cost less with our own ChaCha20-Poly1305 than a call into native code does (Node 20; bytes). */
-const OWN_RECORDS_BYTES = 1250;
-
 /** Where nothing else is given: short records, which is most of what travels alone over UDP, do not go through native code. */
-export const defaultEnv: Env = { ...platform.env, crypto: withRecordCipher(platform.env.crypto, OWN_RECORDS_BYTES) };
+export const defaultEnv: Env = {
+  ...platform.env,
+  crypto: withRecordCipher(platform.env.crypto, LONGEST_BEFORE_NATIVE),
+};
 
 /** An own certificate: made by `generateCertificate`, or as two PEM texts. */
 export type OwnCertificate = DtlsCertificate | PemCertificate;

@@ -26,8 +26,6 @@ export class WasmRecordKernel {
   readonly open: AeadKernel['open'];
   readonly #bytes: Uint8Array;
   readonly #words: Int32Array;
-  /** A view of the output: records of one length follow each other, and a view costs as much as a copy. */
-  #output: Uint8Array;
 
   /** @throws what the engine throws when it refuses the module. */
   constructor(engine: WebAssemblyEngine) {
@@ -36,7 +34,6 @@ export class WasmRecordKernel {
     this.open = exports.open;
     this.#bytes = new Uint8Array(exports.memory.buffer);
     this.#words = new Int32Array(exports.memory.buffer);
-    this.#output = this.#bytes.subarray(OUTPUT_AT, OUTPUT_AT);
   }
 
   /** @param key - eight words in the machine's own order, which is the order of the bytes. */
@@ -49,9 +46,9 @@ export class WasmRecordKernel {
     bytes.set(buffer.subarray(start, end), INPUT_AT);
   }
 
-  copyOutput(buffer: Uint8Array, offset: number, length: number): void {
-    if (this.#output.length !== length) this.#output = this.#bytes.subarray(OUTPUT_AT, OUTPUT_AT + length);
-    buffer.set(this.#output, offset);
+  /** A view of what the last call has left; good until the next one. */
+  output(length: number): Uint8Array {
+    return this.#bytes.subarray(OUTPUT_AT, OUTPUT_AT + length);
   }
 }
 
@@ -64,6 +61,8 @@ export class WasmChaCha20Poly1305 implements AeadContext {
   readonly tagLength: number = TAG_BYTES;
   readonly #kernel: WasmRecordKernel;
   readonly #key: Int32Array;
+  /** The output as long as the last record: many of one length follow each other, and a view costs as much as a copy. */
+  #output: Uint8Array;
 
   /**
    * @param key - 32 bytes, copied.
@@ -73,6 +72,7 @@ export class WasmChaCha20Poly1305 implements AeadContext {
     if (key.length !== KEY_BYTES) throw new CryptoError('invalid-key', `the key has ${key.length} bytes instead of 32`);
     this.#kernel = kernel;
     this.#key = new Int32Array(key.slice().buffer);
+    this.#output = kernel.output(0);
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): void {
@@ -84,7 +84,7 @@ export class WasmChaCha20Poly1305 implements AeadContext {
     const kernel = this.#kernel;
     kernel.load(this.#key, nonce, aad, buffer, offset, offset + length);
     kernel.seal(aad.length, length);
-    kernel.copyOutput(buffer, offset, length + TAG_BYTES);
+    this.#copyOutput(buffer, offset, length + TAG_BYTES);
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, offset: number, length: number): number {
@@ -97,8 +97,13 @@ export class WasmChaCha20Poly1305 implements AeadContext {
     const kernel = this.#kernel;
     kernel.load(this.#key, nonce, aad, buffer, offset, offset + length);
     if (kernel.open(aad.length, textLength) === 0) return -1;
-    kernel.copyOutput(buffer, offset, textLength);
+    this.#copyOutput(buffer, offset, textLength);
     return textLength;
+  }
+
+  #copyOutput(buffer: Uint8Array, offset: number, length: number): void {
+    if (this.#output.length !== length) this.#output = this.#kernel.output(length);
+    buffer.set(this.#output, offset);
   }
 
   /** Made anew each time: so rare that it is not worth a second copy of the key. */
