@@ -1,54 +1,11 @@
-import { afterEach, describe, expect, it } from 'vitest';
-import { type Driver, type FiveTuple, ipFamily, type TransportAddress } from '../../src/core/index.ts';
-import { bindUdpSocket, platform, UdpShell } from '../../src/io/index.ts';
+import { describe, expect, it } from 'vitest';
+import type { TransportAddress } from '../../src/core/index.ts';
+import { bindUdpSocket } from '../../src/io/index.ts';
 import { TurnServer } from '../../src/server/index.ts';
 import { icmpOf, MAX_WATCHED_PEERS, PeerWatches } from '../../src/server/turn-icmp.ts';
-import { TurnClient, type TurnClientEvent } from '../../src/turn/index.ts';
+import { useTurnClients } from './turn-clients.ts';
 
-const closers: (() => void)[] = [];
-afterEach(() => {
-  for (const close of closers.splice(0).reverse()) close();
-});
-
-/** A UDP port where somebody answers, until it is closed. */
-async function echo(ip: string): Promise<{ readonly address: TransportAddress; close(): void }> {
-  const socket = await platform.bindUdp(
-    { ip, port: 0 },
-    { onDatagram: (bytes, from) => socket.send(bytes, 0, bytes.length, from), onError: () => undefined },
-  );
-  closers.push(() => socket.close());
-  return { address: socket.local, close: () => socket.close() };
-}
-
-/** A client with an allocation, what it reports, and one who waits for it. */
-async function connect(server: TransportAddress) {
-  const probe = await echo(server.ip);
-  probe.close();
-  const events: TurnClientEvent[] = [];
-  let wake: () => void = () => undefined;
-  const path: FiveTuple = { protocol: 'udp', local: probe.address, remote: server };
-  const requestedFamily = ipFamily(server.ip);
-  const { env } = platform;
-  const client = new TurnClient({ env, path, username: 'ada', password: 'lovelace', requestedFamily });
-  const onEvent = (event: TurnClientEvent) => {
-    events.push(event);
-    wake();
-  };
-  const shell = new UdpShell<TurnClientEvent>({ core: client, onEvent });
-  closers.push(() => shell.close());
-  await shell.bind(path.local);
-  const driver: Driver<TurnClientEvent, FiveTuple> = shell.driver;
-  const next = async <T extends TurnClientEvent['type']>(type: T) => {
-    for (;;) {
-      const at = events.findIndex((event) => event.type === type);
-      if (at >= 0) return events.splice(at, 1)[0];
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    }
-  };
-  return { client, driver, next };
-}
+const { closers, udpClient, echoPeer } = useTurnClients();
 
 describe('ICMP errors (RFC 8656 §11.5)', () => {
   it.each([
@@ -65,17 +22,17 @@ describe('ICMP errors (RFC 8656 §11.5)', () => {
         icmp: true,
       });
       closers.push(() => server.close());
-      const { client, driver, next } = await connect(await server.listen({ host: ip, port: 0 }));
-      const peer = await echo(ip);
+      const { client, driver, events } = await udpClient(await server.listen({ host: ip, port: 0 }));
+      const peer = await echoPeer(ip);
       driver.mutate((now) => client.allocate(now));
-      await next('allocated');
+      await events.next('allocated');
       driver.mutate((now) => client.bindChannel(peer.address, now));
-      await next('channel');
+      await events.next('channel');
       driver.mutate((now) => client.send(peer.address, Uint8Array.of(1), now));
-      await next('data');
+      await events.next('data');
       peer.close();
       driver.mutate((now) => client.send(peer.address, Uint8Array.of(2), now));
-      expect(await next('icmp')).toEqual({ type: 'icmp', peer: peer.address, icmp: { type, code, data: 0 } });
+      expect(await events.next('icmp')).toEqual({ type: 'icmp', peer: peer.address, icmp: { type, code, data: 0 } });
     },
   );
 
@@ -91,7 +48,7 @@ describe('ICMP errors (RFC 8656 §11.5)', () => {
   });
 
   it(`watches ${MAX_WATCHED_PEERS} peers of a relay, the latest`, async () => {
-    const relay = await echo('127.0.0.1');
+    const relay = await echoPeer('127.0.0.1');
     relay.close();
     const told: number[] = [];
     let resolve: () => void = () => undefined;
@@ -103,7 +60,7 @@ describe('ICMP errors (RFC 8656 §11.5)', () => {
     };
     const watches = new PeerWatches({ datagram: () => undefined, icmp });
     closers.push(() => watches.closeAll());
-    const silent = await echo('127.0.0.1');
+    const silent = await echoPeer('127.0.0.1');
     const dead: TransportAddress[] = [];
     for (let i = 0; i <= MAX_WATCHED_PEERS; i++) dead.push({ ...silent.address, port: 1 + i });
     for (const peer of [...dead, dead.at(-1)!]) await watches.watch(relay.address, peer);

@@ -1,18 +1,16 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Driver, type FiveTuple, type TransportAddress } from '../../src/core/index.ts';
 import { certificateToPem, generateCertificate } from '../../src/crypto/index.ts';
-import { platform, UdpShell } from '../../src/io/index.ts';
+import { platform } from '../../src/io/index.ts';
 import { DEFAULT_MAX_CONNECTIONS, type LogEntry, TurnServer, type TurnServerOptions } from '../../src/server/index.ts';
 import { MAX_UNSENT_BYTES } from '../../src/server/turn-connections.ts';
-import { encodeStun, newTransactionId, STUN_METHODS, StreamDeframer } from '../../src/stun/index.ts';
-import { TurnClient, type TurnClientEvent, type TurnDataConnectionEvent } from '../../src/turn/index.ts';
+import { encodeStun, newTransactionId, STUN_METHODS } from '../../src/stun/index.ts';
+import type { TurnDataConnectionEvent } from '../../src/turn/index.ts';
+import { type RunningClient, useTurnClients } from './turn-clients.ts';
 
-const closers: (() => void)[] = [];
-afterEach(() => {
-  for (const close of closers.splice(0).reverse()) close();
-});
+const { closers, udpClient, streamClient, echoPeer } = useTurnClients();
 
 const log: LogEntry[] = [];
 let onLog: (entry: LogEntry) => void = () => undefined;
@@ -43,93 +41,6 @@ function serve(options: Partial<TurnServerOptions> = {}): TurnServer {
   return server;
 }
 
-function isOfType<T extends TurnClientEvent['type']>(
-  event: TurnClientEvent,
-  type: T,
-): event is Extract<TurnClientEvent, { type: T }> {
-  return event.type === type;
-}
-
-/** Events of a client, each waited for in its order. */
-class Events {
-  readonly #seen: TurnClientEvent[] = [];
-  #wake: () => void = () => undefined;
-
-  readonly push = (event: TurnClientEvent): void => {
-    // The bytes are borrowed.
-    this.#seen.push(event.type === 'data' ? { ...event, bytes: Uint8Array.from(event.bytes) } : event);
-    this.#wake();
-  };
-
-  async next<T extends TurnClientEvent['type']>(type: T): Promise<Extract<TurnClientEvent, { type: T }>> {
-    for (;;) {
-      for (let event = this.#seen.shift(); event !== undefined; event = this.#seen.shift()) {
-        if (isOfType(event, type)) return event;
-        if (event.type === 'failed') throw new Error(`failed: ${event.reason} ${event.error?.code}`);
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-  }
-}
-
-async function udpClient(
-  remote: TransportAddress,
-): Promise<{ client: TurnClient; driver: Driver<TurnClientEvent, FiveTuple>; events: Events }> {
-  const probe = await platform.bindUdp(
-    { ip: '127.0.0.1', port: 0 },
-    { onDatagram: () => undefined, onError: () => undefined },
-  );
-  const { local } = probe;
-  probe.close();
-  const events = new Events();
-  const path: FiveTuple = { protocol: 'udp', local, remote };
-  const client = new TurnClient({ env: platform.env, path, username: 'ada', password: 'lovelace' });
-  const shell = new UdpShell<TurnClientEvent>({ core: client, onEvent: events.push });
-  closers.push(() => shell.close());
-  await shell.bind(local);
-  return { client, driver: shell.driver, events };
-}
-
-/** A client on a stream that is connected. */
-function streamClient(
-  socket: Socket,
-  remote: TransportAddress,
-  protocol: 'tcp' | 'tls',
-  relayTransport: 'udp' | 'tcp' = 'udp',
-) {
-  closers.push(() => socket.destroy());
-  const path: FiveTuple = { protocol, local: { ip: '127.0.0.1', port: socket.localPort ?? 0 }, remote };
-  const client = new TurnClient({ env: platform.env, path, username: 'ada', password: 'lovelace', relayTransport });
-  const events = new Events();
-  const driver: Driver<TurnClientEvent, FiveTuple> = new Driver<TurnClientEvent, FiveTuple>(
-    client,
-    {
-      now: () => platform.now(),
-      send: (slot) => void socket.write(slot.buffer.slice(slot.offset, slot.offset + slot.length)),
-      wakeAt: () => undefined,
-    },
-    events.push,
-  );
-  const deframer = new StreamDeframer({ channelData: true });
-  socket.on('data', (chunk) => deframer.push(chunk, (message) => driver.input(message, path)));
-  return { client, driver, events };
-}
-
-/** A UDP peer that sends back what it gets. */
-async function echoPeer(): Promise<TransportAddress> {
-  const socket = await platform.bindUdp(
-    { ip: '127.0.0.1', port: 0 },
-    {
-      onDatagram: (bytes, remote) => socket.send(bytes, 0, bytes.length, remote),
-      onError: () => undefined,
-    },
-  );
-  closers.push(() => socket.close());
-  return socket.local;
-}
-
 /** A TCP peer that sends back what it gets, whoever dialled. */
 async function tcpEcho(): Promise<{ port: number; dial(to: TransportAddress): void; hangUp(): void }> {
   const sockets: Socket[] = [];
@@ -155,12 +66,8 @@ async function tcpEcho(): Promise<{ port: number; dial(to: TransportAddress): vo
   };
 }
 
-async function relayOnce({
-  client,
-  driver,
-  events,
-}: Pick<Awaited<ReturnType<typeof udpClient>>, 'client' | 'driver' | 'events'>): Promise<void> {
-  const peer = await echoPeer();
+async function relayOnce({ client, driver, events }: RunningClient): Promise<void> {
+  const { address: peer } = await echoPeer();
   driver.mutate((now) => client.allocate(now));
   await events.next('allocated');
   driver.mutate((now) => client.send(peer, Uint8Array.of(1, 2, 3), now));
@@ -253,7 +160,7 @@ describe('relays', () => {
     const { relayed } = await events.next('allocated');
     driver.mutate((now) => client.createPermission({ ip: '127.0.0.1', port: 0 }, now));
     await events.next('permission');
-    const peer = await echoPeer();
+    const { address: peer } = await echoPeer();
     const before = records;
     for (let i = 0; i < 5; i++) driver.mutate((now) => client.send(peer, Uint8Array.of(i), now));
     for (let i = 0; i < 5; i++) await events.next('data');
@@ -266,7 +173,7 @@ describe('relays', () => {
     const remote = await server.listen({ port: 0, transport: 'tcp' });
     const socket = connect(remote.port, remote.ip);
     await new Promise((resolve) => socket.once('connect', resolve));
-    const { client, driver, events } = streamClient(socket, remote, 'tcp', 'tcp');
+    const { client, driver, events } = streamClient(socket, remote, 'tcp', { relayTransport: 'tcp' });
     driver.mutate((now) => client.allocate(now));
     const { relayed } = await events.next('allocated');
     const peer = await tcpEcho();
@@ -322,7 +229,7 @@ describe('relays', () => {
     const remote = await server.listen({ port: 0, transport: 'tcp' });
     const socket = connect(remote.port, remote.ip);
     await new Promise((resolve) => socket.once('connect', resolve));
-    const { client, driver, events } = streamClient(socket, remote, 'tcp', 'tcp');
+    const { client, driver, events } = streamClient(socket, remote, 'tcp', { relayTransport: 'tcp' });
     driver.mutate((now) => client.allocate(now));
     await events.next('allocated');
     const peer = await tcpEcho();

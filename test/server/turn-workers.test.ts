@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
-import { ByteReader, ByteWriter, Driver, type FiveTuple, type TransportAddress } from '../../src/core/index.ts';
+import { describe, expect, it } from 'vitest';
+import { ByteReader, ByteWriter, type TransportAddress } from '../../src/core/index.ts';
 import { certificateToPem, generateCertificate } from '../../src/crypto/index.ts';
-import { bindUdpSocket, platform, UdpShell } from '../../src/io/index.ts';
+import { bindUdpSocket, platform } from '../../src/io/index.ts';
 import {
   type LogEntry,
   MAX_TURN_WORKERS,
@@ -26,23 +26,20 @@ import {
   LongTermClient,
   newTransactionId,
   STUN_METHODS,
-  StreamDeframer,
   type StunAttribute,
   type StunMessage,
   StunWriter,
 } from '../../src/stun/index.ts';
-import { TurnClient, type TurnClientEvent, type TurnClientOptions } from '../../src/turn/index.ts';
+import type { TurnClientOptions } from '../../src/turn/index.ts';
 import { readTrunkHeader, writeTrunkHeader } from '../../src/turn/server/fleet.ts';
+import { freeAddress, type RunningClient, useTurnClients } from './turn-clients.ts';
 
 /*
  * The workers here live in this very process, on the same sockets and with messages that are copied as they would be on the
  * way to another one; test/interop runs them as processes.
  */
 
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
+const { closers, udpClient, streamClient, echoPeer } = useTurnClients();
 
 const log: LogEntry[] = [];
 let onLog: () => void = () => undefined;
@@ -150,97 +147,27 @@ async function serve(options: Partial<TurnWorkersOptions> = {}): Promise<TurnWor
   return server;
 }
 
-class Events {
-  readonly #seen: TurnClientEvent[] = [];
-  #wake: () => void = () => undefined;
-
-  readonly push = (event: TurnClientEvent): void => {
-    this.#seen.push(event.type === 'data' ? { ...event, bytes: Uint8Array.from(event.bytes) } : event); // borrowed
-    this.#wake();
-  };
-
-  async next<T extends TurnClientEvent['type']>(type: T): Promise<Extract<TurnClientEvent, { type: T }>> {
-    const isWanted = (event: TurnClientEvent): event is Extract<TurnClientEvent, { type: T }> => event.type === type;
-    for (;;) {
-      for (let event = this.#seen.shift(); event !== undefined; event = this.#seen.shift()) {
-        if (isWanted(event)) return event;
-        if (event.type === 'failed') throw new Error(`failed: ${event.reason} ${event.error?.code}`);
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-  }
-}
-
-interface Client {
-  readonly client: TurnClient;
-  readonly driver: Driver<TurnClientEvent, FiveTuple>;
-  readonly events: Events;
-  readonly shell?: UdpShell<TurnClientEvent>;
-}
-
-async function freeAddress(): Promise<TransportAddress> {
-  const probe = await platform.bindUdp(
-    { ip: '127.0.0.1', port: 0 },
-    { onDatagram: () => undefined, onError: () => undefined },
-  );
-  probe.close();
-  return probe.local;
-}
-
-async function udpClient(remote: TransportAddress, options: Partial<TurnClientOptions> = {}): Promise<Client> {
-  const local = await freeAddress();
-  const events = new Events();
-  const path: FiveTuple = { protocol: 'udp', local, remote };
-  const client = new TurnClient({ env: platform.env, path, username: 'ada', password: 'lovelace', ...options });
-  const shell = new UdpShell<TurnClientEvent>({ core: client, onEvent: events.push });
-  closers.push(() => shell.close());
-  await shell.bind(local);
-  return { client, driver: shell.driver, events, shell };
-}
-
-async function tcpClient(remote: TransportAddress, options: Partial<TurnClientOptions> = {}): Promise<Client> {
+async function tcpClient(remote: TransportAddress, options: Partial<TurnClientOptions> = {}): Promise<RunningClient> {
   const socket = connect(remote.port, remote.ip);
-  closers.push(() => socket.destroy());
   await new Promise((resolve) => socket.once('connect', resolve));
-  const path: FiveTuple = { protocol: 'tcp', local: { ip: '127.0.0.1', port: socket.localPort ?? 0 }, remote };
-  const client = new TurnClient({ env: platform.env, path, username: 'ada', password: 'lovelace', ...options });
-  const events = new Events();
-  const driver: Driver<TurnClientEvent, FiveTuple> = new Driver<TurnClientEvent, FiveTuple>(
-    client,
-    {
-      now: () => platform.now(),
-      send: (slot) => void socket.write(slot.buffer.slice(slot.offset, slot.offset + slot.length)),
-      wakeAt: () => undefined,
-    },
-    events.push,
-  );
-  const deframer = new StreamDeframer({ channelData: true });
-  socket.on('data', (chunk) => deframer.push(chunk, (message) => driver.input(message, path)));
-  return { client, driver, events };
+  return streamClient(socket, remote, 'tcp', options);
 }
 
-async function allocate({ client, driver, events }: Client): Promise<TransportAddress> {
+async function allocate({ client, driver, events }: RunningClient): Promise<TransportAddress> {
   driver.mutate((now) => client.allocate(now));
   return (await events.next('allocated')).relayed[0]!;
 }
 
-async function release({ client, driver, events }: Client): Promise<void> {
+async function release({ client, driver, events }: RunningClient): Promise<void> {
   driver.mutate((now) => client.close(now));
   await events.next('closed');
 }
 
-async function echoPeer(): Promise<TransportAddress> {
-  const socket = await platform.bindUdp(
-    { ip: '127.0.0.1', port: 0 },
-    { onDatagram: (bytes, remote) => socket.send(bytes, 0, bytes.length, remote), onError: () => undefined },
-  );
-  closers.push(() => socket.close());
-  return socket.local;
-}
-
-async function echo({ client, driver, events }: Client, peer: TransportAddress, ...data: number[]): Promise<void> {
+async function echo(
+  { client, driver, events }: RunningClient,
+  peer: TransportAddress,
+  ...data: number[]
+): Promise<void> {
   driver.mutate((now) => client.send(peer, Uint8Array.from(data), now));
   expect([...(await events.next('data')).bytes]).toEqual(data);
 }
@@ -251,7 +178,7 @@ describe('workers', () => {
   it('share UDP clients; their data does not pass the process that listens', async () => {
     const server = await serve();
     const remote = await server.listen({ port: 0 });
-    const peer = await echoPeer();
+    const { address: peer } = await echoPeer();
     const clients = [await udpClient(remote), await udpClient(remote), await udpClient(remote)];
     for (const one of clients) await allocate(one);
     expect(workersOf(await logged('allocated', 3))).toEqual([1, 2, 1]);
@@ -427,7 +354,7 @@ describe('workers', () => {
     const stream = await server.listen({ port: 0, transport: 'tcp' });
     const one = await tcpClient(stream);
     await allocate(one);
-    await echo(one, await echoPeer(), 1, 2, 3);
+    await echo(one, (await echoPeer()).address, 1, 2, 3);
     expect((await server.stats()).core.allocationsByTransport.tcp).toBe(1);
     expect(() => server.setCertificate({ cert: 'nonsense', key: pem })).toThrow();
     server.setCertificate({ cert: pem, key: pem });
@@ -449,13 +376,13 @@ describe('workers', () => {
   it('find the owner of an allocation that moves by its ticket (RFC 8016)', async () => {
     const server = await serve({ mobility: true });
     const remote = await server.listen({ port: 0 });
-    const peer = await echoPeer();
+    const { address: peer } = await echoPeer();
     await allocate(await udpClient(remote));
     const one = await udpClient(remote, { mobility: true });
     await allocate(one);
     await echo(one, peer, 1);
     const local = await freeAddress();
-    await one.shell!.bind(local);
+    await one.shell.bind(local);
     one.driver.mutate((now) => one.client.moveTo({ protocol: 'udp', local, remote }, now));
     await one.events.next('moved');
     await echo(one, peer, 2);
@@ -478,7 +405,7 @@ describe('workers', () => {
     await allocate(await udpClient(remote)); // its place in the quota is free
     await logged('worker-ready', 3);
     expect((await server.stats()).core.allocations).toBe(2);
-    await echo(two, await echoPeer(), 1);
+    await echo(two, (await echoPeer()).address, 1);
   });
 
   it('are given no clients while they do not keep up; a client that repeats itself is served later', async () => {
