@@ -52,6 +52,22 @@ export async function negotiate(
   await offerer.setRemoteDescription({ type: 'answer', sdp: edit(answerer.localDescription!.sdp, 'answer') });
 }
 
+/** Joins them by trickling; the second sends back what comes on a channel of the first. Needs no turn of the event loop. */
+export function openEcho(
+  a: RTCPeerConnection,
+  b: RTCPeerConnection,
+): { readonly channel: RTCDataChannel; readonly echoes: unknown[] } {
+  trickle(a, b);
+  b.ondatachannel = ({ channel: other }) => {
+    other.onmessage = ({ data }) => other.send(data as string);
+  };
+  const channel = a.createDataChannel('x');
+  const echoes: unknown[] = [];
+  channel.onmessage = ({ data }) => void echoes.push(data);
+  void negotiate(a, b);
+  return { channel, echoes };
+}
+
 /** Two connections on loopback, joined by trickling; `close` ends both. */
 export class Pair {
   readonly a: RTCPeerConnection;

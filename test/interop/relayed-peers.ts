@@ -1,4 +1,5 @@
 import { type RTCDataChannel, RTCPeerConnection, type RTCPeerConnectionIceErrorEvent } from '../../src/index.ts';
+import { negotiate, trickle } from '../e2e/support.ts';
 
 /** Longer than anything on loopback takes; then the test fails with what was seen. */
 const PATIENCE_MS = 30_000;
@@ -40,12 +41,8 @@ export class RelayedPeer {
 
 /** Trickles both ways, and answers. */
 export async function connectPeers(offerer: RTCPeerConnection, answerer: RTCPeerConnection): Promise<void> {
-  offerer.onicecandidate = ({ candidate }) => void answerer.addIceCandidate(candidate ?? undefined);
-  answerer.onicecandidate = ({ candidate }) => void offerer.addIceCandidate(candidate ?? undefined);
-  await offerer.setLocalDescription();
-  await answerer.setRemoteDescription(offerer.localDescription!);
-  await answerer.setLocalDescription();
-  await offerer.setRemoteDescription(answerer.localDescription!);
+  trickle(offerer, answerer);
+  await negotiate(offerer, answerer);
 }
 
 /** Sends back whatever comes on channels that the other side makes. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RTCPeerConnection } from '../../src/index.ts';
+import { negotiate, trickle } from '../e2e/support.ts';
 import { SimNetwork, SimWorld } from '../sim/index.ts';
 import { runUntil, SimPlatform } from './sim-platform.ts';
 
@@ -8,20 +9,12 @@ function connections() {
   const [left, right] = [new SimPlatform(network, ['10.0.0.1']), new SimPlatform(network, ['10.0.0.2'])];
   const a = new RTCPeerConnection({ purertc: { platform: left } });
   const b = new RTCPeerConnection({ purertc: { platform: right } });
-  a.onicecandidate = ({ candidate }) => void b.addIceCandidate(candidate ?? undefined);
-  b.onicecandidate = ({ candidate }) => void a.addIceCandidate(candidate ?? undefined);
+  trickle(a, b);
   const cut = (loss: number): void => {
     network.setLink('10.0.0.1', '10.0.0.2', { latencyMs: 20, loss });
     network.setLink('10.0.0.2', '10.0.0.1', { latencyMs: 20, loss });
   };
   return { network, a, b, cut, platforms: [left, right] };
-}
-
-async function negotiate(from: RTCPeerConnection, to: RTCPeerConnection): Promise<void> {
-  await from.setLocalDescription();
-  await to.setRemoteDescription(from.localDescription!);
-  await to.setLocalDescription();
-  await from.setRemoteDescription(to.localDescription!);
 }
 
 describe('a network that goes away, in virtual time', () => {

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type RTCDataChannel, type RTCIceServer, RTCPeerConnection } from '../../src/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import { TurnServerCore } from '../../src/turn/index.ts';
+import { negotiate, openEcho } from '../e2e/support.ts';
 import { type LinkOptions, SimNetwork, SimWorld, seeds, simEnv } from '../sim/index.ts';
 import { SimTurnServer } from '../turn/sim-server.ts';
 import { IPS, SimStreams } from './relay-support.ts';
@@ -61,17 +62,10 @@ describe('setConfiguration with other TURN servers', () => {
     return { pc, relays, states };
   }
 
-  async function exchange(a: RTCPeerConnection, b: RTCPeerConnection): Promise<void> {
-    await a.setLocalDescription();
-    await b.setRemoteDescription(a.localDescription!);
-    await b.setLocalDescription();
-    await a.setRemoteDescription(b.localDescription!);
-  }
-
-  /** The same, run to its end. */
+  /** An exchange, run to its end. */
   async function exchanged(network: SimNetwork, a: RTCPeerConnection, b: RTCPeerConnection): Promise<void> {
     let done = false;
-    void exchange(a, b).then(() => {
+    void negotiate(a, b).then(() => {
       done = true;
     });
     expect(await runUntil(network, () => done)).toBe(true);
@@ -81,15 +75,7 @@ describe('setConfiguration with other TURN servers', () => {
   async function connected({ network, platforms }: World) {
     const a = makePeer(platforms[0], [server(0)]);
     const b = makePeer(platforms[1], [server(0)]);
-    a.pc.onicecandidate = ({ candidate }) => void b.pc.addIceCandidate(candidate ?? undefined).catch(() => undefined);
-    b.pc.onicecandidate = ({ candidate }) => void a.pc.addIceCandidate(candidate ?? undefined).catch(() => undefined);
-    b.pc.ondatachannel = ({ channel }) => {
-      channel.onmessage = ({ data }) => channel.send(data as string);
-    };
-    const channel = a.pc.createDataChannel('x');
-    const echoes: unknown[] = [];
-    channel.onmessage = ({ data }) => void echoes.push(data);
-    void exchange(a.pc, b.pc);
+    const { channel, echoes } = openEcho(a.pc, b.pc);
     expect(await runUntil(network, () => channel.readyState === 'open')).toBe(true);
     return { a, b, channel, echoes };
   }
@@ -113,7 +99,7 @@ describe('setConfiguration with other TURN servers', () => {
       await echoesOnce(network, channel, echoes);
       expect([allocations(), a.relays]).toEqual([[2, 0], ['203.0.113.10']]); // W3C: with the next gathering phase
       a.pc.restartIce();
-      void exchange(a.pc, b.pc);
+      void negotiate(a.pc, b.pc);
       for (let n = 0; inUse(a.pc) !== '203.0.113.20' && n < 100; n++) await echoesOnce(network, channel, echoes);
       expect(inUse(a.pc)).toBe('203.0.113.20');
       expect(a.relays).toEqual(['203.0.113.10', '203.0.113.20']);
@@ -137,7 +123,7 @@ describe('setConfiguration with other TURN servers', () => {
     expect([allocations(), a.relays]).toEqual([[2, 0], ['203.0.113.10']]);
     // With a server again, the restart that was wanted has a relay to offer.
     a.pc.setConfiguration({ iceServers: [server(0)], iceTransportPolicy: 'relay' });
-    void exchange(a.pc, b.pc);
+    void negotiate(a.pc, b.pc);
     await runUntil(network, () => a.relays.length === 2, network.world.now + 20_000);
     await runUntil(network, () => false, network.world.now + 30_000);
     await echoesOnce(network, channel, echoes);
@@ -153,7 +139,7 @@ describe('setConfiguration with other TURN servers', () => {
     const { a, b, channel, echoes } = await connected(world);
     a.pc.setConfiguration({ iceServers: [server(0, 'grace')], iceTransportPolicy: 'relay' });
     a.pc.restartIce();
-    void exchange(a.pc, b.pc);
+    void negotiate(a.pc, b.pc);
     expect(await runUntil(network, () => allocations()[0] === 3, network.world.now + 10_000)).toBe(true);
     expect(await runUntil(network, () => allocations()[0] === 2, network.world.now + 60_000)).toBe(true);
     await echoesOnce(network, channel, echoes);
@@ -162,7 +148,7 @@ describe('setConfiguration with other TURN servers', () => {
     expect(users).toEqual(['ada', 'ada', 'grace']);
     // And the old account is not asked for anything any more.
     a.pc.restartIce();
-    void exchange(a.pc, b.pc);
+    void negotiate(a.pc, b.pc);
     await runUntil(network, () => false, network.world.now + 60_000);
     expect([allocations(), a.relays.length]).toEqual([[2, 0], 3]);
     await echoesOnce(network, channel, echoes);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type RTCDataChannel, RTCPeerConnection, type RTCPeerConnectionIceErrorEvent } from '../../src/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import { TurnServerCore, type TurnServerCoreOptions } from '../../src/turn/index.ts';
+import { negotiate, trickle } from '../e2e/support.ts';
 import { type LinkOptions, SimNetwork, SimWorld, seeds, simEnv } from '../sim/index.ts';
 import { SimTurnServer } from '../turn/sim-server.ts';
 import { runUntil, SimPlatform } from './sim-platform.ts';
@@ -35,12 +36,8 @@ function makePeer(platform: SimPlatform, credential = 'lovelace'): RTCPeerConnec
 
 /** Trickles both ways, and answers. */
 async function connect(offerer: RTCPeerConnection, answerer: RTCPeerConnection): Promise<void> {
-  offerer.onicecandidate = ({ candidate }) => void answerer.addIceCandidate(candidate ?? undefined);
-  answerer.onicecandidate = ({ candidate }) => void offerer.addIceCandidate(candidate ?? undefined);
-  await offerer.setLocalDescription();
-  await answerer.setRemoteDescription(offerer.localDescription!);
-  await answerer.setLocalDescription();
-  await offerer.setRemoteDescription(answerer.localDescription!);
+  trickle(offerer, answerer);
+  await negotiate(offerer, answerer);
 }
 
 /** The other side of a channel, and what came in on both. */
