@@ -1,6 +1,7 @@
 /** addIceCandidate (W3C §4.4.2), step by step, on an offer with two media sections of different credentials. */
 import { describe, expect, it } from 'vitest';
 import { RTCIceCandidate, type RTCIceCandidateInit, type RTCPeerConnection } from '../../src/index.ts';
+import { MAX_SDP_CANDIDATES, parseSdp } from '../../src/sdp/index.ts';
 import { useOfflineConnections } from './offline.ts';
 
 const FINGERPRINT = Array.from({ length: 32 }, (_, i) => (i + 16).toString(16).toUpperCase()).join(':');
@@ -69,6 +70,16 @@ describe('where a candidate goes', () => {
     expect(audio).toMatch(new RegExp(`a=${FIRST}\r\na=end-of-candidates\r\n`));
     expect(video).toContain(`a=${SECOND}\r\n`);
     expect(video).not.toContain('end-of-candidates');
+  });
+
+  it(`in a section that has ${MAX_SDP_CANDIDATES} nowhere: what a peer trickles has a bound too`, async () => {
+    const pc = await withRemoteOffer();
+    for (let port = 1; port <= MAX_SDP_CANDIDATES + 5; port++) {
+      await pc.addIceCandidate({ candidate: FIRST.replace('10100', `${port}`), sdpMid: 'a1' });
+    }
+    await pc.addIceCandidate({ candidate: FIRST, sdpMid: 'v1' });
+    expect(sections(pc).map((text) => text.match(/a=candidate/g)?.length)).toEqual([MAX_SDP_CANDIDATES, 1]);
+    expect(parseSdp(pc.remoteDescription!.sdp).media).toHaveLength(2);
   });
 
   it.each([undefined, null, {}, { candidate: '' }])('%j ends all candidates', async (init) => {

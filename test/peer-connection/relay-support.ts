@@ -1,7 +1,9 @@
+import { expect } from 'vitest';
 import {
   type ByteStream,
   Driver,
   type FiveTuple,
+  type Platform,
   type SansIo,
   type StreamHandlers,
   type TransmitSlot,
@@ -13,11 +15,13 @@ import {
   DtlsListener,
   type DtlsListenerEvent,
 } from '../../src/dtls/index.ts';
+import { type RTCIceCandidate, RTCPeerConnection, type RTCPeerConnectionIceErrorEvent } from '../../src/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import { StreamDeframer } from '../../src/stun/index.ts';
 import { TurnServerCore, type TurnServerCoreOptions } from '../../src/turn/index.ts';
 import { type LinkOptions, SimHost, SimNetwork, SimWorld, simEnv } from '../sim/index.ts';
 import { SimTurnServer } from '../turn/sim-server.ts';
+import { runUntil } from './sim-platform.ts';
 
 export const SERVER: TransportAddress = { ip: '203.0.113.1', port: 3478 };
 export const RELAY_IP = '203.0.113.2';
@@ -182,4 +186,46 @@ export class SimDtlsListener {
   closeAll(): void {
     this.#driver.mutate((now) => this.listener.closeAll(now));
   }
+}
+
+export const UDP: string = `turn:${SERVER.ip}`;
+export const TCP: string = `turn:${SERVER.ip}?transport=tcp`;
+
+export interface Wishes {
+  readonly urls?: string | string[];
+  readonly iceTransportPolicy?: 'all' | 'relay';
+  readonly credential?: string;
+  readonly username?: string;
+}
+
+/** A connection with a TURN server, what it finds and what goes wrong. */
+export interface RelayPeer {
+  readonly pc: RTCPeerConnection;
+  readonly candidates: Pick<RTCIceCandidate, 'type' | 'address' | 'relayProtocol' | 'url'>[];
+  readonly errors: RTCPeerConnectionIceErrorEvent[];
+}
+
+export function makePeer(platform: Platform, wishes: Wishes = {}): RelayPeer {
+  const { urls = UDP, iceTransportPolicy = 'relay', credential = USER.password, username = USER.username } = wishes;
+  const pc = new RTCPeerConnection({
+    iceServers: [{ urls, username, credential }],
+    iceTransportPolicy,
+    purertc: { platform },
+  });
+  const candidates: RelayPeer['candidates'] = [];
+  const errors: RTCPeerConnectionIceErrorEvent[] = [];
+  pc.addEventListener('icecandidate', ({ candidate }) => {
+    if (!candidate?.candidate) return;
+    const { type, address, relayProtocol = null, url = null } = candidate;
+    candidates.push({ type, address, relayProtocol, url });
+  });
+  pc.onicecandidateerror = (event) => void errors.push(event);
+  return { pc, candidates, errors };
+}
+
+/** Gathers all candidates. */
+export async function gather(pc: RTCPeerConnection, network: SimNetwork): Promise<void> {
+  pc.createDataChannel('x');
+  void pc.setLocalDescription();
+  expect(await runUntil(network, () => pc.iceGatheringState === 'complete')).toBe(true);
 }
