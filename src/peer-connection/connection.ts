@@ -228,7 +228,7 @@ export class Connection {
 
   #localTransport(session: PeerSession, { ufrag, pwd }: IceCredentials): LocalTransport {
     const sameGeneration = ufrag === session.transport.ice.localParameters.ufrag;
-    const candidates = sameGeneration ? this.#ice.localCandidates : [];
+    const candidates = sameGeneration ? this.#ice.localCandidates(ufrag) : [];
     const complete = sameGeneration && session.ice.gatheringState === 'complete';
     const value = certificateFingerprint(this.env.crypto, 'sha-256', session.certificate.der);
     return {
@@ -314,7 +314,7 @@ export class Connection {
     }
     if (agreement !== undefined && (hasData || session.transport.isConnecting)) this.#connect(session, agreement);
     if (type !== 'answer') return;
-    this.#ice.settle();
+    this.#ice.settle(session);
     this.#needed.settle(session.transport.ice.localParameters);
   }
 
@@ -354,6 +354,7 @@ export class Connection {
       throw domError('OperationError', `no remote description has the ufrag ${ufrag}`); // step 4.5
     }
     await this.#tasks.next();
+    if (candidate !== undefined && !negotiation.hasRoom(index)) return; // as if it were prohibited: no program has erred
     if (candidate === undefined) negotiation.addEndOfCandidates('remote', index, ufrag);
     else negotiation.addCandidate('remote', index, ufrag, given.candidate);
     this.#ice.trickle(this.#session, candidate, ufrag, index, given.sdpMid);

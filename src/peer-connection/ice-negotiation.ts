@@ -20,7 +20,7 @@ export class IceNegotiation {
   readonly #fire: (event: Event) => void;
   /** W3C [[EarlyCandidates]]. */
   #earlyCandidates: IceCandidate[] = [];
-  /** All of the current generation, for descriptions that are made later. */
+  /** For descriptions that are made later; of more than one generation while a restart can be rolled back. */
   #localCandidates: IceCandidate[] = [];
   #remoteIce: IceCredentials | undefined;
   #gathered = false;
@@ -35,8 +35,9 @@ export class IceNegotiation {
     this.#fire = fire;
   }
 
-  get localCandidates(): readonly IceCandidate[] {
-    return this.#localCandidates;
+  /** Ours of one generation. */
+  localCandidates(ufrag: string): readonly IceCandidate[] {
+    return this.#localCandidates.filter(({ usernameFragment }) => usernameFragment === ufrag);
   }
 
   /** Where the transport's section is, as candidates name it. */
@@ -80,7 +81,6 @@ export class IceNegotiation {
     session.ice.localParameters = { usernameFragment: ufrag, password: pwd };
     const restart = ice.localParameters.ufrag !== ufrag || ice.localParameters.pwd !== pwd;
     if (restart) {
-      this.#localCandidates = [];
       session.restartIce({ ufrag, pwd });
     }
     if (restart || !(this.#gathered || this.#pooled)) session.gather(configuration);
@@ -99,6 +99,7 @@ export class IceNegotiation {
     const { ufrag = '', pwd = '', iceLite: lite, icePacingMs: pacingMs } = transport;
     if (this.#remoteIce?.ufrag === ufrag && this.#remoteIce.pwd === pwd) return;
     this.#remoteIce = { ufrag, pwd };
+    session.ice.remoteCandidates = [];
     session.ice.remoteParameters = { usernameFragment: ufrag, password: pwd };
     const { ice } = session.transport;
     if (ice.remoteParameters !== undefined) {
@@ -115,9 +116,14 @@ export class IceNegotiation {
     if (transport.endOfCandidates) session.host.driver.mutate((now) => ice.endOfRemoteCandidates(now));
   }
 
-  /** An answer has ended the exchange: nothing can be rolled back any more. */
-  settle(): void {
+  /** An answer has ended the exchange: nothing can be rolled back any more, and the generation before has no candidates. */
+  settle({ transport, ice }: PeerSession): void {
     this.#restartPending = false;
+    const { ufrag } = transport.ice.localParameters;
+    const isCurrent = ({ usernameFragment }: { readonly usernameFragment?: string | null | undefined }): boolean =>
+      usernameFragment === ufrag;
+    this.#localCandidates = this.#localCandidates.filter(isCurrent);
+    ice.localCandidates = ice.localCandidates.filter(isCurrent);
   }
 
   rollback(session: PeerSession): void {
@@ -125,6 +131,7 @@ export class IceNegotiation {
       this.#restartPending = false;
       session.host.driver.mutate((now) => session.transport.ice.rollbackRestart(now));
       session.answerToUfrags();
+      this.settle(session); // what the generation that is gone has gathered
     }
     if (this.#negotiation.session.currentLocal !== undefined) return;
     // Nothing was ever agreed on: who offers first decides about the role again, and no transport is left to show.
@@ -185,7 +192,7 @@ export class IceNegotiation {
 
   onEndOfCandidates(ufrag: string): void {
     const { mid, index } = this.section;
-    this.#negotiation.addEndOfCandidates('local', index, ufrag, defaultAddress(this.#localCandidates));
+    this.#negotiation.addEndOfCandidates('local', index, ufrag, defaultAddress(this.localCandidates(ufrag)));
     const candidate = endOfGatheringCandidate(mid, index, ufrag);
     this.#fire(new RTCPeerConnectionIceEvent('icecandidate', { candidate }));
   }

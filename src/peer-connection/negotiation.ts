@@ -1,6 +1,7 @@
 import type { Env } from '../core/index.ts';
 import {
   applyDescription,
+  candidateSection,
   createAnswer,
   createOffer,
   dataSectionOf,
@@ -11,6 +12,7 @@ import {
   type JsepDescription,
   type JsepSession,
   type LocalTransport,
+  MAX_SDP_CANDIDATES,
   NEW_JSEP_SESSION,
   parseSdp,
   randomSessionId,
@@ -153,6 +155,15 @@ export class Negotiation {
   /** Whether a description of `side` has a section of this ICE generation. Null is the most recent one. */
   represents(side: Side, index: number, ufrag: string | null): boolean {
     return this.#slotsOf(side, index, ufrag).length > 0;
+  }
+
+  /** Whether the remote description takes a candidate more in this section: what a peer trickles has the bound of what it writes. */
+  hasRoom(index: number): boolean {
+    const model = this.remote?.model;
+    const media = model?.media[model === undefined ? index : candidateSection(model, index)];
+    return (
+      media === undefined || media.attributes.filter(({ name }) => name === 'candidate').length < MAX_SDP_CANDIDATES
+    );
   }
 
   /** W3C "add candidate to …Description.sdp": to each description that represents its generation. */
