@@ -27,7 +27,7 @@ function add(code: FunctionWriter, sum: Local, term: Local): void {
   code.get(sum).get(term).op('i32x4.add').set(sum);
 }
 
-/** value = (value ^ other) <<< bits. A swizzle by a constant is one instruction of x86, where a shuffle makes its mask each time. */
+/** value = (value ^ other) <<< bits. Whole bytes by a swizzle, which V8 does faster than by shifts, or by a shuffle. */
 function xorRotate(code: FunctionWriter, value: Local, other: Local, bits: 16 | 12 | 8 | 7): void {
   code.get(value).get(other).op('v128.xor');
   if (bits === 16) code.v128(ROTATE_16).op('i8x16.swizzle').set(value);
