@@ -3,7 +3,7 @@ import { bytesToHex, hexToBytes, utf8 } from '../../src/core/index.ts';
 import { type CipherSuiteName, MemorySessionCache, TicketKeys } from '../../src/dtls/index.ts';
 import { DtlsServer as ListeningServer } from '../../src/server/index.ts';
 import { type CertificateFiles, ENV, freePort, type PeerProcess } from './dtls-peers.ts';
-import { DtlsTable, mebibyteEachWay, mebibyteThereAndBack } from './dtls-table.ts';
+import { DtlsTable, KEYS_AND_SUITES, mebibyteEachWay, mebibyteThereAndBack } from './dtls-table.ts';
 
 /** GnuTLS's `gnutls-serv --udp` and `gnutls-cli --udp` against the DTLS module alone, over a plain socket. */
 describe('GnuTLS', () => {
@@ -71,12 +71,7 @@ describe('GnuTLS', () => {
 
   const NORMAL = '--priority=NORMAL:-VERS-ALL:+VERS-DTLS1.2';
   const keys = [
-    ['ecdsa-p256', 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'],
-    ['ecdsa-p384', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'],
-    ['ed25519', 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256'],
-    ['rsa', 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'],
-    ['rsa', 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384'],
-    ['rsa', 'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256'],
+    ...KEYS_AND_SUITES,
     ['ecdsa-p256', 'TLS_ECDHE_ECDSA_WITH_AES_128_CCM'],
     ['ecdsa-p256', 'TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8'],
   ] as const;

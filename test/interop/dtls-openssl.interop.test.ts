@@ -9,7 +9,7 @@ import {
   TicketKeys,
 } from '../../src/dtls/index.ts';
 import { type CertificateFiles, ENV, type PeerProcess, type UdpDtls } from './dtls-peers.ts';
-import { DtlsTable, mebibyteEachWay } from './dtls-table.ts';
+import { DtlsTable, KEYS_AND_SUITES, mebibyteEachWay } from './dtls-table.ts';
 
 /** OpenSSL's `s_server` and `s_client` against the DTLS module alone, over a plain socket. */
 describe('OpenSSL', () => {
@@ -78,18 +78,8 @@ describe('OpenSSL', () => {
     await peer.exited();
   });
 
-  // Every certificate type and signature, with the suites that go with it.
-  const keys = [
-    ['ecdsa-p256', 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'],
-    ['ecdsa-p384', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'],
-    ['ed25519', 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256'],
-    ['rsa', 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'],
-    ['rsa', 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384'],
-    ['rsa', 'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256'],
-  ] as const;
-
   // OpenSSL 3.0's DTLS server has "no shared cipher" for an Ed25519 certificate, with its own s_client too. GnuTLS has.
-  it.each(keys.filter(([keyType]) => keyType !== 'ed25519'))(
+  it.each(KEYS_AND_SUITES.filter(([keyType]) => keyType !== 'ed25519'))(
     's_server and our client, both with %s: %s',
     async (keyType, suite) => {
       const [mine, other] = [table.credentials.make({ keyType }), table.credentials.make({ keyType })];
@@ -101,7 +91,7 @@ describe('OpenSSL', () => {
     },
   );
 
-  it.each(keys)('s_client and our server, both with %s: %s', async (keyType, suite) => {
+  it.each(KEYS_AND_SUITES)('s_client and our server, both with %s: %s', async (keyType, suite) => {
     const [mine, other] = [table.credentials.make({ keyType }), table.credentials.make({ keyType })];
     const server = await table.listen({ certificate: mine, cipherSuites: [suite] });
     const peer = startClient(server.port, identity(other));

@@ -8,6 +8,16 @@ const LINE = `${'x'.repeat(1023)}\n`;
 /** Lines on their way at one time: UDP on loopback drops what the other side has not read yet. */
 const LINES_IN_STEP = 16;
 
+/** Every certificate type and signature, with the suites that go with it. */
+export const KEYS_AND_SUITES = [
+  ['ecdsa-p256', 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'],
+  ['ecdsa-p384', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'],
+  ['ed25519', 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256'],
+  ['rsa', 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'],
+  ['rsa', 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384'],
+  ['rsa', 'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256'],
+] as const;
+
 /**
  * The table at which one of our cores and a peer's program meet: certificates for both, and everything that was started is
  * stopped behind each test. Make one inside `describe`.

@@ -2,16 +2,9 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { FiveTuple, TransportAddress } from '../../src/core/index.ts';
+import type { FiveTuple, SansIo, TransportAddress } from '../../src/core/index.ts';
 import { UdpShell } from '../../src/io/index.ts';
-import {
-  BehaviourDiscovery,
-  type BehaviourEvent,
-  StunClient,
-  type StunClientEvent,
-  StunServer,
-  type StunServerEvent,
-} from '../../src/stun/index.ts';
+import { BehaviourDiscovery, StunClient, StunServer, type StunServerEvent } from '../../src/stun/index.ts';
 import { Credentials, ENV, freePort, PeerProcess } from './dtls-peers.ts';
 
 /** Two addresses of loopback, as RFC 5780 §6 wants them: behaviour discovery works without a network. */
@@ -28,22 +21,44 @@ async function localPort(): Promise<TransportAddress> {
   return { ip: FIRST_IP, port };
 }
 
+/** The project's server with both its addresses and ports. */
+async function discoveryServer(): Promise<{ core: StunServer; port: number; close(): void }> {
+  const port = await freePort();
+  const other = await freePort();
+  const primary = { ip: FIRST_IP, port };
+  const alternate = { ip: SECOND_IP, port: other };
+  const core = new StunServer({ env: ENV, behaviourDiscovery: { primary, alternate } });
+  const shell = new UdpShell<StunServerEvent>({ core, onEvent: () => undefined });
+  for (const ip of [FIRST_IP, SECOND_IP]) for (const p of [port, other]) await shell.bind({ ip, port: p });
+  return { core, port, close: () => shell.close() };
+}
+
+/** Runs a client core on a fresh socket until its first event. */
+async function ask<E>(remote: TransportAddress, make: (path: FiveTuple) => SansIo<E, FiveTuple>) {
+  const local = await localPort();
+  const event = await new Promise<E>((resolve) => {
+    const shell = new UdpShell<E>({
+      core: make({ protocol: 'udp', local, remote }),
+      onEvent: (result) => {
+        shell.close();
+        resolve(result);
+      },
+    });
+    void shell.bind(local).then(() => shell.driver.drain());
+  });
+  return { local, event };
+}
+
 describe('coturn’s clients and the STUN server', () => {
-  let shell: UdpShell<StunServerEvent>;
   let core: StunServer;
   let port: number;
+  let close: () => void;
 
   beforeAll(async () => {
-    port = await freePort();
-    const other = await freePort();
-    const primary = { ip: FIRST_IP, port };
-    const alternate = { ip: SECOND_IP, port: other };
-    core = new StunServer({ env: ENV, behaviourDiscovery: { primary, alternate } });
-    shell = new UdpShell<StunServerEvent>({ core, onEvent: () => undefined });
-    for (const ip of [FIRST_IP, SECOND_IP]) for (const p of [port, other]) await shell.bind({ ip, port: p });
+    ({ core, port, close } = await discoveryServer());
   });
 
-  afterAll(() => shell.close());
+  afterAll(() => close());
 
   it('turnutils_stunclient learns its address', async () => {
     const client = new PeerProcess('turnutils_stunclient', ['-p', String(port), FIRST_IP]);
@@ -74,21 +89,15 @@ describe('coturn’s clients and the STUN server', () => {
 });
 
 describe('a client of RFC 3489 and the STUN server', () => {
-  let shell: UdpShell<StunServerEvent>;
   let core: StunServer;
   let port: number;
+  let close: () => void;
 
   beforeAll(async () => {
-    port = await freePort();
-    const other = await freePort();
-    const primary = { ip: FIRST_IP, port };
-    const alternate = { ip: SECOND_IP, port: other };
-    core = new StunServer({ env: ENV, behaviourDiscovery: { primary, alternate } });
-    shell = new UdpShell<StunServerEvent>({ core, onEvent: () => undefined });
-    for (const ip of [FIRST_IP, SECOND_IP]) for (const p of [port, other]) await shell.bind({ ip, port: p });
+    ({ core, port, close } = await discoveryServer());
   });
 
-  afterAll(() => shell.close());
+  afterAll(() => close());
 
   it('Debian’s stun finds an open path: no translation, no filter', async () => {
     const client = new PeerProcess('stun', [`${FIRST_IP}:${port}`, '-v']);
@@ -121,34 +130,12 @@ describe('the STUN client and coturn', () => {
   });
 
   it('learns its address, and that the server has another one', async () => {
-    const local = await localPort();
-    const path: FiveTuple = { protocol: 'udp', local, remote: server };
-    const event = await new Promise<StunClientEvent>((resolve) => {
-      const shell = new UdpShell({
-        core: new StunClient({ env: ENV, path }, performance.now()),
-        onEvent: (result) => {
-          shell.close();
-          resolve(result);
-        },
-      });
-      void shell.bind(local).then(() => shell.driver.drain());
-    });
+    const { local, event } = await ask(server, (path) => new StunClient({ env: ENV, path }, performance.now()));
     expect(event).toMatchObject({ type: 'mapped', address: local, otherAddress: { ip: SECOND_IP } });
   });
 
   it('discovers that there is no NAT and no filter in front of loopback', async () => {
-    const local = await localPort();
-    const path: FiveTuple = { protocol: 'udp', local, remote: server };
-    const event = await new Promise<BehaviourEvent>((resolve) => {
-      const shell = new UdpShell({
-        core: new BehaviourDiscovery({ env: ENV, path }, performance.now()),
-        onEvent: (result) => {
-          shell.close();
-          resolve(result);
-        },
-      });
-      void shell.bind(local).then(() => shell.driver.drain());
-    });
+    const { local, event } = await ask(server, (path) => new BehaviourDiscovery({ env: ENV, path }, performance.now()));
     expect(event).toEqual({
       type: 'result',
       mapped: local,

@@ -21,6 +21,21 @@ import { ReceivedTsns } from '../../src/sctp/received-tsns.ts';
 import { connectedPair, pattern } from './helpers.ts';
 import { hex32, packet, tagOf } from './packets.ts';
 
+/** A connected pair whose `b` has little room for what it receives, and the tag that packets to it carry. */
+function smallReceiver() {
+  const pair = connectedPair({
+    a: { initialTsn: 1000, interleaving: false },
+    b: { receiveWindowBytes: 50_000, maxMessageSize: 20_000 },
+  });
+  let tag = 0;
+  pair.a.end.link.onSend = (bytes) => {
+    tag = tagOf(bytes);
+  };
+  pair.a.send({ bytes: pattern(1, 1) });
+  pair.world.run({ until: 1000 });
+  return { pair, tag };
+}
+
 describe('bounds', () => {
   it('send buffer: a full one refuses, and takes again when it has drained', () => {
     const pair = connectedPair({ a: { maxSendBufferBytes: 100_000 }, link: { latencyMs: 10, bitsPerSecond: 1e6 } });
@@ -93,16 +108,7 @@ describe('bounds', () => {
   });
 
   it('receive window: a peer that ignores it is dropped at twice the window, and memory stays there', () => {
-    const pair = connectedPair({
-      a: { initialTsn: 1000, interleaving: false },
-      b: { receiveWindowBytes: 50_000, maxMessageSize: 20_000 },
-    });
-    let tag = 0;
-    pair.a.end.link.onSend = (bytes) => {
-      tag = tagOf(bytes);
-    };
-    pair.a.send({ bytes: pattern(1, 1) });
-    pair.world.run({ until: 1000 });
+    const { pair, tag } = smallReceiver();
     const user = 'ab'.repeat(1000);
     // Ordered messages whose predecessor never comes, at TSNs that leave no gap.
     for (let i = 0; i < 500; i++) {
@@ -117,16 +123,7 @@ describe('bounds', () => {
   });
 
   it('tiny fragments count with their overhead: they cannot fill memory under a small byte count', () => {
-    const pair = connectedPair({
-      a: { initialTsn: 1000, interleaving: false },
-      b: { receiveWindowBytes: 50_000, maxMessageSize: 20_000 },
-    });
-    let tag = 0;
-    pair.a.end.link.onSend = (bytes) => {
-      tag = tagOf(bytes);
-    };
-    pair.a.send({ bytes: pattern(1, 1) });
-    pair.world.run({ until: 1000 });
+    const { pair, tag } = smallReceiver();
     for (let i = 0; i < 4000; i++)
       pair.b.end.driver.input(packet(tag, `00020011${hex32(1003 + 2 * i)}000000010000003361`), undefined);
     const accepted = 4000 - pair.b.core.drops.get('limit');

@@ -3,8 +3,8 @@ import { connectedPair, pattern } from './helpers.ts';
 import { keepSending } from './throughput.ts';
 
 describe('a tail loss probe', () => {
-  /** One message of two packets, of which `lost` is dropped once; then another, much later. */
-  function windowAfter(lost: number): { before: number; after: number; probes: number; timeouts: number } {
+  /** A pair that knows its round trip. */
+  function warmPair() {
     const pair = connectedPair({
       link: { latencyMs: 50 },
       a: { congestionControl: 'reno', heartbeatIntervalMs: 600_000 },
@@ -14,6 +14,12 @@ describe('a tail loss probe', () => {
       pair.a.send({ bytes: pattern(2000, i) });
       world.run({ until: world.now + 300 });
     }
+    return { pair, world };
+  }
+
+  /** One message of two packets, of which `lost` is dropped once; then another, much later. */
+  function windowAfter(lost: number): { before: number; after: number; probes: number; timeouts: number } {
+    const { pair, world } = warmPair();
     let packets = 0;
     pair.a.end.link.dropIf = () => packets++ === lost;
     const before = pair.a.core.stats().slowStartThresholdBytes;
@@ -38,15 +44,7 @@ describe('a tail loss probe', () => {
   });
 
   it('narrows nothing when only its answer was late: the peer reports a duplicate', () => {
-    const pair = connectedPair({
-      link: { latencyMs: 50 },
-      a: { congestionControl: 'reno', heartbeatIntervalMs: 600_000 },
-    });
-    const { world } = pair;
-    for (let i = 0; i < 6; i++) {
-      pair.a.send({ bytes: pattern(2000, i) });
-      world.run({ until: world.now + 300 });
-    }
+    const { pair, world } = warmPair();
     pair.b.end.link.options = { latencyMs: 250 };
     pair.a.send({ bytes: pattern(2000, 9) });
     world.run({ until: world.now + 320 });
