@@ -93,7 +93,7 @@ export class DerCursor {
   }
 }
 
-export function isContextTag(element: DerElement, tag: number): boolean {
+function isContextTag(element: DerElement, tag: number): boolean {
   return element.idBlock.tagClass === CONTEXT_SPECIFIC && element.idBlock.tagNumber === tag;
 }
 

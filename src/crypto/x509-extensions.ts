@@ -25,7 +25,7 @@ import {
 /** The certificate extensions that decide what a key may do and whom it belongs to (RFC 5280 §4.2.1). */
 
 /** RFC 5280 §4.2.1.3, in bit order. */
-export const KEY_USAGES = [
+const KEY_USAGES = [
   'digitalSignature',
   'nonRepudiation',
   'keyEncipherment',

@@ -5,7 +5,7 @@ import { opaque16 } from './wire.ts';
 
 const MASTER_SECRET_BYTES = 48;
 /** RFC 5246 §7.4.9: 12 bytes for every suite here. */
-export const VERIFY_DATA_BYTES = 12;
+const VERIFY_DATA_BYTES = 12;
 
 /** `master secret` (RFC 5246 §8.1) for peers without RFC 7627. */
 export function masterSecret(

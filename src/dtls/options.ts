@@ -8,7 +8,7 @@ import { MIN_RTO_MS } from './retransmission-timer.ts';
 import type { DtlsCertificate, DtlsOptions } from './types.ts';
 
 /** RFC 6347 §4.2.4.1: "an initial timer value of 1 second". */
-export const DEFAULT_INITIAL_RTO_MS = 1000;
+const DEFAULT_INITIAL_RTO_MS = 1000;
 /** RFC 6347 §4.2.4.1: "no less than the RFC 6298 maximum of 60 seconds". */
 export const DEFAULT_MAX_RTO_MS = 60_000;
 /** As many as browsers send before they give up. */
@@ -16,7 +16,7 @@ export const DEFAULT_MAX_RETRANSMISSIONS = 12;
 /** UDP payload that nearly every path carries. */
 export const DEFAULT_MTU_BYTES = 1200;
 /** Longest own connection ID; leaves the slot's headroom to lower layers (`SLOT_HEADROOM`). */
-export const MAX_CONNECTION_ID_BYTES = 20;
+const MAX_CONNECTION_ID_BYTES = 20;
 /** RFC 8449 §4. */
 const MIN_RECORD_SIZE_LIMIT_BYTES = 64;
 

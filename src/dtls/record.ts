@@ -6,7 +6,7 @@ export const RECORD_HEADER_BYTES = 13;
 /** RFC 5246 §6.2.1. */
 export const MAX_PLAINTEXT_BYTES = 16_384;
 /** RFC 5246 §6.2.3: a longer one is not a record. */
-export const MAX_CIPHERTEXT_BYTES: number = MAX_PLAINTEXT_BYTES + 2048;
+const MAX_CIPHERTEXT_BYTES: number = MAX_PLAINTEXT_BYTES + 2048;
 /** First sequence number that does not exist (RFC 6347 §4.1: 48 bits). */
 export const SEQUENCE_LIMIT = 0x1_0000_0000_0000;
 

@@ -17,7 +17,7 @@ export function authenticationOf(keyType: KeyType): Authentication {
  * The scheme to sign with: the first in our order that fits the key and that the peer offered. P-384 keys prefer
  * SHA-384, which belongs to them (RFC 8422 §5.1.3 leaves the choice free).
  */
-export function chooseScheme(keyType: KeyType, offered: readonly number[]): SchemeRow | undefined {
+function chooseScheme(keyType: KeyType, offered: readonly number[]): SchemeRow | undefined {
   const fitting = SIGNATURE_SCHEMES.filter((row) => row.keyTypes.includes(keyType) && offered.includes(row.code));
   return fitting.find((row) => row.keyTypes[0] === keyType) ?? fitting[0];
 }

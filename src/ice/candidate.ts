@@ -78,14 +78,14 @@ export function tcpLocalPreference(type: IceCandidateType, tcpType: IceTcpType, 
 }
 
 /** RFC 6544 §6.2: the types that may be paired with a local type. */
-export function tcpTypesMatch(local: IceTcpType | undefined, remote: IceTcpType | undefined): boolean {
+function tcpTypesMatch(local: IceTcpType | undefined, remote: IceTcpType | undefined): boolean {
   if (local === 'active') return remote === 'passive';
   if (local === 'passive') return remote === 'active';
   return local === 'so' && remote === 'so';
 }
 
 /** RFC 4291 §2.5.6: fe80::/10. */
-export function isLinkLocalIpv6(ip: string): boolean {
+function isLinkLocalIpv6(ip: string): boolean {
   return /^fe[89ab][0-9a-f]:/.test(ip);
 }
 

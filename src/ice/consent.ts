@@ -10,7 +10,7 @@ import type { CandidatePair } from './pair.ts';
  */
 
 /** "each interval MUST be randomized from between 0.8 and 1.2 times the basic period". */
-export function consentInterval(env: Env): number {
+function consentInterval(env: Env): number {
   const random = new Uint8Array(2);
   env.random(random);
   return CONSENT_INTERVAL_MS * (0.8 + (0.4 * ((random[0]! << 8) | random[1]!)) / 0xffff);

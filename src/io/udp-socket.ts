@@ -20,7 +20,7 @@ export const MAX_CACHED_REMOTES = 4096;
 export const MAX_SENDS_IN_FLIGHT = 8192;
 
 /** Recycled send buffers kept by the process, of {@link SEND_BUFFER_BYTES} each. */
-export const MAX_POOLED_BUFFERS = 256;
+const MAX_POOLED_BUFFERS = 256;
 
 /** Longer datagrams (path MTUs above Ethernet's) get a buffer of their own. */
 const SEND_BUFFER_BYTES = 2048;

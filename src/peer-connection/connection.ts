@@ -37,7 +37,7 @@ import { domError } from './web-idl.ts';
  * Bytes that one channel may have waiting, and so the longest message that can be sent at all: what the W3C calls
  * canSendSize. 16 MiB as in browsers.
  */
-export const MAX_CHANNEL_BUFFER_BYTES: number = 16 * 1024 * 1024;
+const MAX_CHANNEL_BUFFER_BYTES = 16 * 1024 * 1024;
 
 type Described = { readonly type: RTCSdpType; readonly sdp: string };
 

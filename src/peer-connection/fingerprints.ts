@@ -36,8 +36,3 @@ export function matchFingerprint(
   }
   return undefined;
 }
-
-/** Whether any fingerprint uses a hash that can be checked; a description without one must be refused. */
-export function hasUsableFingerprint(fingerprints: readonly Fingerprint[]): boolean {
-  return fingerprints.some((f) => PREFERRED.some((hash) => hash === f.algorithm.toLowerCase()));
-}

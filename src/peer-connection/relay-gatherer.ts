@@ -29,7 +29,7 @@ export const MAX_RELAY_ATTEMPTS = 4;
 export const MAX_RELAY_RENEWALS = 5;
 
 /** Before the first time; twice as long before each further one. */
-export const RELAY_RENEWAL_MS = 1000;
+const RELAY_RENEWAL_MS = 1000;
 
 /** A relay that stood for so long begins to count anew. */
 export const RELAY_STABLE_MS = 60_000;

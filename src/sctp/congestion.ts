@@ -62,7 +62,7 @@ export interface CongestionControl {
 export const PACING_GAIN = { slowStart: 2, avoidance: 1.25 } as const;
 
 /** RFC 9260 §7.2.1: the first window. */
-export function rfcInitialWindow(mtuBytes: number): number {
+function rfcInitialWindow(mtuBytes: number): number {
   return Math.min(4 * mtuBytes, Math.max(2 * mtuBytes, 4404));
 }
 

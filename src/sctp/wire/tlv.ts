@@ -11,9 +11,6 @@ import { ByteWriter, DecodeError } from '../../core/index.ts';
  */
 export const TLV_HEADER_BYTES = 4;
 
-/** A chunk cannot be longer, and so neither can any TLV. */
-export const MAX_TLV_BYTES = 0xffff;
-
 /** Reads a 16-bit field that framing has shown to be there. */
 export function u16(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!;
