@@ -146,7 +146,10 @@ export class Negotiation {
     const media = this.remote?.model.media ?? [];
     if (mid !== null) {
       const found = media.findIndex((section) => readMid(section) === mid);
-      return found === -1 ? undefined : found;
+      if (found !== -1) return found;
+      // RFC 9429 §5.10: a section without a mid has one that is made up; what the candidate calls it nobody can know here.
+      const placed = index === null ? undefined : media[index];
+      return placed !== undefined && readMid(placed) === undefined ? (index ?? undefined) : undefined;
     }
     if (index !== null) return index < media.length ? index : undefined;
     return dataSectionOf(this.remote?.model)?.index ?? 0; // an end of candidates for all sections

@@ -72,6 +72,15 @@ describe('where a candidate goes', () => {
     expect(video).not.toContain('end-of-candidates');
   });
 
+  it('in a section without a mid: sdpMLineIndex decides, whatever the candidate calls it', async () => {
+    const pc = await withRemoteOffer(MEDIA_OFFER.replace('a=mid:v1\n', ''));
+    await pc.addIceCandidate({ candidate: FIRST, sdpMid: '1', sdpMLineIndex: 1 });
+    expect(sections(pc).map((text) => text.includes(`a=${FIRST}`))).toEqual([false, true]);
+    const refused = expect.objectContaining({ name: 'OperationError' });
+    await expect(pc.addIceCandidate({ candidate: FIRST, sdpMid: '1', sdpMLineIndex: 0 })).rejects.toThrow(refused);
+    await expect(pc.addIceCandidate({ candidate: FIRST, sdpMid: '1' })).rejects.toThrow(refused);
+  });
+
   it(`in a section that has ${MAX_SDP_CANDIDATES} nowhere: what a peer trickles has a bound too`, async () => {
     const pc = await withRemoteOffer();
     for (let port = 1; port <= MAX_SDP_CANDIDATES + 5; port++) {
