@@ -1,6 +1,6 @@
 import { DecodeError } from '../core/index.ts';
 import { type IceCandidate, parseCandidate } from '../ice/index.ts';
-import { candidateSection, type DataSection, dataSectionOf, readMid } from '../sdp/index.ts';
+import { candidateSection, type DataSection, dataSectionIndex, dataSectionOf, readMid } from '../sdp/index.ts';
 import type { ParsedConfiguration } from './configuration.ts';
 import { defaultAddress } from './descriptions.ts';
 import { RTCPeerConnectionIceEvent } from './events.ts';
@@ -43,10 +43,10 @@ export class IceNegotiation {
   /** Where the transport's section is, as candidates name it. */
   get section(): { readonly mid: string; readonly index: number } {
     const model = this.#negotiation.local?.model;
-    const data = dataSectionOf(model);
-    if (model === undefined || data === undefined) return { mid: '0', index: 0 };
+    const data = model === undefined ? -1 : dataSectionIndex(model);
+    if (model === undefined || data === -1) return { mid: '0', index: 0 };
     // The BUNDLE-tagged section where the transport is shared: Chromium overlooks candidates of the others.
-    const index = candidateSection(model, data.index);
+    const index = candidateSection(model, data);
     const media = model.media[index];
     return { index, mid: (media && readMid(media)) ?? `${index}` };
   }

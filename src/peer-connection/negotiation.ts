@@ -16,6 +16,7 @@ import {
   NEW_JSEP_SESSION,
   parseSdp,
   randomSessionId,
+  readIceCredentials,
   readMid,
   readTransportDescription,
   rollback,
@@ -200,7 +201,7 @@ export class Negotiation {
       const model = this.#session[slot]?.model;
       const media = model?.media[index];
       if (model === undefined || media === undefined || isRejected(media)) return false;
-      return ufrag === null || readTransportDescription(media, model).ufrag === ufrag;
+      return ufrag === null || readIceCredentials(media, model).ufrag === ufrag;
     });
     return ufrag === null ? fitting.slice(0, 1) : fitting;
   }

@@ -9,6 +9,7 @@ import { bundleTaggedSection, isRejected } from './transport.ts';
  * (RFC 9429 §5.2.2: candidates of bundled sections are omitted; Chrome overlooks them there).
  */
 export function candidateSection(model: SessionDescription, index: number): number {
+  if (model.media.length === 1) return index;
   const media = model.media[index];
   const tagged = media && bundleTaggedSection(media, model);
   if (media === undefined || tagged === undefined || tagged === media || isRejected(tagged)) return index;

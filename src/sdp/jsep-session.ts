@@ -87,11 +87,12 @@ export class JsepStateError extends UsageError {
 
 /** The data section in use of a description. */
 export function dataSectionOf(model: SessionDescription | undefined): DataSection | undefined {
-  if (model === undefined) return undefined;
-  return dataSectionAt(
-    model,
-    model.media.findIndex((media) => isDataSection(media) && !isRejected(media)),
-  );
+  return model && dataSectionAt(model, dataSectionIndex(model));
+}
+
+/** Where the data section in use is; -1 when there is none. */
+export function dataSectionIndex(model: SessionDescription): number {
+  return model.media.findIndex((media) => isDataSection(media) && !isRejected(media));
 }
 
 function dataSectionAt(model: SessionDescription, index: number): DataSection | undefined {

@@ -42,6 +42,7 @@ export interface TransportDescription {
 
 /** The levels at which a section's transport attributes may stand, nearest first. */
 function transportScopes(media: MediaDescription, session: SessionDescription): AttributeScope[] {
+  if (session.media.length === 1) return [media, session]; // alone in its group, if in any
   const tagged = bundleTaggedSection(media, session);
   return tagged === undefined || tagged === media ? [media, session] : [media, tagged, session];
 }
@@ -82,6 +83,19 @@ export function isRejected(media: MediaDescription): boolean {
   return media.port === 0 && !hasAttribute(media, 'bundle-only');
 }
 
+/** The ICE credentials of a section: present together or not at all, from one level (RFC 8839 §5.4). */
+export function readIceCredentials(
+  media: MediaDescription,
+  session: SessionDescription,
+): Pick<TransportDescription, 'ufrag' | 'pwd'> {
+  return credentialsIn(transportScopes(media, session));
+}
+
+function credentialsIn(scopes: readonly AttributeScope[]): Pick<TransportDescription, 'ufrag' | 'pwd'> {
+  const scope = scopes.find((s) => hasAttribute(s, 'ice-ufrag') && hasAttribute(s, 'ice-pwd'));
+  return { ufrag: scope && attributeValue(scope, 'ice-ufrag'), pwd: scope && attributeValue(scope, 'ice-pwd') };
+}
+
 /** What has been read of each section: a model never changes, and one negotiation asks a dozen times. */
 const read = privateSlot<
   MediaDescription,
@@ -109,7 +123,7 @@ function readAnew(media: MediaDescription, session: SessionDescription): Transpo
     }
     return undefined;
   };
-  const credentials = scopes.find((s) => hasAttribute(s, 'ice-ufrag') && hasAttribute(s, 'ice-pwd'));
+  const { ufrag, pwd } = credentialsIn(scopes);
   const prints = scopes.find((s) => hasAttribute(s, 'fingerprint'));
   const candidates = scopes.find((s) => s !== session && hasAttribute(s, 'candidate'));
   const setup = first('setup');
@@ -117,8 +131,8 @@ function readAnew(media: MediaDescription, session: SessionDescription): Transpo
   return {
     mid: readMid(media),
     rejected: isRejected(media),
-    ufrag: credentials && attributeValue(credentials, 'ice-ufrag'),
-    pwd: credentials && attributeValue(credentials, 'ice-pwd'),
+    ufrag,
+    pwd,
     iceLite: hasAttribute(session, 'ice-lite') || hasAttribute(media, 'ice-lite'),
     iceOptions: [...new Set(options)],
     icePacingMs: decimal(first('ice-pacing') ?? '', 9_999_999_999) ?? 50,
