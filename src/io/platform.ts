@@ -1,5 +1,6 @@
 import { lookup, resolveSrv } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
+import { performance } from 'node:perf_hooks';
 import { rootCertificates } from 'node:tls';
 import {
   canonicalIp,
