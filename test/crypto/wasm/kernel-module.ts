@@ -1,3 +1,4 @@
+import { type AeadKernel, aeadModule } from '../../../src/crypto/wasm/aead-kernel.ts';
 import { keystreamFunction } from '../../../src/crypto/wasm/chacha20-kernel.ts';
 import { H_AT, ONE_TIME_KEY_AT, TAG_AT } from '../../../src/crypto/wasm/layout.ts';
 import { ModuleWriter } from '../../../src/crypto/wasm/module-writer.ts';
@@ -20,12 +21,18 @@ interface KernelExports {
 
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: KernelExports };
+  readonly Instance: new (module: object) => { readonly exports: KernelExports & AeadKernel };
 };
+
+/** The module as the cipher uses it, with its memory open to the test. */
+export function aeadKernel(): { readonly kernel: AeadKernel; readonly bytes: Uint8Array } {
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(aeadModule()));
+  return { kernel: exports, bytes: new Uint8Array(exports.memory.buffer) };
+}
 
 export interface KernelParts extends KernelExports {
   readonly bytes: Uint8Array;
-  /** Poly1305 of `message` under a one-time key, by `keystream`'s interleaved blocks or not at all by it. */
+  /** Poly1305 of `message`, padded with zeros, under a one-time key. */
   poly1305(key: Uint8Array, message: Uint8Array): Uint8Array;
 }
 

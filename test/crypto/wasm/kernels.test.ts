@@ -3,15 +3,17 @@ import { bytesToHex, hexToBytes } from '../../../src/core/index.ts';
 import {
   BATCH_BYTES,
   INPUT_AREA_AT,
+  INPUT_AT,
   KEY_AT,
   NONCE_AT,
   ONE_TIME_KEY_AT,
   OUTPUT_AREA_AT,
+  OUTPUT_AT,
   TAG_AT,
 } from '../../../src/crypto/wasm/layout.ts';
 import { SeededRandom, seeds } from '../../sim/index.ts';
 import { plainPoly1305 } from '../plain-poly1305.ts';
-import { kernelParts } from './kernel-module.ts';
+import { aeadKernel, kernelParts } from './kernel-module.ts';
 
 const hex = bytesToHex;
 const kernel = kernelParts();
@@ -146,5 +148,29 @@ describe('Poly1305 in WebAssembly', () => {
       const expected = plainPoly1305(key, message.subarray(0, batches * BATCH_BYTES));
       expect(hex(kernel.bytes.slice(TAG_AT, TAG_AT + 16))).toBe(hex(expected));
     }
+  });
+});
+
+describe('the whole record in WebAssembly', () => {
+  it.each([0, 60, 1200])('leaves neither key in memory: %i bytes sealed, opened, and not opened', (length) => {
+    const { kernel: whole, bytes } = aeadKernel();
+    const random = new SeededRandom(length + 1);
+    const [key, nonce] = [random.bytes(32), random.bytes(12)];
+    const secrets = hex(key) + hex(keystream(key, nonce, 0, 1).subarray(0, 32));
+    const record = <T>(from: Uint8Array, run: () => T): T => {
+      bytes.set(key, KEY_AT);
+      bytes.set(nonce, NONCE_AT);
+      bytes.set(from, INPUT_AT);
+      const result = run();
+      const left = hex(bytes);
+      // Eight bytes of a key in a row are no accident.
+      for (let at = 0; at + 16 <= secrets.length; at += 16) expect(left).not.toContain(secrets.slice(at, at + 16));
+      return result;
+    };
+    record(random.bytes(length), () => whole.seal(0, length));
+    const sealed = bytes.slice(OUTPUT_AT, OUTPUT_AT + length + 16);
+    expect(record(sealed, () => whole.open(0, length))).toBe(1);
+    sealed[length]! ^= 1;
+    expect(record(sealed, () => whole.open(0, length))).toBe(0);
   });
 });

@@ -122,6 +122,19 @@ describe('the record cipher in WebAssembly', () => {
     }
   });
 
+  it('a shorter record behind a longer one, in one context, writes no more than its own bytes', () => {
+    const random = new SeededRandom(22);
+    const { key, nonce, aad } = draw(random, 0, 13);
+    const context = wasm.createAead(key);
+    for (const length of [700, 300, 699, 0, 64]) {
+      const sealed = { key, nonce, aad, text: random.bytes(length) };
+      const record = seal(context, sealed);
+      expect(hex(record)).toBe(hex(seal(reference.createAead(key), sealed)));
+      expect(context.open(nonce, aad, record, OFFSET, length + TAG)).toBe(length);
+      expect(hex(record.subarray(OFFSET + length + TAG))).toBe('a5'.repeat(9));
+    }
+  });
+
   it('takes arguments out of range as its reference does', () => {
     const { key, nonce, aad } = draw(new SeededRandom(1), 0, 13);
     const outcome = (context: AeadContext, name: 'seal' | 'open', offset: number, length: number): string => {
