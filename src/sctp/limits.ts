@@ -46,6 +46,12 @@ export const MAX_GAP_RUNS = 4096;
 /** What one stored fragment or waiting message counts against the window besides its bytes, so that tiny ones cannot fill memory. */
 export const HELD_OVERHEAD_BYTES = 64;
 
+/**
+ * Messages in pieces up to which each gets a buffer of the length that the last one on its stream had. With more, buffers grow
+ * with what is in them: or else a peer could have one long message made room for with each short fragment.
+ */
+export const MAX_FORETOLD_MESSAGES = 16;
+
 /** Duplicate TSNs reported in one SACK; more are only counted. */
 export const MAX_DUPLICATES_REPORTED = 16;
 

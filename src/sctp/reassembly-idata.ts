@@ -1,5 +1,5 @@
 import type { InboundStreams } from './inbound-streams.ts';
-import { HELD_OVERHEAD_BYTES } from './limits.ts';
+import { HELD_OVERHEAD_BYTES, MAX_FORETOLD_MESSAGES } from './limits.ts';
 import { Pieces } from './pieces.ts';
 import type { Reassembly, ReassemblyResult } from './reassembly.ts';
 import { DATA_FLAG, type DataFields } from './wire/data.ts';
@@ -57,7 +57,8 @@ export class IDataReassembly implements Reassembly {
     if (ends) partial.endFsn = fsn;
     this.#streams.heldBytes += length;
     if (fsn === partial.nextFsn) {
-      const expected = Math.min(this.#streams.expectedLength(streamId), this.#maxMessageSize);
+      const isFew = this.#partials.size <= MAX_FORETOLD_MESSAGES;
+      const expected = isFew ? Math.min(this.#streams.expectedLength(streamId), this.#maxMessageSize) : 0;
       partial.pieces.append(bytes, chunk.userStart, chunk.userEnd, expected);
       partial.nextFsn++;
       if (partial.later !== undefined) this.#joinLater(partial);

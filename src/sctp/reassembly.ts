@@ -1,5 +1,5 @@
 import type { InboundStreams } from './inbound-streams.ts';
-import { HELD_OVERHEAD_BYTES } from './limits.ts';
+import { HELD_OVERHEAD_BYTES, MAX_FORETOLD_MESSAGES } from './limits.ts';
 import { Pieces } from './pieces.ts';
 import { DATA_FLAG, type DataFields } from './wire/data.ts';
 import type { SkippedMessage } from './wire/forward-tsn.ts';
@@ -93,7 +93,8 @@ export class DataReassembly implements Reassembly {
     // A fragment directly behind a finished message must begin one; behind a gap or a FORWARD TSN nobody can tell.
     if (!begins && left === undefined && tsn - 1 === this.#completedAt && this.#forwarded < tsn - 1) return 'violation';
     const segment = left ?? this.#newSegment(chunk, tsn, begins, unordered);
-    const expected = segment.begins ? this.#expectedLength(chunk.streamId) : 0;
+    const isFew = this.#byFirst.size < MAX_FORETOLD_MESSAGES; // besides this one
+    const expected = segment.begins && isFew ? this.#expectedLength(chunk.streamId) : 0;
     segment.pieces.append(bytes, chunk.userStart, chunk.userEnd, expected);
     segment.last = tsn;
     segment.ends = ends;

@@ -8,6 +8,7 @@ import {
   HELD_OVERHEAD_BYTES,
   MAX_CONTROL_CHUNKS,
   MAX_DUPLICATES_REPORTED,
+  MAX_FORETOLD_MESSAGES,
   MAX_GAP_RUNS,
   MAX_GROWN_RECEIVE_WINDOW_BYTES,
   MAX_OUTSTANDING_CHUNKS,
@@ -131,6 +132,36 @@ describe('bounds', () => {
     expect(accepted).toBeGreaterThan(50_000 / HELD_OVERHEAD_BYTES - 50);
     expect(pair.b.core.state).toBe('established');
   });
+
+  it.each([true, false])(
+    'the length of a message makes room for no more than MAX_FORETOLD_MESSAGES that only begin (I-DATA: %s)',
+    (interleaving) => {
+      const pair = connectedPair({ a: { initialTsn: 1000, interleaving } });
+      let tag = 0;
+      pair.a.end.link.onSend = (bytes) => {
+        tag = tagOf(bytes);
+      };
+      const long = pattern(262_144, 1);
+      pair.a.send({ bytes: long, streamId: 1, ordered: false });
+      pair.world.run({ until: 5000 });
+      expect(pair.b.messages).toHaveLength(1);
+      const dropped = pair.b.core.drops.total;
+      const before = process.memoryUsage().arrayBuffers;
+      for (let i = 0; i < 1000; i++) {
+        const tsn = hex32(2000 + 2 * i);
+        const chunk = interleaving
+          ? `40060015${tsn}00010000${hex32(i + 1)}0000003361`
+          : `00060011${tsn}000100000000003361`;
+        pair.b.end.driver.input(packet(tag, chunk), undefined);
+      }
+      const grown = process.memoryUsage().arrayBuffers - before;
+      expect(grown).toBeLessThan((MAX_FORETOLD_MESSAGES + 4) * long.length);
+      expect(pair.b.core.drops.total).toBe(dropped);
+      expect(pair.b.core.stats().receiveWindowBytes).toBe(
+        DEFAULT_RECEIVE_WINDOW_BYTES - 1000 * (HELD_OVERHEAD_BYTES + 1),
+      );
+    },
+  );
 
   it('runs of TSNs: no more than the bound', () => {
     const tsns = new ReceivedTsns(0);
