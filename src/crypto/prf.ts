@@ -32,11 +32,11 @@ export function prf(
   const mac = backend.createMac(hash, secret);
   const labelBytes = utf8(label);
   const out = new Uint8Array(length);
-  let a = mac.sign(labelBytes, seed); // A(1)
+  let a: Uint8Array | undefined;
   for (let at = 0; at < length; at += mac.length) {
+    a = a === undefined ? mac.sign(labelBytes, seed) : mac.sign(a); // A(1), A(2) …
     const block = mac.sign(a, labelBytes, seed);
     out.set(block.subarray(0, Math.min(block.length, length - at)), at);
-    a = mac.sign(a);
   }
   return out;
 }

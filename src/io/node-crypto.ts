@@ -1,16 +1,12 @@
 import {
   constants,
   createECDH,
-  createHash,
-  createHmac,
   createPrivateKey,
   createPublicKey,
-  createSecretKey,
   diffieHellman,
   type ECDH,
   type ED25519KeyPairOptions,
   generateKeyPairSync,
-  type Hash,
   type KeyObject,
   sign as nodeSign,
   verify as nodeVerify,
@@ -19,17 +15,15 @@ import {
   type CryptoBackend,
   CryptoError,
   type GroupName,
-  type Hasher,
-  type HashName,
   type KeyShare,
   type KeyType,
-  type Mac,
   type SignatureScheme,
   type SigningKey,
   type VerifyingKey,
 } from '../core/index.ts';
 import { createNodeAead } from './node-aead.ts';
 import { generateEcKey, importEcSpki } from './node-ec.ts';
+import { NodeHasher, NodeMac, nodeHash } from './node-hash.ts';
 import { nodeRandom } from './node-random.ts';
 import { plainBytes } from './plain-bytes.ts';
 
@@ -37,58 +31,6 @@ import { plainBytes } from './plain-bytes.ts';
  * `CryptoBackend` on the runtime's own `node:crypto` (OpenSSL): constant-time, and 5 to 30 times faster than the
  * portable one. Every result is a plain `Uint8Array`, never a `Buffer`, whose `slice` shares memory instead of copying.
  */
-
-const HASHES: Readonly<Record<HashName, string>> = {
-  md5: 'md5',
-  'sha-1': 'sha1',
-  'sha-224': 'sha224',
-  'sha-256': 'sha256',
-  'sha-384': 'sha384',
-  'sha-512': 'sha512',
-};
-
-const HASH_BYTES: Readonly<Record<HashName, number>> = {
-  md5: 16,
-  'sha-1': 20,
-  'sha-224': 28,
-  'sha-256': 32,
-  'sha-384': 48,
-  'sha-512': 64,
-};
-
-class NodeHasher implements Hasher {
-  readonly #hash: Hash;
-
-  constructor(name: HashName) {
-    this.#hash = createHash(HASHES[name]);
-  }
-
-  update(bytes: Uint8Array): void {
-    this.#hash.update(bytes);
-  }
-
-  digest(): Uint8Array {
-    return plainBytes(this.#hash.copy().digest()); // a copy: digest() would end the running hash
-  }
-}
-
-class NodeMac implements Mac {
-  readonly length: number;
-  readonly #hash: string;
-  readonly #key: KeyObject;
-
-  constructor(name: HashName, key: Uint8Array) {
-    this.#hash = HASHES[name];
-    this.#key = createSecretKey(key);
-    this.length = HASH_BYTES[name];
-  }
-
-  sign(...parts: readonly Uint8Array[]): Uint8Array {
-    const hmac = createHmac(this.#hash, this.#key);
-    for (const part of parts) hmac.update(part);
-    return plainBytes(hmac.digest());
-  }
-}
 
 const X25519_BYTES = 32;
 
@@ -368,11 +310,7 @@ export const nodeCrypto: CryptoBackend = {
   // Processors have instructions for AES: at 16 KiB it costs 0.85 of ChaCha20, at 1,200 bytes 0.93.
   aeadPreference: ['aes-128-gcm', 'chacha20-poly1305', 'aes-256-gcm'],
   random: nodeRandom,
-  hash: (name, ...parts) => {
-    const hash = createHash(HASHES[name]);
-    for (const part of parts) hash.update(part);
-    return plainBytes(hash.digest());
-  },
+  hash: nodeHash,
   createHash: (name) => new NodeHasher(name),
   createMac: (hash, key) => new NodeMac(hash, key),
   createAead: createNodeAead,
