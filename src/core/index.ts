@@ -13,3 +13,10 @@ export * from './sans-io.ts';
 export * from './serial.ts';
 export * from './timers.ts';
 export * from './trace.ts';
+export {
+  type Compiled,
+  compileModule,
+  runtimeWebAssembly,
+  type WebAssemblyEngine,
+  type WebAssemblyMemory,
+} from './wasm/engine.ts';

@@ -1,9 +1,8 @@
-import { type AeadContext, CryptoError, checkAeadRange } from '../core/index.ts';
+import { type AeadContext, CryptoError, checkAeadKey, checkAeadRange } from '../core/index.ts';
 import { chacha20Xor } from './chacha20.ts';
 import { constantTimeEqual } from './constant-time.ts';
 import { Poly1305 } from './poly1305.ts';
 
-const KEY_BYTES = 32;
 const TAG_BYTES = 16;
 /** 32-bit words of one ChaCha20 block. */
 const BLOCK_WORDS = 16;
@@ -38,7 +37,7 @@ export class ChaCha20Poly1305 implements AeadContext {
    * @throws {CryptoError} `invalid-key` for another length; `unsupported` on a big-endian machine.
    */
   constructor(key: Uint8Array) {
-    if (key.length !== KEY_BYTES) throw new CryptoError('invalid-key', `the key has ${key.length} bytes instead of 32`);
+    checkAeadKey('chacha20-poly1305', key);
     if (!LITTLE_ENDIAN) throw new CryptoError('unsupported', 'this cipher reads words in little-endian order');
     this.#key = new Int32Array(key.slice().buffer);
   }

@@ -8,7 +8,6 @@ export * from './pem.ts';
 export * from './prf.ts';
 export { LONGEST_BEFORE_NATIVE, type LongestOwnRecords, withRecordCipher } from './record-cipher.ts';
 export * from './verify-chain.ts';
-export type { WebAssemblyEngine } from './wasm/wasm-chacha20-poly1305.ts';
 export { type ParsedCertificate, parseCertificate, verifyCertificateSignature } from './x509.ts';
 export { certificateScheme, type SignatureAlgorithm } from './x509-algorithms.ts';
 export type { BasicConstraints, ExtendedKeyUsage, ExtensionOptions, GeneralName, KeyUsage } from './x509-extensions.ts';

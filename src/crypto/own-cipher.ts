@@ -1,6 +1,7 @@
-import type { AeadContext } from '../core/index.ts';
+import { type AeadContext, compileModule, runtimeWebAssembly, type WebAssemblyEngine } from '../core/index.ts';
 import { ChaCha20Poly1305 } from './chacha20-poly1305.ts';
-import { WasmChaCha20Poly1305, WasmRecordKernel, type WebAssemblyEngine } from './wasm/wasm-chacha20-poly1305.ts';
+import { type AeadKernel, aeadModule } from './wasm/aead-kernel.ts';
+import { WasmChaCha20Poly1305, WasmRecordKernel } from './wasm/wasm-chacha20-poly1305.ts';
 
 /** Our own ChaCha20-Poly1305, in the faster of its two forms that this runtime takes. */
 export interface OwnCipher {
@@ -11,22 +12,15 @@ export interface OwnCipher {
   createAead(key: Uint8Array): AeadContext;
 }
 
-/** The global object of the runtime, which may be missing. */
-declare const WebAssembly: WebAssemblyEngine | undefined;
-
 /**
- * The one place that decides. JavaScript is used where there is no WebAssembly, no SIMD in it, or a policy against compiling; each
- * shows as a missing object or an error of the constructors, and costs nothing but speed.
+ * The one place that decides. Nothing depends on it but speed.
  * @param engine - the runtime's `WebAssembly`, or none.
  */
 export function chooseOwnCipher(engine: WebAssemblyEngine | undefined): OwnCipher {
-  if (engine === undefined) return inJavaScript('this runtime has no WebAssembly');
-  try {
-    const kernel = new WasmRecordKernel(engine);
-    return { implementation: 'webassembly', reason: '', createAead: (key) => new WasmChaCha20Poly1305(kernel, key) };
-  } catch (error) {
-    return inJavaScript(error instanceof Error ? error.message : String(error));
-  }
+  const compiled = compileModule<AeadKernel>(engine, aeadModule);
+  if (compiled.exports === undefined) return inJavaScript(compiled.reason);
+  const kernel = new WasmRecordKernel(compiled.exports);
+  return { implementation: 'webassembly', reason: '', createAead: (key) => new WasmChaCha20Poly1305(kernel, key) };
 }
 
 function inJavaScript(reason: string): OwnCipher {
@@ -42,6 +36,6 @@ let chosen: OwnCipher | undefined;
  * if (ownCipher().implementation === 'javascript') console.warn(`slow record cipher: ${ownCipher().reason}`);
  */
 export function ownCipher(): OwnCipher {
-  chosen ??= chooseOwnCipher(typeof WebAssembly === 'undefined' ? undefined : WebAssembly);
+  chosen ??= chooseOwnCipher(runtimeWebAssembly());
   return chosen;
 }

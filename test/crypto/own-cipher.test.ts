@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { bytesToHex } from '../../src/core/index.ts';
-import { chooseOwnCipher, ownCipher, type WebAssemblyEngine, withRecordCipher } from '../../src/crypto/index.ts';
+import { bytesToHex, type WebAssemblyEngine } from '../../src/core/index.ts';
+import { chooseOwnCipher, ownCipher, withRecordCipher } from '../../src/crypto/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 
 const KEY = new Uint8Array(32).fill(7);

@@ -1,3 +1,5 @@
+import type { WebAssemblyMemory } from '../../core/index.ts';
+import { type FunctionReference, FunctionWriter, ModuleWriter } from '../../core/wasm/module-writer.ts';
 import { keystreamFunction } from './chacha20-kernel.ts';
 import {
   AAD_AT,
@@ -11,12 +13,11 @@ import {
   PAD_AT,
   TAG_AT,
 } from './layout.ts';
-import { type FunctionReference, FunctionWriter, ModuleWriter } from './module-writer.ts';
 import { blocksFunction, finishFunction, paddedFunction, startFunction } from './poly1305-kernel.ts';
 
 /** What the module exports. Lengths are in bytes; they are the caller's to check. */
 export interface AeadKernel {
-  readonly memory: { readonly buffer: ArrayBuffer };
+  readonly memory: WebAssemblyMemory;
   /** Input, associated data, key and nonce lie in their places; leaves ciphertext and tag in the output, and no key. */
   seal(aadBytes: number, textBytes: number): void;
   /** The same with ciphertext and tag as input. @returns 1: the output is the plaintext; 0: the tag is wrong. */

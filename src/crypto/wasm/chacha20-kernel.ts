@@ -1,5 +1,5 @@
+import { FunctionWriter, type Local } from '../../core/wasm/module-writer.ts';
 import { BATCH_BLOCKS, BATCH_BYTES, BLOCK_BYTES, INPUT_AREA_AT, OUTPUT_AREA_AT, STATE_AT } from './layout.ts';
-import { FunctionWriter, type Local } from './module-writer.ts';
 import { loadPoly1305, POLY1305_BLOCK_BYTES, poly1305Locals, storePoly1305, writeBlock } from './poly1305-kernel.ts';
 
 /** "expand 32-byte k" as four little-endian words (RFC 8439 §2.3). */

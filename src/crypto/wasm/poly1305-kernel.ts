@@ -1,5 +1,5 @@
+import { type FunctionReference, FunctionWriter, type Local } from '../../core/wasm/module-writer.ts';
 import { H_AT, ONE_TIME_KEY_AT, PAD_AT, TAG_AT } from './layout.ts';
-import { type FunctionReference, FunctionWriter, type Local } from './module-writer.ts';
 
 /**
  * Poly1305 (RFC 8439 §2.5): a polynomial in r over the 16-byte blocks of the message, modulo 2^130 - 5, plus s.

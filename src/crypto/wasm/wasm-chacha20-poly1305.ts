@@ -1,20 +1,10 @@
-import { type AeadContext, CryptoError, checkAeadRange } from '../../core/index.ts';
+import { type AeadContext, checkAeadKey, checkAeadRange } from '../../core/index.ts';
 import { ChaCha20Poly1305 } from '../chacha20-poly1305.ts';
-import { type AeadKernel, aeadModule } from './aead-kernel.ts';
+import type { AeadKernel } from './aead-kernel.ts';
 import { AAD_AT, INPUT_AT, KEY_AT, MAX_AAD_BYTES, MAX_TEXT_BYTES, NONCE_AT, OUTPUT_AT } from './layout.ts';
 
-const KEY_BYTES = 32;
 const TAG_BYTES = 16;
 const KEY_WORDS_AT: number = KEY_AT / 4;
-
-/** The part of the runtime's `WebAssembly` object that is used: `lib` of ES2023 and the types of Node 20 do not have it. */
-export interface WebAssemblyEngine {
-  /** Compiles. Throws for instructions that the runtime does not have, and where a Content Security Policy forbids it. */
-  readonly Module: new (
-    bytes: Uint8Array,
-  ) => object;
-  readonly Instance: new (module: object) => { readonly exports: AeadKernel };
-}
 
 /**
  * The compiled kernels with their memory: key, nonce, associated data and text are copied in, worked on, and copied out. One for
@@ -27,9 +17,7 @@ export class WasmRecordKernel {
   readonly #bytes: Uint8Array;
   readonly #words: Int32Array;
 
-  /** @throws what the engine throws when it refuses the module. */
-  constructor(engine: WebAssemblyEngine) {
-    const { exports } = new engine.Instance(new engine.Module(aeadModule()));
+  constructor(exports: AeadKernel) {
     this.seal = exports.seal;
     this.open = exports.open;
     this.#bytes = new Uint8Array(exports.memory.buffer);
@@ -69,7 +57,7 @@ export class WasmChaCha20Poly1305 implements AeadContext {
    * @throws {CryptoError} `invalid-key` for another length.
    */
   constructor(kernel: WasmRecordKernel, key: Uint8Array) {
-    if (key.length !== KEY_BYTES) throw new CryptoError('invalid-key', `the key has ${key.length} bytes instead of 32`);
+    checkAeadKey('chacha20-poly1305', key);
     this.#kernel = kernel;
     this.#key = new Int32Array(key.slice().buffer);
     this.#output = kernel.output(0);

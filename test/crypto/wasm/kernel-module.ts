@@ -1,7 +1,7 @@
+import { ModuleWriter } from '../../../src/core/wasm/module-writer.ts';
 import { type AeadKernel, aeadModule } from '../../../src/crypto/wasm/aead-kernel.ts';
 import { keystreamFunction } from '../../../src/crypto/wasm/chacha20-kernel.ts';
 import { H_AT, ONE_TIME_KEY_AT, TAG_AT } from '../../../src/crypto/wasm/layout.ts';
-import { ModuleWriter } from '../../../src/crypto/wasm/module-writer.ts';
 import {
   blocksFunction,
   finishFunction,

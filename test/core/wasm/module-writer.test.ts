@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { bytesToHex } from '../../../src/core/index.ts';
-import { ByteSink, FunctionWriter, ModuleWriter } from '../../../src/crypto/wasm/module-writer.ts';
+import { ByteSink, FunctionWriter, ModuleWriter } from '../../../src/core/wasm/module-writer.ts';
 
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer };
