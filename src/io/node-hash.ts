@@ -1,5 +1,5 @@
 import * as crypto from 'node:crypto';
-import type { Hasher, HashName, Mac } from '../core/index.ts';
+import { concatBytes, type Hasher, type HashName, type Mac } from '../core/index.ts';
 import { plainBytes } from './plain-bytes.ts';
 
 /** Hashes and HMAC on `node:crypto`. */
@@ -34,12 +34,16 @@ const BLOCK_BYTES: Readonly<Record<HashName, number>> = {
 /** Node's call for a whole message costs a quarter of a hash object; not every version of Bun and Deno has it. */
 const hashAtOnce: typeof crypto.hash | undefined = crypto.hash;
 
+/** Longer texts are hashed part by part instead of being joined (bytes). */
+const MAX_JOINED_BYTES = 16_384;
+
 /** Hash of the concatenation of `parts`. */
 export function nodeHash(name: HashName, ...parts: readonly Uint8Array[]): Uint8Array {
   const algorithm = NAMES[name];
-  const [first] = parts;
-  if (hashAtOnce !== undefined && first !== undefined && parts.length === 1) {
-    return plainBytes(hashAtOnce(algorithm, first, 'buffer'));
+  let length = 0;
+  for (const part of parts) length += part.length;
+  if (hashAtOnce !== undefined && length <= MAX_JOINED_BYTES) {
+    return plainBytes(hashAtOnce(algorithm, concatBytes(...parts), 'buffer'));
   }
   const hash = crypto.createHash(algorithm);
   for (const part of parts) hash.update(part);
@@ -70,7 +74,6 @@ export class NodeHasher implements Hasher {
 export class NodeMac implements Mac {
   readonly length: number;
   readonly #name: HashName;
-  readonly #blockBytes: number;
   readonly #innerPad: Uint8Array;
   /** K ^ opad, and room for the inner hash behind it. */
   readonly #outer: Uint8Array;
@@ -79,7 +82,6 @@ export class NodeMac implements Mac {
     this.#name = name;
     this.length = DIGEST_BYTES[name];
     const blockBytes = BLOCK_BYTES[name];
-    this.#blockBytes = blockBytes;
     const short = key.length > blockBytes ? nodeHash(name, key) : key;
     this.#innerPad = new Uint8Array(blockBytes).fill(0x36);
     this.#outer = new Uint8Array(blockBytes + this.length).fill(0x5c, 0, blockBytes);
@@ -91,16 +93,7 @@ export class NodeMac implements Mac {
   }
 
   sign(...parts: readonly Uint8Array[]): Uint8Array {
-    let length = this.#blockBytes;
-    for (const part of parts) length += part.length;
-    const inner = new Uint8Array(length);
-    inner.set(this.#innerPad);
-    let at = this.#blockBytes;
-    for (const part of parts) {
-      inner.set(part, at);
-      at += part.length;
-    }
-    this.#outer.set(nodeHash(this.#name, inner), this.#blockBytes);
+    this.#outer.set(nodeHash(this.#name, this.#innerPad, ...parts), this.#innerPad.length);
     return nodeHash(this.#name, this.#outer);
   }
 }
