@@ -9,6 +9,7 @@ import {
   type LocalTransport,
   maxSendMessageSize,
   needsImplicitRollback,
+  offerRestartsDtls,
   offerRestartsIce,
   readTransportDescription,
   type Side,
@@ -19,7 +20,7 @@ import { RTCDataChannelEvent } from './data-channel-event.ts';
 import { candidateTexts, defaultAddress, toSdpException } from './descriptions.ts';
 import { RTCPeerConnectionIceErrorEvent } from './events.ts';
 import type { GatheringError } from './gathering-types.ts';
-import { type IceCredentials, randomIceCredentials } from './ice-credentials.ts';
+import { type IceCredentials, randomIceCredentials, randomTlsId } from './ice-credentials.ts';
 import { IceNegotiation, parseRemoteCandidate } from './ice-negotiation.ts';
 import { Negotiation } from './negotiation.ts';
 import { NegotiationNeeded } from './negotiation-needed.ts';
@@ -59,6 +60,8 @@ export class Connection {
   readonly #needed: NegotiationNeeded;
   #ice: IceNegotiation;
   #certificate: Certificate | undefined;
+  /** RFC 8842 §4: our name for the DTLS association that there is, or is to come. */
+  #tlsId: string | undefined;
   /** W3C "connection has created any RTCDataChannels". */
   #everCreated = false;
   #session: PeerSession | undefined;
@@ -161,6 +164,7 @@ export class Connection {
     session.endData();
     this.#pastSessions = withSession(this.#pastSessions, session);
     this.#session = undefined;
+    this.#tlsId = undefined;
     this.#ice = new IceNegotiation(this.negotiation, this.#tasks, this.#fire);
     // Behind what the channels have to say about it.
     this.#tasks.queue(() => {
@@ -195,7 +199,8 @@ export class Connection {
     }
     await this.#tasks.next();
     const session = this.#ensureSession();
-    const local = this.#localTransport(session, this.#offeredCredentials(session, iceRestart));
+    this.#tlsId ??= randomTlsId(this.env);
+    const local = this.#localTransport(session, this.#offeredCredentials(session, iceRestart), this.#tlsId);
     return { type: 'offer', sdp: this.negotiation.createOffer(local, this.#everCreated) };
   }
 
@@ -217,7 +222,7 @@ export class Connection {
     // RFC 8445 §9: an offer with new credentials is answered with new ones.
     const restart = offerRestartsIce(this.negotiation.session);
     const credentials = restart ? randomIceCredentials(this.env) : session.transport.ice.localParameters;
-    const local = this.#localTransport(session, credentials);
+    const local = this.#localTransport(session, credentials, this.#answeredTlsId());
     try {
       const wishes = { setup: this.#options.answerSetup, bundlePolicy: this.configuration.bundlePolicy };
       return { type: 'answer', sdp: this.negotiation.createAnswer(local, wishes) };
@@ -226,7 +231,15 @@ export class Connection {
     }
   }
 
-  #localTransport(session: PeerSession, { ufrag, pwd }: IceCredentials): LocalTransport {
+  /** RFC 8842 §5.3: for the association that goes on the previous one. It stands in the answer only if the offer has one. */
+  #answeredTlsId(): string {
+    const { session } = this.negotiation;
+    if (session.provisional === undefined && offerRestartsDtls(session)) return randomTlsId(this.env);
+    this.#tlsId ??= randomTlsId(this.env);
+    return this.#tlsId;
+  }
+
+  #localTransport(session: PeerSession, { ufrag, pwd }: IceCredentials, tlsId: string): LocalTransport {
     const sameGeneration = ufrag === session.transport.ice.localParameters.ufrag;
     const candidates = sameGeneration ? this.#ice.localCandidates(ufrag) : [];
     const complete = sameGeneration && session.ice.gatheringState === 'complete';
@@ -235,6 +248,7 @@ export class Connection {
       ufrag,
       pwd,
       fingerprints: [{ algorithm: 'sha-256', value }],
+      tlsId,
       iceLite: this.#options.ice?.lite,
       candidates: candidateTexts(candidates),
       endOfCandidates: complete,
@@ -321,7 +335,8 @@ export class Connection {
   /** An answer, also a provisional one: ICE, DTLS and SCTP go on with what was agreed. */
   #connect(session: PeerSession, { local, remote, dtlsRole, ...begins }: JsepAgreement): void {
     const { transport } = remote;
-    const { sctpPort: localSctpPort } = local.transport;
+    const { sctpPort: localSctpPort, tlsId = this.#tlsId } = local.transport;
+    this.#tlsId = tlsId;
     this.#ice.applyRemote(session, this.configuration, remote);
     const limit = maxSendMessageSize(transport.maxMessageSize, MAX_CHANNEL_BUFFER_BYTES);
     session.connect({

@@ -11,6 +11,14 @@ const ICE_CHARS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 const UFRAG_LENGTH = 8;
 const PWD_LENGTH = 24;
 
+/** RFC 8842 §4: "at least 120 bits of randomness", and 20 characters or more. */
+const TLS_ID_LENGTH = 24;
+
+/** Our name for a DTLS association (RFC 8842 §4); ice-chars are tls-id-chars too. */
+export function randomTlsId(env: Env): string {
+  return randomIceChars(env, TLS_ID_LENGTH);
+}
+
 /** New credentials for an offer or answer that restarts ICE (RFC 8445 §9). */
 export function randomIceCredentials(env: Env): IceCredentials {
   return { ufrag: randomIceChars(env, UFRAG_LENGTH), pwd: randomIceChars(env, PWD_LENGTH) };

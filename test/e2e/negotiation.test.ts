@@ -274,12 +274,34 @@ describe('offers with media', () => {
 const otherFingerprint = (sdp: string): string =>
   sdp.replace(/(a=fingerprint:sha-256 )(..)/, (_, name: string, byte: string) => name + (byte === '00' ? '01' : '00'));
 
+const tlsIdOf = (pc: RTCPeerConnection): string | undefined =>
+  /a=tls-id:(\S+)/.exec(pc.localDescription?.sdp ?? '')?.[1];
+
 describe('another DTLS association on one connection (RFC 8842 §4, RFC 9429 §5.11)', () => {
   async function stillWorks([channel, other]: readonly [RTCDataChannel, RTCDataChannel]): Promise<void> {
     const received = once<MessageEvent>(other, 'message');
     channel.send('still here');
     expect((await received).data).toBe('still here');
   }
+
+  it('a=tls-id stays while the association does, and answers only an offer that has one (RFC 8842 §5.3)', async () => {
+    pair = new Pair();
+    const { a, b } = pair;
+    const ends = await pair.connect();
+    const before = [tlsIdOf(a), tlsIdOf(b)];
+    expect(before).toEqual([expect.stringMatching(/^.{20,}$/), expect.stringMatching(/^.{20,}$/)]);
+    expect(before[0]).not.toBe(before[1]);
+    a.restartIce();
+    await negotiate(b, a);
+    await negotiate(a, b);
+    expect([tlsIdOf(a), tlsIdOf(b)]).toEqual(before);
+    // As from a browser, none of which writes it.
+    await negotiate(a, b, (sdp) => sdp.replace(/a=tls-id:.*\r\n/, ''));
+    expect([tlsIdOf(a), tlsIdOf(b)]).toEqual([before[0], undefined]);
+    await negotiate(b, a);
+    expect([tlsIdOf(a), tlsIdOf(b)]).toEqual(before);
+    await stillWorks(ends);
+  });
 
   it('another fingerprint without an ICE restart is refused in an offer', async () => {
     pair = new Pair();
@@ -349,6 +371,7 @@ describe('another DTLS association on one connection (RFC 8842 §4, RFC 9429 §5
     const { a } = pair;
     const [old] = await pair.connect();
     const closed = once(old, 'close');
+    const before = tlsIdOf(a);
     const second = new RTCPeerConnection(LOOPBACK);
     // So that sections and mids fit, it answers the first offer for nobody.
     await second.setRemoteDescription(a.localDescription!);
@@ -359,6 +382,8 @@ describe('another DTLS association on one connection (RFC 8842 §4, RFC 9429 §5
     await a.setLocalDescription();
     await second.setRemoteDescription(a.localDescription!);
     await closed; // the new peer has restarted SCTP
+    expect(tlsIdOf(a)).not.toBe(before);
+    expect([tlsIdOf(a)?.length, tlsIdOf(second)?.length]).toEqual([24, 24]);
     const announced = once<Event & { channel: RTCDataChannel }>(second, 'datachannel');
     const mine = a.createDataChannel('taken over');
     const { channel: theirs } = await announced;
