@@ -1,3 +1,4 @@
+import { createContext, runInContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { bytesToHex, type WebAssemblyEngine } from '../../src/core/index.ts';
 import { chooseOwnCipher, ownCipher, withRecordCipher } from '../../src/crypto/index.ts';
@@ -42,6 +43,14 @@ describe('our own cipher', () => {
     const cipher = chooseOwnCipher(engine);
     expect([cipher.implementation, cipher.reason]).toEqual(['javascript', reason]);
     expect(sealed(cipher.createAead)).toBe(sealed(ownCipher().createAead));
+  });
+
+  it('is JavaScript under a real policy against WebAssembly', () => {
+    const forbidden = createContext({}, { codeGeneration: { wasm: false } });
+    const engine: WebAssemblyEngine = runInContext('WebAssembly', forbidden);
+    const cipher = chooseOwnCipher(engine);
+    expect(cipher.implementation).toBe('javascript');
+    expect(cipher.reason).toContain('disallowed by embedder');
   });
 
   it.each(['webassembly', 'javascript'] as const)(
