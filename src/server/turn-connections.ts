@@ -17,6 +17,15 @@ export const MAX_UNSENT_BYTES: number = 1024 * 1024;
 /** Messages that wait for one another, so that each has a TLS record of its own; more go together. */
 const MAX_SINGLE_MESSAGES = 16;
 
+/**
+ * Connections of one listener that have sent nothing yet, or are not through with TLS's handshake. The oldest makes room for a new
+ * one: who means it is faster.
+ */
+export const MAX_STRANGER_CONNECTIONS = 1024;
+
+/** For each of these two steps; ms. */
+const STRANGER_TIMEOUT_MS = 10_000;
+
 /** The first byte of a TLS record that carries a ClientHello (RFC 8446 §5.1); no STUN and no ChannelData begins so. */
 const TLS_HANDSHAKE = 22;
 
@@ -112,6 +121,8 @@ export class StreamListener {
   readonly #server: Server;
   readonly #handlers: ConnectionHandlers;
   readonly #sockets = new Set<Socket>();
+  /** By who is at the other end: TLS has a socket of its own for the same connection. Oldest first. */
+  readonly #strangers = new Map<string, Socket>();
   #tls: TlsServer | undefined;
 
   /** @param give - gets each new connection unread, instead of this listener. */
@@ -128,7 +139,7 @@ export class StreamListener {
       this.#tls.setSecureContext({ ...certificate, minVersion: 'TLSv1.2' });
       return;
     }
-    this.#tls = createTlsServer({ ...certificate, minVersion: 'TLSv1.2', handshakeTimeout: 10_000 });
+    this.#tls = createTlsServer({ ...certificate, minVersion: 'TLSv1.2', handshakeTimeout: STRANGER_TIMEOUT_MS });
     this.#tls.on('secureConnection', (socket) => this.#serve(socket, 'tls'));
     this.#tls.on('tlsClientError', (_error, socket) => socket.destroy());
   }
@@ -154,11 +165,17 @@ export class StreamListener {
 
   /** Serves a connection of which nothing has been read. */
   adopt(socket: Socket): void {
+    const key = strangerKey(socket);
     this.#sockets.add(socket);
+    if (this.#strangers.size >= MAX_STRANGER_CONNECTIONS) this.#dropOldestStranger();
+    this.#strangers.set(key, socket);
     socket.setNoDelay(true);
-    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      if (this.#strangers.get(key) === socket) this.#strangers.delete(key);
+    });
     socket.on('error', () => socket.destroy()); // a reset by the client
-    socket.setTimeout(10_000, () => socket.destroy()); // until the first byte
+    socket.setTimeout(STRANGER_TIMEOUT_MS, () => socket.destroy()); // until the first byte
     socket.once('readable', () => {
       const first: unknown = socket.read(1);
       if (!(first instanceof Uint8Array)) {
@@ -173,7 +190,16 @@ export class StreamListener {
     });
   }
 
+  #dropOldestStranger(): void {
+    for (const [key, socket] of this.#strangers) {
+      this.#strangers.delete(key);
+      socket.destroy();
+      return;
+    }
+  }
+
   #serve(socket: Socket | TLSSocket, protocol: 'tcp' | 'tls'): void {
+    this.#strangers.delete(strangerKey(socket));
     const path: FiveTuple = {
       protocol,
       local: { ip: canonical(socket.localAddress), port: socket.localPort ?? 0 },
@@ -196,6 +222,10 @@ export class StreamListener {
       }
     });
   }
+}
+
+function strangerKey({ localAddress, remoteAddress, remotePort }: Socket | TLSSocket): string {
+  return `${localAddress} ${remoteAddress} ${remotePort}`;
 }
 
 function canonical(address: string | undefined): string {

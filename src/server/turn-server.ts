@@ -336,7 +336,7 @@ export class TurnServer {
         this.#tcpRelays.close(event.connection);
         break;
       case 'close-relay':
-        if (!this.#tcpRelays.closeRelay(event.relay)) this.#udp.closeRelay(event.relay);
+        this.#closeRelay(event.relay);
         this.#watches.close(event.local);
         break;
       case 'watch-peer':
@@ -375,8 +375,12 @@ export class TurnServer {
       if (!this.#closed) this.#driver.mutate((now) => this.#core.relayFailed(relay, now));
       return;
     }
-    if (this.#closed) this.#udp.closeRelay(relay);
+    if (this.#closed) this.#closeRelay(relay);
     else this.#driver.mutate((now) => this.#core.relayOpened(relay, local, now));
+  }
+
+  #closeRelay(relay: number): void {
+    if (!this.#tcpRelays.closeRelay(relay)) this.#udp.closeRelay(relay);
   }
 
   #countSendError(): void {

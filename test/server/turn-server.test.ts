@@ -5,10 +5,10 @@ import { Driver, type FiveTuple, type TransportAddress } from '../../src/core/in
 import { certificateToPem, generateCertificate } from '../../src/crypto/index.ts';
 import { platform } from '../../src/io/index.ts';
 import { DEFAULT_MAX_CONNECTIONS, type LogEntry, TurnServer, type TurnServerOptions } from '../../src/server/index.ts';
-import { MAX_UNSENT_BYTES } from '../../src/server/turn-connections.ts';
+import { MAX_STRANGER_CONNECTIONS, MAX_UNSENT_BYTES } from '../../src/server/turn-connections.ts';
 import { encodeStun, newTransactionId, STUN_METHODS } from '../../src/stun/index.ts';
 import type { TurnDataConnectionEvent } from '../../src/turn/index.ts';
-import { type RunningClient, useTurnClients } from './turn-clients.ts';
+import { freeAddress, type RunningClient, useTurnClients } from './turn-clients.ts';
 
 const { closers, udpClient, streamClient, echoPeer } = useTurnClients();
 
@@ -303,6 +303,36 @@ describe('bounds', () => {
     expect(await server.metrics()).toContain('turn_connections 1\n');
   });
 
+  it.each(['silent', 'half-way through TLS'] as const)(
+    'keeps a bounded number of connections that are %s; the oldest makes room',
+    async (how) => {
+      const pem = certificateToPem(generateCertificate(platform.env));
+      const server = serve({ certificate: { cert: pem, key: pem } });
+      const remote = await server.listen({ port: 0, transport: 'tcp' });
+      const strangers: Socket[] = [];
+      const dial = async (): Promise<Socket> => {
+        const socket = connect(remote.port, remote.ip);
+        closers.push(() => socket.destroy());
+        await new Promise((resolve) => socket.once('connect', resolve));
+        return socket;
+      };
+      const client = await dial();
+      const served = relayOnce(streamClient(client, remote, 'tcp'));
+      await served;
+      for (let i = 0; i < MAX_STRANGER_CONNECTIONS; i++) {
+        const socket = await dial();
+        if (how !== 'silent') socket.write(Uint8Array.of(22, 3, 1)); // a record that does not go on
+        strangers.push(socket);
+      }
+      const closed = new Promise((resolve) => strangers[0]!.once('close', resolve));
+      strangers[0]!.resume();
+      await dial();
+      await closed;
+      expect(strangers.filter(({ destroyed }) => destroyed)).toHaveLength(1);
+      expect(client.destroyed).toBe(false); // who has said something is no stranger
+    },
+  );
+
   it('drops data for a client that does not read', async () => {
     const server = serve();
     const remote = await server.listen({ port: 0, transport: 'tcp' });
@@ -359,5 +389,30 @@ describe('ends', () => {
     server.close();
     await expect(serve().listen({ port })).resolves.toMatchObject({ port });
     await expect(server.listen({ port: 0 })).rejects.toThrow('closed');
+  });
+
+  it.each(['udp', 'tcp'] as const)('closes a %s relay too that is just being opened', async (relayTransport) => {
+    const { port } = await freeAddress();
+    const findUser = (username: string) => {
+      process.nextTick(() => server.close()); // before the system has answered
+      return { username, password: 'lovelace' };
+    };
+    const server: TurnServer = new TurnServer({
+      realm: 'example.org',
+      findUser,
+      relayAddresses: ['127.0.0.1'],
+      peers: { allowLoopback: true },
+      minPort: port,
+      maxPort: port,
+    });
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    const socket = connect(remote.port, remote.ip);
+    await new Promise((resolve) => socket.once('connect', resolve));
+    const { client, driver } = streamClient(socket, remote, 'tcp', { relayTransport });
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    driver.mutate((now) => client.allocate(now));
+    await closed;
+    const again = relayTransport === 'tcp' ? ({ port, transport: 'tcp' } as const) : { port };
+    await expect(serve().listen(again)).resolves.toMatchObject({ port });
   });
 });
