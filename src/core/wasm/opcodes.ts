@@ -4,7 +4,6 @@
  */
 export const OPCODES = {
   drop: 0x1a,
-  select: 0x1b,
   'local.get': 0x20,
   'local.set': 0x21,
   'local.tee': 0x22,

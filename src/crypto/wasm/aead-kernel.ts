@@ -1,6 +1,6 @@
 import type { WebAssemblyMemory } from '../../core/index.ts';
 import { type FunctionReference, FunctionWriter, ModuleWriter } from '../../core/wasm/module-writer.ts';
-import { keystreamFunction } from './chacha20-kernel.ts';
+import { keystreamFunction, NEVER_READY } from './chacha20-kernel.ts';
 import {
   AAD_AT,
   BATCH_BYTES,
@@ -24,12 +24,6 @@ export interface AeadKernel {
   open(aadBytes: number, textBytes: number): number;
 }
 
-/**
- * The ciphertext is authenticated this far behind the keystream: when sealing it must be there, and one batch gives 64 bytes
- * less of it than a batch authenticates, as block 0 is no text.
- */
-const LEAD_BYTES: number = 2 * BATCH_BYTES;
-
 interface Parts {
   readonly keystream: FunctionReference;
   readonly start: FunctionReference;
@@ -49,21 +43,25 @@ function recordFunction(parts: Parts): FunctionWriter {
   const authenticated = code.local('i32');
   code.get(ciphertext).set(authenticated);
   code.get(textBytes).i32(BLOCK_BYTES).op('i32.add').set(left);
-  // The first batches alone.
-  code.i32(0).get(left).i32(LEAD_BYTES).get(left).i32(LEAD_BYTES).op('i32.lt_s').op('select');
-  code.i32(0).call(parts.keystream).op('drop');
+  // The first batch alone: it makes the one-time key.
+  code.i32(0).i32(BATCH_BYTES).i32(0).i32(NEVER_READY).call(parts.keystream).op('drop');
   code.call(parts.start);
   code.i32(AAD_AT).get(aadBytes).call(parts.padded);
   // The others together with the ciphertext of those before.
   code
     .get(left)
-    .i32(LEAD_BYTES)
+    .i32(BATCH_BYTES)
     .op('i32.sub')
     .tee(left)
     .i32(0)
     .op('i32.gt_s')
     .when(() => {
-      code.i32(LEAD_BYTES).get(left).get(authenticated).call(parts.keystream).set(authenticated);
+      code.i32(BATCH_BYTES).get(left).get(ciphertext);
+      code
+        .get(ciphertext)
+        .i32(BATCH_BYTES - BLOCK_BYTES)
+        .op('i32.add'); // all of the first batch that is text
+      code.call(parts.keystream).set(authenticated);
     });
   code
     .get(authenticated)

@@ -115,23 +115,27 @@ function writeBlockOfText(code: FunctionWriter, at: Local, rows: Rows, block: nu
   });
 }
 
-/** Each double round is done beside one block of Poly1305; the rest of a batch's blocks follow behind the rounds. */
+/** Below every address, however many batches add to it. */
+export const NEVER_READY = -0x4000_0000;
+
+/** Each double round is done beside one block of Poly1305; more blocks than rounds follow behind them. */
 const BLOCKS_BEHIND_ROUNDS: number = BATCH_BYTES / POLY1305_BLOCK_BYTES - DOUBLE_ROUNDS;
 
 /**
- * The function (from, bytes, authenticate) → (authenticated): the keystream of RFC 8439 §2.4 from byte `from` on, a multiple of 64,
+ * The function (from, bytes, authenticate, ready) → (authenticated): the keystream of RFC 8439 §2.4 from byte `from` on, a multiple of 64,
  * XORed with the input area and written to the output area, until `bytes` are done and the batch is full. `bytes` is at least 1.
  *
  * A batch is three blocks, because their twelve rows stay in the sixteen registers of the processor, and three chains of
  * operations are enough to keep it busy.
  *
- * Where `authenticate` is an address and not 0, each batch also authenticates as many bytes as it encrypts, from there on, and the
- * result is the address behind them. Vectors and integers are worked on by different parts of the processor: side by side they
- * take hardly longer than ChaCha20 alone.
+ * Beside, what lies between the addresses `authenticate` and `ready` is authenticated, whole blocks; a batch adds its length to
+ * `ready`. The result is the address behind. Vectors and integers are worked on by different parts of the processor: side by side
+ * they take hardly longer than ChaCha20 alone. Without a one-time key yet, `authenticate` is 0 and `ready` is {@link NEVER_READY}.
  */
 export function keystreamFunction(): FunctionWriter {
-  const code = new FunctionWriter(['i32', 'i32', 'i32'], ['i32']);
-  const [at, left, authenticate] = [code.parameters[0]!, code.parameters[1]!, code.parameters[2]!];
+  const code = new FunctionWriter(['i32', 'i32', 'i32', 'i32'], ['i32']);
+  const [at, left] = [code.parameters[0]!, code.parameters[1]!];
+  const [authenticate, ready] = [code.parameters[2]!, code.parameters[3]!];
   const count = code.local('i32');
   /** The last row of the batch's first block: counter and nonce. */
   const counter = code.local('v128');
@@ -140,6 +144,13 @@ export function keystreamFunction(): FunctionWriter {
     return { a: local(), b: local(), c: local(), d: local() };
   });
   const poly1305 = poly1305Locals(code);
+  const authenticateBlock = () => {
+    code
+      .get(authenticate)
+      .get(ready)
+      .op('i32.lt_s')
+      .when(() => writeBlock(code, authenticate, poly1305));
+  };
   code.get(authenticate).when(() => loadPoly1305(code, poly1305));
   code
     .get(at)
@@ -161,12 +172,10 @@ export function keystreamFunction(): FunctionWriter {
       }
     });
     code.repeat(DOUBLE_ROUNDS, count, () => {
-      code.get(authenticate).when(() => writeBlock(code, authenticate, poly1305));
+      authenticateBlock();
       doubleRound(code, blocks);
     });
-    code.get(authenticate).when(() => {
-      code.repeat(BLOCKS_BEHIND_ROUNDS, count, () => writeBlock(code, authenticate, poly1305));
-    });
+    code.repeat(BLOCKS_BEHIND_ROUNDS, count, authenticateBlock);
     for (const [block, rows] of blocks.entries()) writeBlockOfText(code, at, rows, block, counter);
     code
       .get(counter)
@@ -174,6 +183,7 @@ export function keystreamFunction(): FunctionWriter {
       .op('i32x4.add')
       .set(counter);
     code.get(at).i32(BATCH_BYTES).op('i32.add').set(at);
+    code.get(ready).i32(BATCH_BYTES).op('i32.add').set(ready);
     code.get(left).i32(BATCH_BYTES).op('i32.sub').tee(left).i32(0).op('i32.gt_s');
   });
   code.get(authenticate).when(() => storePoly1305(code, poly1305));

@@ -12,7 +12,7 @@ import {
 /** The parts of the record cipher, each exported, where the cipher itself exports only the whole. */
 interface KernelExports {
   readonly memory: { readonly buffer: ArrayBuffer };
-  keystream(from: number, bytes: number, authenticate: number): number;
+  keystream(from: number, bytes: number, authenticate: number, ready: number): number;
   start(): void;
   blocks(at: number, blocks: number): void;
   padded(at: number, bytes: number): void;
