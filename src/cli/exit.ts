@@ -16,9 +16,10 @@ export function describeError(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(describeError).join('; ');
   if (!(error instanceof Error)) return String(error);
   const code = 'code' in error ? error.code : undefined;
-  switch (code) {
+  const isPort = 'syscall' in error && (error.syscall === 'bind' || error.syscall === 'listen');
+  switch (isPort ? code : undefined) {
     case 'EADDRINUSE':
-      return `${error.message}: another program uses that port; choose one with --port, or 0 for any free one`;
+      return `${error.message}: another program uses that port; choose another, or 0 for any free one`;
     case 'EACCES':
       return `${error.message}: ports below 1024 need the right to bind them`;
     case 'EADDRNOTAVAIL':

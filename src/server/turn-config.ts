@@ -108,7 +108,7 @@ export function planTurnServer(settings: TurnSettings, host: TurnHost): TurnPlan
     ? oauthOf(list('oauth-key'), text('server-name') ?? text('realm') ?? host.hostName)
     : undefined;
   if (secrets.length === 0 && !has('user') && oauth === undefined && !has('stun-only'))
-    throw new UsageError('give user or static-auth-secret: there is no open server');
+    throw new UsageError('give user, static-auth-secret or oauth: there is no open server');
   const rate = (name: string) => rateOf(number(settings, name, 0, Number.MAX_SAFE_INTEGER));
   const quota = (name: string) => number(settings, name, 0, 1_000_000) || undefined; // 0: none, as in coturn
   const options: TurnServerOptions = {
@@ -286,10 +286,10 @@ function address(name: string, written: string): string {
 
 function addressAndPort(written: string): { readonly ip: string; readonly port: number } {
   const match = /^\[?(.*?)\]?:(\d{1,5})$/.exec(written);
-  return {
-    ip: address('alternate-server', match?.[1] ?? written),
-    port: match === null ? TURN_PORT : Number(match[2]),
-  };
+  const port = match === null ? TURN_PORT : Number(match[2]);
+  if (port < 1 || port > 65_535)
+    throw new UsageError(`alternate-server must have a port from 1 to 65535, not '${written}'`);
+  return { ip: address('alternate-server', match?.[1] ?? written), port };
 }
 
 /** Absent and undefined are different: an option that is not given is left out. */

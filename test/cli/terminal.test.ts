@@ -98,9 +98,10 @@ describe('exit', () => {
   });
 
   it('errors are told in words', () => {
-    const busy = Object.assign(new Error('listen EADDRINUSE 127.0.0.1:80'), { code: 'EADDRINUSE' });
-    expect(describeError(busy)).toContain('another program uses that port');
-    expect(describeError(Object.assign(new Error('x'), { code: 'EACCES' }))).toContain('below 1024');
+    const failed = (syscall: string, code: string) => Object.assign(new Error(`${syscall} ${code}`), { syscall, code });
+    expect(describeError(failed('listen', 'EADDRINUSE'))).toContain('another program uses that port');
+    expect(describeError(failed('bind', 'EACCES'))).toContain('below 1024');
+    expect(describeError(failed('open', 'EACCES'))).toBe('open EACCES'); // a file, not a port
     expect(describeError(new AggregateError([new Error('one'), new Error('two')]))).toBe('one; two');
     expect(describeError(new CliError('Ada: failed'))).toBe('Ada: failed');
     expect(describeError('text')).toBe('text');

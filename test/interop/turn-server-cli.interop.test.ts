@@ -133,6 +133,23 @@ it('logs into a file, behind what is in it', async () => {
   expect(server.text).toBe('');
 });
 
+it('goes on when its log cannot be written any more, and says so once', async () => {
+  const metrics = ['--prometheus', '--prometheus-port', '0'];
+  const args = ['-u', 'a:b', '--listening-port', '0', '--listening-ip', '127.0.0.1', '--no-tcp', ...metrics];
+  const server = new Server([...args, '-l', '/dev/full']);
+  await server.find(/nothing more is logged: ENOSPC/);
+  server.signal('SIGTERM');
+  expect(await server.exited).toBe(0);
+  expect(server.text.match(/logged/g)).toHaveLength(1);
+});
+
+it('ends when it cannot write its process id', async () => {
+  const args = ['-u', 'a:b', '--listening-port', '0', '--listening-ip', '127.0.0.1', '--workers', '1'];
+  const server = new Server([...args, '--pidfile', join(folder, 'no', 'such', 'folder')]);
+  expect(await server.exited).toBe(1);
+  expect(server.text).toMatch(/ENOENT/);
+});
+
 it.each([
   [['--frobnicate'], /unknown option '--frobnicate'/, 2],
   [['--realm', 'x'], /no open server/, 1],

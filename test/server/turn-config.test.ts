@@ -150,6 +150,7 @@ describe('the plan', () => {
     ['no-udp\nno-tcp', /nothing to listen on/],
     ['user=nocolon', /name:password/],
     ['alternate-server=example.org', /alternate-server/],
+    ['alternate-server=192.0.2.1:65536', /alternate-server must have a port/],
   ])('refuses %s', (text, message) => {
     expect(() => plan(text)).toThrow(message);
   });

@@ -57,6 +57,8 @@ function logTo(target: TurnPlan['log'], format: LogFormat): Log {
     };
   }
   const stream = createWriteStream(target.file, { fd: openSync(target.file, 'a') }); // throws for one that cannot be had
+  // Clients are served without a log too, such as when the disk is full.
+  stream.on('error', (error) => console.error(`purertc: nothing more is logged: ${describeError(error)}`));
   return consoleLog(format, (line) => stream.write(`${line}\n`));
 }
 
@@ -97,7 +99,6 @@ async function runTurnServer(plan: TurnPlan, source: TurnWorkerSource, log: Log)
   const files = plan.certificateFiles;
   const server = await start(plan, source, log);
   let metrics: Server | undefined;
-  if (plan.pidFile !== undefined) writeFileSync(plan.pidFile, `${process.pid}\n`);
   const reload = () => {
     if (files === undefined) return;
     try {
@@ -110,6 +111,7 @@ async function runTurnServer(plan: TurnPlan, source: TurnWorkerSource, log: Log)
   };
   process.on('SIGHUP', reload);
   try {
+    if (plan.pidFile !== undefined) writeFileSync(plan.pidFile, `${process.pid}\n`);
     const ended = untilEnded(server, plan.drainTimeoutS);
     for (const listener of plan.listeners) await server.listen(listener);
     metrics = plan.metrics === undefined ? undefined : await serveMetrics(server, plan.metrics, log);
