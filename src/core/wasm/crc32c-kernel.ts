@@ -38,42 +38,35 @@ function crc32cFunction(): FunctionWriter {
   const [at, crc, count] = [code.local('i32'), code.local('i32'), code.local('i32')];
   const words = code.locals('i32', SLICES / 4);
   code.i32(-1).set(crc);
-  code
-    .get(left)
-    .i32(4)
-    .op('i32.shr_u')
-    .tee(count)
-    .when(() => {
-      code.repeatWhile(() => {
-        words.forEach((word, i) => {
-          code.get(at).memory('i32.load', PACKET_AT + 4 * i);
-          if (i === 0) code.get(crc).op('i32.xor');
-          code.set(word);
-        });
-        // The first word waits for the CRC so far, so it comes last.
-        for (let i = SLICES - 1; i >= 0; i--) {
-          lookUp(code, words[i >> 2]!, i & 3, SLICES - 1 - i);
-          if (i < SLICES - 1) code.op('i32.xor');
-        }
-        code.set(crc);
-        code.get(at).i32(SLICES).op('i32.add').set(at);
-        code.get(count).i32(1).op('i32.sub').tee(count);
+  code.get(left).i32(4).op('i32.shr_u').tee(count);
+  code.when(() => {
+    code.repeatWhile(() => {
+      words.forEach((word, i) => {
+        code.get(at).memory('i32.load', PACKET_AT + 4 * i);
+        if (i === 0) code.get(crc).op('i32.xor');
+        code.set(word);
       });
+      // The first word waits for the CRC so far, so it comes last.
+      for (let i = SLICES - 1; i >= 0; i--) {
+        lookUp(code, words[i >> 2]!, i & 3, SLICES - 1 - i);
+        if (i < SLICES - 1) code.op('i32.xor');
+      }
+      code.set(crc);
+      code.get(at).i32(SLICES).op('i32.add').set(at);
+      code.get(count).i32(1).op('i32.sub').tee(count);
     });
-  code
-    .get(left)
-    .i32(SLICES - 1)
-    .op('i32.and')
-    .tee(count)
-    .when(() => {
-      code.repeatWhile(() => {
-        code.get(at).memory('i32.load8_u', PACKET_AT).get(crc).op('i32.xor').set(words[0]!);
-        lookUp(code, words[0]!, 0, 0);
-        code.get(crc).i32(8).op('i32.shr_u').op('i32.xor').set(crc);
-        code.get(at).i32(1).op('i32.add').set(at);
-        code.get(count).i32(1).op('i32.sub').tee(count);
-      });
+  });
+  code.get(left).i32(SLICES - 1);
+  code.op('i32.and').tee(count);
+  code.when(() => {
+    code.repeatWhile(() => {
+      code.get(at).memory('i32.load8_u', PACKET_AT).get(crc).op('i32.xor').set(words[0]!);
+      lookUp(code, words[0]!, 0, 0);
+      code.get(crc).i32(8).op('i32.shr_u').op('i32.xor').set(crc);
+      code.get(at).i32(1).op('i32.add').set(at);
+      code.get(count).i32(1).op('i32.sub').tee(count);
     });
+  });
   return code.get(crc);
 }
 

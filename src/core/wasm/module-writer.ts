@@ -172,6 +172,11 @@ export class FunctionWriter {
     return this;
   }
 
+  /** A load at a fixed address. */
+  load(instruction: Instruction, address: number): this {
+    return this.i32(0).memory(instruction, address);
+  }
+
   /** Runs `body` again and again while the number that it leaves on the stack is not zero; at least once. */
   repeatWhile(body: () => void): this {
     this.op('loop').#code.byte(EMPTY_BLOCK);

@@ -31,6 +31,9 @@ interface Parts {
   readonly finish: FunctionReference;
 }
 
+/** Text in the first batch: its block 0 is the one-time key. */
+const FIRST_TEXT_BYTES: number = BATCH_BYTES - BLOCK_BYTES;
+
 /**
  * The function (AAD's bytes, text's bytes, ciphertext's address) → (): all of RFC 8439 §2.8 but where the tag goes. It branches on
  * lengths only.
@@ -38,46 +41,30 @@ interface Parts {
 function recordFunction(parts: Parts): FunctionWriter {
   const code = new FunctionWriter(['i32', 'i32', 'i32'], []);
   const [aadBytes, textBytes, ciphertext] = [code.parameters[0]!, code.parameters[1]!, code.parameters[2]!];
-  /** Bytes of the keystream, one-time key included, that are still to be made. */
+  /** Bytes of text that the first batch leaves to the others. */
   const left = code.local('i32');
   const authenticated = code.local('i32');
-  code.get(ciphertext).set(authenticated);
-  code.get(textBytes).i32(BLOCK_BYTES).op('i32.add').set(left);
   // The first batch alone: it makes the one-time key.
   code.i32(0).i32(BATCH_BYTES).i32(0).i32(NEVER_READY).call(parts.keystream).op('drop');
   code.call(parts.start);
   code.i32(AAD_AT).get(aadBytes).call(parts.padded);
   // The others together with the ciphertext of those before.
-  code
-    .get(left)
-    .i32(BATCH_BYTES)
-    .op('i32.sub')
-    .tee(left)
-    .i32(0)
-    .op('i32.gt_s')
-    .when(() => {
-      code.i32(BATCH_BYTES).get(left).get(ciphertext);
-      code
-        .get(ciphertext)
-        .i32(BATCH_BYTES - BLOCK_BYTES)
-        .op('i32.add'); // all of the first batch that is text
-      code.call(parts.keystream).set(authenticated);
-    });
-  code
-    .get(authenticated)
-    .get(ciphertext)
-    .get(textBytes)
-    .op('i32.add')
-    .get(authenticated)
-    .op('i32.sub')
-    .call(parts.padded);
+  code.get(ciphertext).set(authenticated);
+  code.get(textBytes).i32(FIRST_TEXT_BYTES).op('i32.sub').set(left);
+  code.get(left).i32(0).op('i32.gt_s');
+  code.when(() => {
+    code.i32(BATCH_BYTES).get(left).get(ciphertext);
+    code.get(ciphertext).i32(FIRST_TEXT_BYTES).op('i32.add');
+    code.call(parts.keystream).set(authenticated);
+  });
+  // What is left of the ciphertext.
+  code.get(authenticated);
+  code.get(ciphertext).get(textBytes).op('i32.add').get(authenticated).op('i32.sub');
+  code.call(parts.padded);
   // Both lengths, as 64-bit numbers.
   code.i32(0).get(aadBytes).op('i64.extend_i32_u').memory('i64.store', PAD_AT);
-  code
-    .i32(0)
-    .get(textBytes)
-    .op('i64.extend_i32_u')
-    .memory('i64.store', PAD_AT + 8);
+  code.i32(0).get(textBytes).op('i64.extend_i32_u');
+  code.memory('i64.store', PAD_AT + 8);
   code.i32(PAD_AT).i32(16).call(parts.padded).call(parts.finish);
   // Neither key outlives the record.
   const zeros = code.local('v128');
@@ -91,7 +78,7 @@ function sealFunction(record: FunctionReference): FunctionWriter {
   const code = new FunctionWriter(['i32', 'i32'], []);
   const [aadBytes, textBytes] = [code.parameters[0]!, code.parameters[1]!];
   code.get(aadBytes).get(textBytes).i32(OUTPUT_AT).call(record);
-  code.get(textBytes).i32(0).memory('v128.load', TAG_AT).memory('v128.store', OUTPUT_AT);
+  code.get(textBytes).load('v128.load', TAG_AT).memory('v128.store', OUTPUT_AT);
   return code;
 }
 
@@ -101,10 +88,7 @@ function openFunction(record: FunctionReference): FunctionWriter {
   code.get(aadBytes).get(textBytes).i32(INPUT_AT).call(record);
   for (const half of [0, 8]) {
     code.get(textBytes).memory('i64.load', INPUT_AT + half);
-    code
-      .i32(0)
-      .memory('i64.load', TAG_AT + half)
-      .op('i64.xor');
+    code.load('i64.load', TAG_AT + half).op('i64.xor');
   }
   return code.op('i64.or').op('i64.eqz');
 }

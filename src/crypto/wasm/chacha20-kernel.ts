@@ -34,12 +34,8 @@ function xorRotate(code: FunctionWriter, value: Local, other: Local, bits: 16 | 
   else if (bits === 8) code.v128(ROTATE_8).op('i8x16.swizzle').set(value);
   else {
     code.tee(value).i32(bits).op('i32x4.shl');
-    code
-      .get(value)
-      .i32(32 - bits)
-      .op('i32x4.shr_u')
-      .op('v128.or')
-      .set(value);
+    code.get(value).i32(32 - bits);
+    code.op('i32x4.shr_u').op('v128.or').set(value);
   }
 }
 
@@ -87,10 +83,10 @@ function initialRow(code: FunctionWriter, row: keyof Rows, block: number, counte
       code.v128(CONSTANTS);
       break;
     case 'b':
-      code.i32(0).memory('v128.load', STATE_AT + ROW_BYTES);
+      code.load('v128.load', STATE_AT + ROW_BYTES);
       break;
     case 'c':
-      code.i32(0).memory('v128.load', STATE_AT + 2 * ROW_BYTES);
+      code.load('v128.load', STATE_AT + 2 * ROW_BYTES);
       break;
     case 'd':
       code.get(counter);
@@ -98,6 +94,8 @@ function initialRow(code: FunctionWriter, row: keyof Rows, block: number, counte
   }
 }
 
+/** The place of the counter in its row. */
+const FIRST_WORD: readonly number[] = fourWords(-1, 0, 0, 0);
 const ROW_NAMES = ['a', 'b', 'c', 'd'] as const;
 
 /** Adds the initial state, and XORs the text with the block. */
@@ -106,12 +104,9 @@ function writeBlockOfText(code: FunctionWriter, at: Local, rows: Rows, block: nu
     const offset = BLOCK_BYTES * block + ROW_BYTES * i;
     code.get(at).get(rows[row]);
     initialRow(code, row, block, counter);
-    code
-      .op('i32x4.add')
-      .get(at)
-      .memory('v128.load', INPUT_AREA_AT + offset)
-      .op('v128.xor');
-    code.memory('v128.store', OUTPUT_AREA_AT + offset);
+    code.op('i32x4.add');
+    code.get(at).memory('v128.load', INPUT_AREA_AT + offset);
+    code.op('v128.xor').memory('v128.store', OUTPUT_AREA_AT + offset);
   });
 }
 
@@ -145,25 +140,14 @@ export function keystreamFunction(): FunctionWriter {
   });
   const poly1305 = poly1305Locals(code);
   const authenticateBlock = () => {
-    code
-      .get(authenticate)
-      .get(ready)
-      .op('i32.lt_s')
-      .when(() => writeBlock(code, authenticate, poly1305));
+    code.get(authenticate).get(ready).op('i32.lt_s');
+    code.when(() => writeBlock(code, authenticate, poly1305));
   };
   code.get(authenticate).when(() => loadPoly1305(code, poly1305));
-  code
-    .get(at)
-    .i32(Math.log2(BLOCK_BYTES))
-    .op('i32.shr_u')
-    .op('i32x4.splat')
-    .v128(fourWords(-1, 0, 0, 0))
-    .op('v128.and');
-  code
-    .i32(0)
-    .memory('v128.load', STATE_AT + 3 * ROW_BYTES)
-    .op('i32x4.add')
-    .set(counter);
+  code.get(at).i32(Math.log2(BLOCK_BYTES));
+  code.op('i32.shr_u').op('i32x4.splat').v128(FIRST_WORD).op('v128.and');
+  code.load('v128.load', STATE_AT + 3 * ROW_BYTES);
+  code.op('i32x4.add').set(counter);
   code.repeatWhile(() => {
     blocks.forEach((rows, block) => {
       for (const row of ROW_NAMES) {
@@ -177,11 +161,8 @@ export function keystreamFunction(): FunctionWriter {
     });
     code.repeat(BLOCKS_BEHIND_ROUNDS, count, authenticateBlock);
     for (const [block, rows] of blocks.entries()) writeBlockOfText(code, at, rows, block, counter);
-    code
-      .get(counter)
-      .v128(fourWords(BATCH_BLOCKS, 0, 0, 0))
-      .op('i32x4.add')
-      .set(counter);
+    code.get(counter).v128(fourWords(BATCH_BLOCKS, 0, 0, 0));
+    code.op('i32x4.add').set(counter);
     code.get(at).i32(BATCH_BYTES).op('i32.add').set(at);
     code.get(ready).i32(BATCH_BYTES).op('i32.add').set(ready);
     code.get(left).i32(BATCH_BYTES).op('i32.sub').tee(left).i32(0).op('i32.gt_s');

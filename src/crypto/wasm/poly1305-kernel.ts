@@ -43,11 +43,10 @@ function carry(code: FunctionWriter, from: Local, to: Local): void {
 export function startFunction(): FunctionWriter {
   const code = new FunctionWriter([], []);
   const zero = code.local('i64');
-  for (let i = 0; i <= WORDS; i++)
-    code
-      .i32(0)
-      .get(zero)
-      .memory('i64.store', H_AT + 8 * i);
+  for (let i = 0; i <= WORDS; i++) {
+    code.i32(0).get(zero);
+    code.memory('i64.store', H_AT + 8 * i);
+  }
   return code;
 }
 
@@ -73,28 +72,19 @@ export function poly1305Locals(code: FunctionWriter): Poly1305Locals {
 /** h from memory, r and s from the one-time key. */
 export function loadPoly1305(code: FunctionWriter, { h, r, s }: Poly1305Locals): void {
   h.forEach((limb, i) => {
-    code
-      .i32(0)
-      .memory('i64.load', H_AT + 8 * i)
-      .set(limb);
+    code.load('i64.load', H_AT + 8 * i).set(limb);
   });
   CLAMP.forEach((mask, i) => {
-    code
-      .i32(0)
-      .memory('i64.load32_u', R_AT + 4 * i)
-      .i64(mask)
-      .op('i64.and')
-      .set(r[i]!);
+    code.load('i64.load32_u', R_AT + 4 * i);
+    code.i64(mask).op('i64.and').set(r[i]!);
     if (i > 0) code.get(r[i]!).get(r[i]!).i64(2).op('i64.shr_u').op('i64.add').set(s[i]!);
   });
 }
 
 export function storePoly1305(code: FunctionWriter, { h }: Poly1305Locals): void {
   h.forEach((limb, i) => {
-    code
-      .i32(0)
-      .get(limb)
-      .memory('i64.store', H_AT + 8 * i);
+    code.i32(0).get(limb);
+    code.memory('i64.store', H_AT + 8 * i);
   });
 }
 
@@ -104,10 +94,8 @@ function multiply(code: FunctionWriter, { h, r, s, d }: Poly1305Locals): void {
   d.forEach((sum, k) => {
     // From the top limb down: the low limbs are the last ones to be carried into, and so the last ones ready.
     for (let i = WORDS - 1; i >= 0; i--) {
-      code
-        .get(h[i]!)
-        .get(i <= k ? r[k - i]! : s[WORDS + k - i]!)
-        .op('i64.mul');
+      const factor = i <= k ? r[k - i]! : s[WORDS + k - i]!;
+      code.get(h[i]!).get(factor).op('i64.mul');
       if (i < WORDS - 1) code.op('i64.add');
     }
     if (k > 0) code.get(h4).get(s[k]!).op('i64.mul').op('i64.add');
@@ -133,12 +121,8 @@ function multiply(code: FunctionWriter, { h, r, s, d }: Poly1305Locals): void {
 export function writeBlock(code: FunctionWriter, at: Local, locals: Poly1305Locals): void {
   const { h } = locals;
   for (let i = 0; i < WORDS; i++) {
-    code
-      .get(h[i]!)
-      .get(at)
-      .memory('i64.load32_u', 4 * i)
-      .op('i64.add')
-      .set(h[i]!);
+    code.get(at).memory('i64.load32_u', 4 * i);
+    code.get(h[i]!).op('i64.add').set(h[i]!);
   }
   // The byte 0x01 behind each block.
   code.get(h[WORDS]!).i64(1).op('i64.add').set(h[WORDS]!);
@@ -171,18 +155,14 @@ export function paddedFunction(blocks: FunctionReference): FunctionWriter {
   const [at, length] = [code.parameters[0]!, code.parameters[1]!];
   const rest = code.local('i32');
   code.get(at).get(length).i32(4).op('i32.shr_u').call(blocks);
-  code
-    .get(length)
-    .i32(15)
-    .op('i32.and')
-    .tee(rest)
-    .when(() => {
-      code.i32(0);
-      code.get(at).get(length).op('i32.add').get(rest).op('i32.sub').memory('v128.load', 0);
-      code.v128(LANE_NUMBERS).get(rest).op('i8x16.splat').op('i8x16.lt_s').op('v128.and');
-      code.memory('v128.store', PAD_AT);
-      code.i32(PAD_AT).i32(1).call(blocks);
-    });
+  code.get(length).i32(15).op('i32.and').tee(rest);
+  code.when(() => {
+    code.i32(0);
+    code.get(at).get(length).op('i32.add').get(rest).op('i32.sub').memory('v128.load', 0);
+    code.v128(LANE_NUMBERS).get(rest).op('i8x16.splat').op('i8x16.lt_s').op('v128.and');
+    code.memory('v128.store', PAD_AT);
+    code.i32(PAD_AT).i32(1).call(blocks);
+  });
   return code;
 }
 
@@ -194,10 +174,7 @@ export function finishFunction(): FunctionWriter {
   const keepG = code.local('i64');
   const sum = code.local('i64');
   h.forEach((limb, i) => {
-    code
-      .i32(0)
-      .memory('i64.load', H_AT + 8 * i)
-      .set(limb);
+    code.load('i64.load', H_AT + 8 * i).set(limb);
   });
   // h1 may be 2^32 + 1, and the carry may go all the way up: h is then below 2^130 + 2^34, less than twice the prime.
   for (let i = 1; i < WORDS; i++) {
@@ -207,14 +184,11 @@ export function finishFunction(): FunctionWriter {
   }
   // g = h + 5; where that reaches 2^130, its low 130 bits are the reduced number. Selected without a branch.
   code.get(h[0]!).i64(5).op('i64.add').set(g[0]!);
-  for (let i = 1; i <= WORDS; i++)
-    code
-      .get(h[i]!)
-      .get(g[i - 1]!)
-      .i64(WORD_BITS)
-      .op('i64.shr_u')
-      .op('i64.add')
-      .set(g[i]!);
+  for (let i = 1; i <= WORDS; i++) {
+    const below = g[i - 1]!;
+    code.get(below).i64(WORD_BITS).op('i64.shr_u');
+    code.get(h[i]!).op('i64.add').set(g[i]!);
+  }
   code.i64(0).get(g[WORDS]!).i64(2).op('i64.shr_u').op('i64.sub').set(keepG); // all ones: h was not reduced
   for (let i = 0; i < WORDS; i++) {
     const limb = h[i]!;
@@ -222,15 +196,10 @@ export function finishFunction(): FunctionWriter {
     // The word, the word of s, and what was carried out of the word below.
     lowWord(code, limb);
     code.get(sum).i64(WORD_BITS).op('i64.shr_u').op('i64.add');
-    code
-      .i32(0)
-      .memory('i64.load32_u', S_AT + 4 * i)
-      .op('i64.add')
-      .set(sum);
-    code
-      .i32(0)
-      .get(sum)
-      .memory('i64.store32', TAG_AT + 4 * i);
+    code.load('i64.load32_u', S_AT + 4 * i);
+    code.op('i64.add').set(sum);
+    code.i32(0).get(sum);
+    code.memory('i64.store32', TAG_AT + 4 * i);
   }
   return code;
 }
