@@ -1,7 +1,6 @@
 import type { CryptoBackend, Env, Platform } from '../core/index.ts';
-import { type Certificate, certificateFingerprint, generateCertificate } from '../crypto/index.ts';
+import { certificateFingerprint } from '../crypto/index.ts';
 import {
-  type DataSection,
   implicitDescriptionType,
   isRejected,
   type JsepAgreement,
@@ -9,7 +8,6 @@ import {
   type LocalTransport,
   maxSendMessageSize,
   needsImplicitRollback,
-  offerRestartsDtls,
   offerRestartsIce,
   readTransportDescription,
   type Side,
@@ -17,14 +15,15 @@ import {
 import type { ChannelSettings } from './channel-settings.ts';
 import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
 import { RTCDataChannelEvent } from './data-channel-event.ts';
-import { candidateTexts, defaultAddress, toSdpException } from './descriptions.ts';
+import { candidateTexts, defaultAddress, hasAssociation, isUsable, toSdpException } from './descriptions.ts';
 import { RTCPeerConnectionIceErrorEvent } from './events.ts';
 import type { GatheringError } from './gathering-types.ts';
-import { type IceCredentials, randomIceCredentials, randomTlsId } from './ice-credentials.ts';
+import { type IceCredentials, randomIceCredentials } from './ice-credentials.ts';
 import { IceNegotiation, parseRemoteCandidate } from './ice-negotiation.ts';
 import { Negotiation } from './negotiation.ts';
 import { NegotiationNeeded } from './negotiation-needed.ts';
 import { OperationsChain } from './operations-chain.ts';
+import { OwnIdentity } from './own-identity.ts';
 import { PeerSession } from './peer-session.ts';
 import { fromRtcCertificate } from './rtc-certificate.ts';
 import type { RTCDataChannel } from './rtc-data-channel.ts';
@@ -59,9 +58,7 @@ export class Connection {
   readonly #operations: OperationsChain;
   readonly #needed: NegotiationNeeded;
   #ice: IceNegotiation;
-  #certificate: Certificate | undefined;
-  /** RFC 8842 §4: our name for the DTLS association that there is, or is to come. */
-  #tlsId: string | undefined;
+  readonly #identity: OwnIdentity;
   /** W3C "connection has created any RTCDataChannels". */
   #everCreated = false;
   #session: PeerSession | undefined;
@@ -81,6 +78,9 @@ export class Connection {
     this.configuration = configuration;
     this.#options = options;
     this.#fire = fire;
+    const [certificate] = configuration.certificates;
+    const kept = certificate === undefined ? options.certificate : fromRtcCertificate(certificate);
+    this.#identity = new OwnIdentity(this.env, kept);
     this.negotiation = new Negotiation(this.env);
     this.#tasks = new TaskQueue(platform);
     this.#ice = new IceNegotiation(this.negotiation, this.#tasks, fire);
@@ -123,14 +123,13 @@ export class Connection {
 
   #ensureSession(): PeerSession {
     if (this.#session !== undefined) return this.#session;
-    this.#certificate ??= this.#makeCertificate();
     const ice = this.#ice;
     const session = new PeerSession({
       platform: this.platform,
       env: this.env,
       options: this.#options,
       configuration: this.configuration,
-      certificate: this.#certificate,
+      certificate: this.#identity.certificate,
       tasks: this.#tasks,
       hooks: {
         candidate: (candidate) => ice.onCandidate(session, candidate),
@@ -148,23 +147,17 @@ export class Connection {
     return session;
   }
 
-  #makeCertificate(): Certificate {
-    const [own] = this.configuration.certificates;
-    const kept = own === undefined ? this.#options.certificate : fromRtcCertificate(own);
-    return kept ?? generateCertificate(this.env);
-  }
-
   /**
    * The transports of a session that has run are done with: its data section was rejected. The section may be recycled
    * (RFC 9429 §5.2.2), and then it is another transport's, with the same certificate.
    */
   #retire(session: PeerSession): void {
     const { gatheringState, state } = session.ice;
-    const changed = { icegathering: gatheringState, iceconnection: state, connection: session.connectionState };
+    const changed = { icegathering: gatheringState, iceconnection: state, connection: session.shown.connectionState };
     session.endData();
     this.#pastSessions = withSession(this.#pastSessions, session);
     this.#session = undefined;
-    this.#tlsId = undefined;
+    this.#identity.forgetAssociation();
     this.#ice = new IceNegotiation(this.negotiation, this.#tasks, this.#fire);
     // Behind what the channels have to say about it.
     this.#tasks.queue(() => {
@@ -199,8 +192,8 @@ export class Connection {
     }
     await this.#tasks.next();
     const session = this.#ensureSession();
-    this.#tlsId ??= randomTlsId(this.env);
-    const local = this.#localTransport(session, this.#offeredCredentials(session, iceRestart), this.#tlsId);
+    const credentials = this.#offeredCredentials(session, iceRestart);
+    const local = this.#localTransport(session, credentials, this.#identity.tlsId);
     return { type: 'offer', sdp: this.negotiation.createOffer(local, this.#everCreated) };
   }
 
@@ -222,21 +215,14 @@ export class Connection {
     // RFC 8445 §9: an offer with new credentials is answered with new ones.
     const restart = offerRestartsIce(this.negotiation.session);
     const credentials = restart ? randomIceCredentials(this.env) : session.transport.ice.localParameters;
-    const local = this.#localTransport(session, credentials, this.#answeredTlsId());
+    const tlsId = this.#identity.answeredTlsId(this.negotiation.session);
+    const local = this.#localTransport(session, credentials, tlsId);
     try {
       const wishes = { setup: this.#options.answerSetup, bundlePolicy: this.configuration.bundlePolicy };
       return { type: 'answer', sdp: this.negotiation.createAnswer(local, wishes) };
     } catch (error) {
       throw toSdpException(error);
     }
-  }
-
-  /** RFC 8842 §5.3: for the association that goes on the previous one. It stands in the answer only if the offer has one. */
-  #answeredTlsId(): string {
-    const { session } = this.negotiation;
-    if (session.provisional === undefined && offerRestartsDtls(session)) return randomTlsId(this.env);
-    this.#tlsId ??= randomTlsId(this.env);
-    return this.#tlsId;
   }
 
   #localTransport(session: PeerSession, { ufrag, pwd }: IceCredentials, tlsId: string): LocalTransport {
@@ -314,7 +300,7 @@ export class Connection {
     if (type === 'offer' && negotiation.session.state === 'stable') this.#hadStableSctp = this.#hasSctp;
     negotiation.commit(change);
     if (type === 'offer') {
-      if (data !== undefined && !this.#hasSctp) session.renewSctp();
+      if (data !== undefined && !this.#hasSctp) session.shown.renewSctp();
       if (data !== undefined) this.#hasSctp = true;
       this.#ice.decideRole(session, side === 'remote' && data?.transport.iceLite !== true);
     } else if (type === 'answer' && !hasData) {
@@ -335,8 +321,8 @@ export class Connection {
   /** An answer, also a provisional one: ICE, DTLS and SCTP go on with what was agreed. */
   #connect(session: PeerSession, { local, remote, dtlsRole, ...begins }: JsepAgreement): void {
     const { transport } = remote;
-    const { sctpPort: localSctpPort, tlsId = this.#tlsId } = local.transport;
-    this.#tlsId = tlsId;
+    const { sctpPort: localSctpPort, tlsId } = local.transport;
+    this.#identity.settle(tlsId);
     this.#ice.applyRemote(session, this.configuration, remote);
     const limit = maxSendMessageSize(transport.maxMessageSize, MAX_CHANNEL_BUFFER_BYTES);
     session.connect({
@@ -349,7 +335,7 @@ export class Connection {
       ...(transport.sctpPort !== undefined && { sctpPort: transport.sctpPort }),
       ...(localSctpPort !== undefined && { localSctpPort }),
     });
-    session.maxMessageSize = limit;
+    session.shown.maxMessageSize = limit;
   }
 
   /** W3C `addIceCandidate`, the steps that are chained. */
@@ -410,15 +396,4 @@ function withCrypto(env: Env, crypto: CryptoBackend): Env {
     random: (out) => env.random(out),
     wallClockMs: () => env.wallClockMs(),
   };
-}
-
-/** RFC 9429 §5.3.1: a section without ICE credentials or fingerprint is answered as rejected. */
-function isUsable(data: DataSection | undefined): boolean {
-  return data?.transport.ufrag !== undefined && data.transport.fingerprints.length > 0;
-}
-
-/** RFC 8841 §10.3, §10.4: port 0 on either side ends the association, and the data section without one is of no use. */
-function hasAssociation(agreement: JsepAgreement | undefined): boolean {
-  const ports = [agreement?.local.transport.sctpPort, agreement?.remote.transport.sctpPort];
-  return agreement !== undefined && !ports.includes(0);
 }

@@ -1,5 +1,5 @@
 import { formatCandidate, type IceCandidate } from '../ice/index.ts';
-import { JsepStateError, SdpError } from '../sdp/index.ts';
+import { type DataSection, type JsepAgreement, JsepStateError, SdpError } from '../sdp/index.ts';
 import { RTCError } from './rtc-error.ts';
 import { domError } from './web-idl.ts';
 
@@ -29,4 +29,15 @@ export function defaultAddress(
   const usable = candidates.filter((c) => c.protocol === 'udp' && !c.address.endsWith('.local'));
   const best = usable.sort((a, b) => rank(a) - rank(b))[0];
   return best && { ip: best.address, port: best.port };
+}
+
+/** RFC 9429 §5.3.1: a section without ICE credentials or fingerprint is answered as rejected. */
+export function isUsable(data: DataSection | undefined): boolean {
+  return data?.transport.ufrag !== undefined && data.transport.fingerprints.length > 0;
+}
+
+/** RFC 8841 §10.3, §10.4: port 0 on either side ends the association, and the data section without one is of no use. */
+export function hasAssociation(agreement: JsepAgreement | undefined): boolean {
+  const ports = [agreement?.local.transport.sctpPort, agreement?.remote.transport.sctpPort];
+  return agreement !== undefined && !ports.includes(0);
 }

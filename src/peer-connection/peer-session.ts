@@ -1,9 +1,8 @@
 import type { Env, InterfaceAddress, Platform } from '../core/index.ts';
 import type { Certificate } from '../crypto/index.ts';
-import type { IceCandidate, IceConnectionState, IceGatheringState, IceParameters, SelectedPair } from '../ice/index.ts';
+import type { IceCandidate, IceGatheringState, IceParameters } from '../ice/index.ts';
 import type { ParsedConfiguration, PurertcOptions } from './configuration.ts';
-import { deriveConnectionState, type RTCPeerConnectionState } from './connection-state.ts';
-import { RTCErrorEvent, RTCPeerConnectionIceEvent } from './events.ts';
+import { RTCPeerConnectionIceEvent } from './events.ts';
 import { Gatherer } from './gatherer.ts';
 import type { GatheringError } from './gathering-types.ts';
 import { IceNames } from './ice-names.ts';
@@ -11,40 +10,22 @@ import { usableAddresses } from './local-bases.ts';
 import { firstHopMtu } from './path-mtu.ts';
 import { PeerTransport } from './peer-transport.ts';
 import type { RTCDataChannel } from './rtc-data-channel.ts';
-import { createRtcDtlsTransport, type DtlsTransportSlots, type RTCDtlsTransport } from './rtc-dtls-transport.ts';
-import { RTCError } from './rtc-error.ts';
-import { RTCIceCandidate, toRtcCandidate } from './rtc-ice-candidate.ts';
-import {
-  createRtcIceCandidatePair,
-  createRtcIceTransport,
-  type IceTransportSlots,
-  type RTCIceTransport,
-} from './rtc-ice-transport.ts';
-import { createRtcSctpTransport, type RTCSctpTransport, type SctpTransportSlots } from './rtc-sctp-transport.ts';
+import { RTCIceCandidate } from './rtc-ice-candidate.ts';
+import type { IceTransportSlots } from './rtc-ice-transport.ts';
 import { SessionChannels } from './session-channels.ts';
+import { ShownTransports, type ShownTransportsHooks } from './shown-transports.ts';
 import { SocketHost, type SocketUser } from './socket-host.ts';
 import type { TaskQueue } from './task-queue.ts';
 import type { PeerTransportEvent, RemoteTransport } from './transport-types.ts';
 
 /** What the session tells its connection; each is called in a task of its own. */
-export interface SessionHooks {
+export interface SessionHooks extends ShownTransportsHooks {
   /** A local candidate is available: to be surfaced, or kept until there is a local description. */
   candidate(candidate: IceCandidate): void;
   /** All candidates of this generation have been. */
   endOfCandidates(ufrag: string): void;
   gatheringError(error: GatheringError): void;
   dataChannel(channel: RTCDataChannel): void;
-  /** Fires an event at the connection. */
-  fire(event: Event): void;
-  /** Where in the description the transport's section is, for candidates. */
-  section(): { readonly mid: string; readonly index: number };
-}
-
-/** One SCTP association as the application sees it. */
-interface ShownAssociation {
-  readonly slots: SctpTransportSlots;
-  readonly object: RTCSctpTransport;
-  isOver: boolean;
 }
 
 interface SessionOptions {
@@ -59,9 +40,8 @@ interface SessionOptions {
 }
 
 /**
- * The running part of an RTCPeerConnection: one `PeerTransport` on its sockets, the three W3C transport objects that
- * show its state, and its data channels. Turns transport events into tasks; the steps are those of W3C §5.5, §5.6 and
- * §6.1.
+ * The running part of an RTCPeerConnection: one `PeerTransport` on its sockets, what shows its state, and its data channels.
+ * Turns transport events into tasks.
  */
 export class PeerSession {
   readonly platform: Platform;
@@ -70,29 +50,11 @@ export class PeerSession {
   readonly host: SocketHost<PeerTransportEvent>;
   readonly certificate: Certificate;
   readonly channels: SessionChannels;
-  readonly ice: IceTransportSlots = {
-    component: 'rtp',
-    role: 'unknown',
-    state: 'new',
-    gatheringState: 'new',
-    localCandidates: [],
-    remoteCandidates: [],
-    selectedPair: null,
-    localParameters: null,
-    remoteParameters: null,
-  };
-  readonly #rtcIce: RTCIceTransport;
-  readonly #rtcDtls: RTCDtlsTransport;
-  readonly #dtls: DtlsTransportSlots;
-  #association: ShownAssociation;
-  /** SCTP associations so far, the one to come included. */
-  #associations = 0;
+  readonly shown: ShownTransports;
   readonly #gatherer: Gatherer;
   readonly #names: IceNames;
   readonly #tasks: TaskQueue;
   readonly #hooks: SessionHooks;
-  #connectionState: RTCPeerConnectionState = 'new';
-  #iceChange: { pair?: SelectedPair | undefined; state?: IceConnectionState } | undefined;
   #gatheringTold: IceGatheringState = 'new';
   /** Counts what was rolled back to nothing, so that tasks of before say nothing of what comes after. */
   #generation = 0;
@@ -136,10 +98,7 @@ export class PeerSession {
     };
     this.host = new SocketHost(platform, this.transport, user, options.onDatagram);
     this.channels = new SessionChannels(this.transport, this.host, this.#tasks, this.#hooks.dataChannel);
-    this.#rtcIce = createRtcIceTransport(this.ice);
-    this.#dtls = { iceTransport: this.#rtcIce, state: 'new', remoteCertificates: [] };
-    this.#rtcDtls = createRtcDtlsTransport(this.#dtls);
-    this.#association = this.#showAssociation();
+    this.shown = new ShownTransports(this.#tasks, this.#hooks, () => this.transport.dtls?.peerCertificates ?? []);
     this.answerToUfrags();
     this.#names = new IceNames(platform, () => usableAddresses(platform.interfaces(), options.interfaceFilter));
     this.#gatherer = new Gatherer({
@@ -152,8 +111,8 @@ export class PeerSession {
     });
   }
 
-  get connectionState(): RTCPeerConnectionState {
-    return this.#connectionState;
+  get ice(): IceTransportSlots {
+    return this.shown.ice;
   }
 
   /** A candidate of the peer, for ICE and for all relays. */
@@ -222,37 +181,6 @@ export class PeerSession {
     return this.transport.dtls !== undefined;
   }
 
-  /** W3C's RTCSctpTransport of the association that there is, or is to come. */
-  get rtcSctp(): RTCSctpTransport {
-    return this.#association.object;
-  }
-
-  /** SCTP associations so far, with the one that there is or is to come. */
-  get associations(): number {
-    return this.#associations;
-  }
-
-  /** W3C [[MaxMessageSize]] of it. */
-  set maxMessageSize(bytes: number) {
-    this.#association.slots.maxMessageSize = bytes;
-  }
-
-  /** W3C "create an RTCSctpTransport", for an offer that finds none: one that is closed stays so. */
-  renewSctp(): void {
-    if (this.#association.isOver) this.#association = this.#showAssociation();
-  }
-
-  #showAssociation(): ShownAssociation {
-    const slots: SctpTransportSlots = {
-      transport: this.#rtcDtls,
-      state: 'connecting',
-      maxMessageSize: 65_536,
-      maxChannels: null,
-    };
-    this.#associations++;
-    return { slots, object: createRtcSctpTransport(slots), isOver: false };
-  }
-
   /** An answer rejects the data section, or has SCTP port 0: the association ends and with it all channels (RFC 8841 §10.4). */
   endData(): void {
     this.host.driver.mutate((now) => this.transport.endData('data was rejected', now));
@@ -272,10 +200,7 @@ export class PeerSession {
     this.#gatherer.close();
     this.#names.close();
     this.channels.closeAbruptly();
-    this.#association.slots.state = 'closed';
-    this.#dtls.state = 'closed';
-    this.ice.state = 'closed';
-    this.#connectionState = 'closed';
+    this.shown.close();
     // 'transport-closed' closes the sockets: within this call, or when the drain that we are inside of goes on.
     this.host.driver.mutate((now) => this.transport.close(now));
   }
@@ -322,16 +247,16 @@ export class PeerSession {
         });
         return;
       case 'selected-pair':
-        if (event.pair !== undefined) this.#changeIce({ pair: event.pair });
+        if (event.pair !== undefined) this.shown.changeIce({ pair: event.pair });
         return;
       case 'ice-state':
-        this.#changeIce({ state: event.state });
+        this.shown.changeIce({ state: event.state });
         return;
       case 'dtls-state':
-        this.#onDtls(event);
+        this.shown.onDtls(event);
         return;
       case 'sctp-state':
-        this.#onSctp(event);
+        this.shown.onSctp(event);
         return;
       default:
         if (!this.#closed) this.channels.handle(event);
@@ -354,92 +279,9 @@ export class PeerSession {
     if (state === 'complete') this.#tasks.queue(() => this.#hooks.endOfCandidates(ufrag));
     this.#tasks.queue(() => {
       if (generation !== this.#generation) return;
-      this.ice.gatheringState = state;
-      this.#rtcIce.dispatchEvent(new Event('gatheringstatechange'));
+      this.shown.changeGathering(state);
       this.#hooks.fire(new Event('icegatheringstatechange'));
       if (state === 'complete') this.#hooks.fire(new RTCPeerConnectionIceEvent('icecandidate', { candidate: null }));
-    });
-  }
-
-  /** W3C §5.6 "change the selected candidate pair and state": both in one task where they come together. */
-  #changeIce(change: { readonly pair?: SelectedPair; readonly state?: IceConnectionState }): void {
-    const open = this.#iceChange;
-    const fits =
-      open !== undefined && (change.state === undefined || open.state === undefined) && !(change.pair && open.pair);
-    if (fits) {
-      Object.assign(open, change);
-      return;
-    }
-    const task = { ...change };
-    this.#iceChange = task;
-    this.#tasks.queue(() => {
-      if (this.#iceChange === task) this.#iceChange = undefined;
-      this.#applyIce(task.pair, task.state);
-    });
-  }
-
-  #applyIce(pair: SelectedPair | undefined, state: IceConnectionState | undefined): void {
-    if (pair !== undefined) {
-      const { mid, index } = this.#hooks.section();
-      this.ice.selectedPair = createRtcIceCandidatePair(
-        toRtcCandidate(pair.local, mid, index),
-        toRtcCandidate(pair.remote, mid, index),
-      );
-    }
-    const changed = state !== undefined && state !== this.ice.state;
-    if (changed) this.ice.state = state;
-    const connectionChanged = changed && this.#deriveConnectionState();
-    if (pair !== undefined) this.#rtcIce.dispatchEvent(new Event('selectedcandidatepairchange'));
-    if (changed) {
-      this.#rtcIce.dispatchEvent(new Event('statechange'));
-      this.#hooks.fire(new Event('iceconnectionstatechange'));
-    }
-    if (connectionChanged) this.#hooks.fire(new Event('connectionstatechange'));
-  }
-
-  /** @returns whether it changed. */
-  #deriveConnectionState(): boolean {
-    const state = deriveConnectionState(this.ice.state, this.#dtls.state);
-    if (state === this.#connectionState || this.#closed) return false;
-    this.#connectionState = state;
-    return true;
-  }
-
-  /** W3C §5.5: the transport's own event, then "update the connection state" in a second task. */
-  #onDtls(event: PeerTransportEvent & { readonly type: 'dtls-state' }): void {
-    const { state, failure } = event;
-    this.#tasks.queue(() => {
-      if (state === 'connected') this.#dtls.remoteCertificates = this.transport.dtls?.peerCertificates ?? [];
-      this.#dtls.state = state;
-      if (failure !== undefined) {
-        const error = new RTCError(
-          {
-            errorDetail: failure.detail,
-            ...(failure.receivedAlert !== undefined && { receivedAlert: failure.receivedAlert }),
-            ...(failure.sentAlert !== undefined && { sentAlert: failure.sentAlert }),
-          },
-          failure.message,
-        );
-        this.#rtcDtls.dispatchEvent(new RTCErrorEvent('error', { error }));
-      }
-      this.#rtcDtls.dispatchEvent(new Event('statechange'));
-    });
-    this.#tasks.queue(() => {
-      if (this.#deriveConnectionState()) this.#hooks.fire(new Event('connectionstatechange'));
-    });
-  }
-
-  /** W3C §6.1.1.3 "RTCSctpTransport connected"; the `open` events of the channels come in tasks behind it. */
-  #onSctp({ state, maxChannels }: PeerTransportEvent & { readonly type: 'sctp-state' }): void {
-    if (state === 'connecting') this.renewSctp(); // another association has another object
-    const shown = this.#association;
-    if (state === 'closed') shown.isOver = true;
-    this.#tasks.queue(() => {
-      const { slots, object } = shown;
-      if (maxChannels !== undefined) slots.maxChannels = maxChannels;
-      if (slots.state === state) return;
-      slots.state = state;
-      object.dispatchEvent(new Event('statechange'));
     });
   }
 }

@@ -247,7 +247,7 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
 
   get connectionState(): RTCPeerConnectionState {
     if (this.#connection.isClosed) return 'closed';
-    return this.#connection.session?.connectionState ?? 'new';
+    return this.#connection.session?.shown.connectionState ?? 'new';
   }
 
   /** Whether the peer takes candidates one by one; null before there is a remote description. */
@@ -256,7 +256,7 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
   }
 
   get sctp(): RTCSctpTransport | null {
-    return this.#connection.hasSctp ? (this.#connection.session?.rtcSctp ?? null) : null;
+    return this.#connection.hasSctp ? (this.#connection.session?.shown.rtcSctp ?? null) : null;
   }
 
   restartIce(): void {

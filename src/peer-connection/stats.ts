@@ -118,7 +118,7 @@ export function withSession(past: PastSessions, session: PeerSession): PastSessi
   const { opened, closed } = totalsOf(session);
   return {
     sessions: past.sessions + 1,
-    associations: past.associations + session.associations,
+    associations: past.associations + session.shown.associations,
     channels: past.channels + session.channels.created,
     channelsOpened: past.channelsOpened + opened,
     channelsClosed: past.channelsClosed + closed,
@@ -192,7 +192,7 @@ function transportStats(
     ...transport.traffic,
     iceRole: ice.role,
     iceLocalUsernameFragment: stats.iceLocalUsernameFragment,
-    dtlsState: session.rtcSctp.transport.state,
+    dtlsState: session.shown.rtcSctp.transport.state,
     iceState: ice.state,
     selectedCandidatePairChanges: stats.selectedCandidatePairChanges,
     ...(selectedCandidatePairId !== undefined && { selectedCandidatePairId: idIn(id, selectedCandidatePairId) }),
@@ -245,7 +245,7 @@ function sctpStats(session: PeerSession, past: PastSessions, transportId: string
     present({
       timestamp,
       type: 'sctp-transport',
-      id: `S${past.associations + session.associations - 1}`,
+      id: `S${past.associations + session.shown.associations - 1}`,
       transportId,
       smoothedRoundTripTime: stats.smoothedRttMs === undefined ? undefined : stats.smoothedRttMs / 1000,
       retransmissionTimeout: stats.rtoMs / 1000,
