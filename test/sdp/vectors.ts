@@ -1,6 +1,7 @@
 import chromium from '../vectors/sdp/chromium.json' with { type: 'json' };
 import jsep from '../vectors/sdp/jsep.json' with { type: 'json' };
 import rfc from '../vectors/sdp/rfc.json' with { type: 'json' };
+import rfc4317 from '../vectors/sdp/rfc4317.json' with { type: 'json' };
 import stacks from '../vectors/sdp/stacks.json' with { type: 'json' };
 
 /** A description of the vectors, lines joined with CRLF. */
@@ -18,6 +19,7 @@ export const VECTORS: readonly SdpVector[] = [
   ...texts(chromium.cases),
   ...texts(stacks.cases),
   ...texts(rfc.cases),
+  ...texts(rfc4317.cases),
   ...texts(jsep.cases),
 ];
 
