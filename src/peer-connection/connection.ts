@@ -351,13 +351,16 @@ export class Connection {
     if (candidate === undefined && given.candidate !== '')
       throw domError('OperationError', 'the candidate cannot be read');
     const ufrag = given.usernameFragment ?? candidate?.usernameFragment ?? null;
-    if (!negotiation.represents('remote', index, ufrag)) {
+    // An end of candidates that names no section "applies to all media descriptions".
+    const namesNone = given.sdpMid === null && given.sdpMLineIndex === null;
+    const sections = namesNone ? negotiation.remote.model.media.map((_, i) => i) : [index];
+    if (!sections.some((section) => negotiation.represents('remote', section, ufrag))) {
       throw domError('OperationError', `no remote description has the ufrag ${ufrag}`); // step 4.5
     }
     await this.#tasks.next();
     if (candidate !== undefined && !negotiation.hasRoom(index)) return; // as if it were prohibited: no program has erred
-    if (candidate === undefined) negotiation.addEndOfCandidates('remote', index, ufrag);
-    else negotiation.addCandidate('remote', index, ufrag, given.candidate);
+    if (candidate !== undefined) negotiation.addCandidate('remote', index, ufrag, given.candidate);
+    else for (const section of sections) negotiation.addEndOfCandidates('remote', section, ufrag);
     this.#ice.trickle(this.#session, candidate, ufrag, index, given.sdpMid);
   }
 

@@ -94,6 +94,14 @@ describe('where a candidate goes', () => {
   it.each([undefined, null, {}, { candidate: '' }])('%j ends all candidates', async (init) => {
     const pc = await withRemoteOffer();
     await pc.addIceCandidate(init);
+    expect(sections(pc).map((text) => text.includes('a=end-of-candidates'))).toEqual([true, true]);
+  });
+
+  it('an end that names a generation alone is for the sections of it', async () => {
+    const pc = await withRemoteOffer();
+    await pc.addIceCandidate({ usernameFragment: 'BGKk' });
+    expect(sections(pc).map((text) => text.includes('a=end-of-candidates'))).toEqual([false, true]);
+    await expect(pc.addIceCandidate({ usernameFragment: 'none' })).rejects.toMatchObject({ name: 'OperationError' });
   });
 });
 
