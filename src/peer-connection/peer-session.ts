@@ -265,7 +265,8 @@ export class PeerSession {
 
   /** A `.local` name in a candidate of the peer's: one that does not resolve costs that candidate only. */
   async #resolve(hostname: string): Promise<void> {
-    const addresses = await this.#names.resolve(hostname);
+    // W3C §4.4.2: under "relay" candidates that require external resolution "MUST be prohibited": the question would tell.
+    const addresses = this.transport.ice.policy === 'relay' ? [] : await this.#names.resolve(hostname);
     if (addresses === undefined || this.transport.isClosed) return;
     this.host.driver.mutate((now) => this.transport.ice.addResolved(hostname, addresses, now));
   }

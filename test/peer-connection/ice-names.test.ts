@@ -67,6 +67,16 @@ async function connect(
 }
 
 describe('.local names', () => {
+  it('are not asked for where candidates are relayed ones only: the question would show our address', async () => {
+    const { network, names, machine } = world();
+    const a = new RTCPeerConnection({ purertc: { platform: machine('10.0.0.1'), mdns: true } });
+    const b = new RTCPeerConnection({ iceTransportPolicy: 'relay', purertc: { platform: machine('10.0.0.2') } });
+    expect(await connect(network, a, b)).toBe(false);
+    expect([names.published.size, names.asked]).toEqual([1, []]);
+    a.close();
+    b.close();
+  });
+
   it('stand for our addresses when asked to, and are resolved by the peer; closing withdraws them', async () => {
     const { network, names, machine } = world();
     const a = new RTCPeerConnection({ purertc: { platform: machine('10.0.0.1'), mdns: true } });
