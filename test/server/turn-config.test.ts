@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { hexToBytes } from '../../src/core/index.ts';
 import { mergeTurnSettings, parseTurnConfig, planTurnServer, type TurnPlan } from '../../src/server/index.ts';
 
 const HOST = { addresses: ['192.0.2.1', '2001:db8::1'], hostName: 'turn.example.org' };
@@ -66,24 +67,7 @@ describe('the plan', () => {
     expect(find('ada', 'r')).toEqual({ username: 'ada', password: 'lovelace' });
     expect(find('bob', 'r')).toEqual({
       username: 'bob',
-      md5Key: Uint8Array.of(
-        0x01,
-        0x23,
-        0x45,
-        0x67,
-        0x89,
-        0xab,
-        0xcd,
-        0xef,
-        0x01,
-        0x23,
-        0x45,
-        0x67,
-        0x89,
-        0xab,
-        0xcd,
-        0xef,
-      ),
+      md5Key: hexToBytes('0123456789abcdef0123456789abcdef'),
     });
     expect(find('eve', 'r')).toEqual({ username: 'eve', password: 'a:b' });
     expect(find('nobody', 'r')).toBeUndefined();
