@@ -11,9 +11,11 @@ import {
   type JsepChange,
   type JsepDescription,
   type JsepSession,
+  JsepStateError,
   type LocalTransport,
   MAX_SDP_CANDIDATES,
   NEW_JSEP_SESSION,
+  nextSignalingState,
   parseSdp,
   randomSessionId,
   readIceCredentials,
@@ -86,6 +88,9 @@ export class Negotiation {
    * @throws {JsepStateError} the state does not allow it. @throws {SdpError} what is wrong with it.
    */
   evaluate(side: Side, type: JsepDescription['type'], sdp: string): JsepChange {
+    // W3C step 4.4: what the state does not allow is InvalidStateError, whatever the text.
+    const { state } = this.#session;
+    if (nextSignalingState(state, side, type) === undefined) throw new JsepStateError(state, side, type);
     const model = parseSdp(sdp);
     // rtcpMuxPolicy has one value, "require" (W3C step 4.4.3): also sections that are rejected must have been offered so.
     if (side === 'remote' && !usesRtcpMux(model)) throw new SdpError('RTCP is not multiplexed with RTP');

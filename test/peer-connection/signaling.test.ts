@@ -140,6 +140,13 @@ describe('what is refused, and with which exception', () => {
     expect(() => pc.createDataChannel('x')).toThrow(refused);
   });
 
+  it('a description of a type that the state does not allow is InvalidStateError before anybody reads it', async () => {
+    const refused = expect.objectContaining({ name: 'InvalidStateError' });
+    await expect(connection().setRemoteDescription({ type: 'answer', sdp: 'no SDP' })).rejects.toThrow(refused);
+    const pc = await inState('have-remote-offer');
+    await expect(pc.setRemoteDescription({ type: 'pranswer', sdp: '' })).rejects.toThrow(refused);
+  });
+
   it('SDP that is no SDP names its line', async () => {
     const pc = connection();
     const failure = await pc
