@@ -200,3 +200,8 @@ export function eventsOf<T extends DtlsEvent['type']>(end: SimEnd<DtlsEvent>, ty
 export function failureOf(end: SimEnd<DtlsEvent>): Of<'failed'>['error'] | undefined {
   return eventsOf(end, 'failed')[0]?.error;
 }
+
+/** A datagram arrives at the server, from wherever. A copy: opening it destroys it. */
+export function toServer(pair: Pair, bytes: Uint8Array): void {
+  pair.b.driver.input(bytes.slice(), undefined);
+}

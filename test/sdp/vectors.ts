@@ -28,3 +28,6 @@ export function vector(name: string): string {
   if (found === undefined) throw new Error(`no vector ${name}`);
   return found.sdp;
 }
+
+/** The vector of an offer with media beside the data channel. */
+export const AV = 'Chrome: offer with audio, video and a data channel (codec lists shortened)';
