@@ -29,7 +29,11 @@ export class PortShares<S extends PortShare> {
 
   /** @throws {Error} when {@link MAX_MUX_CONNECTIONS} share the port. */
   add(share: S): S {
-    if (this.#shares.size >= MAX_MUX_CONNECTIONS) throw new Error(`a mux carries ${MAX_MUX_CONNECTIONS} connections`);
+    if (this.#shares.size >= MAX_MUX_CONNECTIONS) {
+      throw new Error(
+        `a mux carries ${MAX_MUX_CONNECTIONS} connections on one address: make another, with a port of its own`,
+      );
+    }
     this.#shares.add(share);
     return share;
   }

@@ -134,7 +134,11 @@ export class DtlsSocket {
     const platform = options.platform ?? nodePlatform;
     const ips = await platform.resolve(options.host);
     const ip = ips.find((candidate) => (options.family ?? ipFamily(candidate)) === ipFamily(candidate));
-    if (ip === undefined) throw new DtlsError(`${options.host} has no such address`);
+    if (ip === undefined) {
+      throw new DtlsError(
+        `${options.host} has no ${options.family === undefined ? '' : `IPv${options.family} `}address`,
+      );
+    }
     const socket = new DtlsSocket(options, { ip, port: options.port });
     socket.#udp = await socket.#bind(options.local);
     const abort = () => socket.#giveUp(signal?.reason);

@@ -265,7 +265,7 @@ describe('DtlsSocket and DtlsServer', () => {
     for (const fingerprint of ['', 'AB:CD', `sha-1 ${'00:'.repeat(19)}00`, `sha-256 ${'0'.repeat(63)}`]) {
       await expect(connect(1, { fingerprint })).rejects.toThrow('fingerprint');
     }
-    await expect(connect(1, { host: '127.0.0.1', family: 6 })).rejects.toThrow('no such address');
+    await expect(connect(1, { host: '127.0.0.1', family: 6 })).rejects.toThrow('127.0.0.1 has no IPv6 address');
     await expect(connect(1, { signal: AbortSignal.abort() })).rejects.toThrow('aborted');
   });
 });
