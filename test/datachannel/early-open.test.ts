@@ -3,7 +3,7 @@ import { nobleCrypto } from '../../src/crypto/index.ts';
 import { DataChannels, decodeDcep, PPID } from '../../src/datachannel/index.ts';
 import { SctpAssociation, type SctpEvent } from '../../src/sctp/index.ts';
 import { connectPair, type LinkOptions, PERFECT, type SimEnd, SimWorld, seeds, simEnv } from '../sim/index.ts';
-import { fakeSide } from './fake-association.ts';
+import { FakeAssociation, fakeSide } from './fake-association.ts';
 
 const LATENCY_MS = 50;
 
@@ -97,6 +97,27 @@ describe('DATA_CHANNEL_OPEN with the COOKIE ECHO', () => {
       0,
     );
     expect(channels.drops.total).toBe(0);
+  });
+
+  it('goes out again on the association that takes the place of the one it left on (RFC 8841 §9.3)', () => {
+    const { association, channels, events } = fakeSide({ role: 'client' });
+    const streams = { inboundStreams: 8, outboundStreams: 8 };
+    const open = channels.open({ label: 'told' }, 0);
+    channels.handleSctpEvent({ type: 'sendable', ...streams }, 0);
+    const other = new FakeAssociation();
+    channels.replaceAssociation(other);
+    channels.handleSctpEvent({ type: 'connected', ...streams }, 0);
+    expect([association.sent.length, other.sent.length]).toEqual([1, 1]);
+    expect(other.sent[0]).toMatchObject({ streamId: 0, ppid: PPID.dcep });
+    expect(events().map((e) => e.type)).toEqual(['id', 'open']);
+    channels.send(open, 'five.', 0);
+    expect(channels.bufferedAmount(open)).toBe(5); // what the first one has in its queue is no business of ours
+    // Open ones end without an error, also those that are closing, and their ids are free.
+    channels.close(channels.open({ label: 'closing' }, 0), 0);
+    channels.replaceAssociation(new FakeAssociation());
+    expect(events().map((e) => e.type)).toEqual(['id', 'open', 'closed', 'closed']);
+    expect(channels.info(channels.open({ label: 'next' }, 0))?.id).toBe(0);
+    expect(channels.totals).toEqual({ opened: 2, closed: 2 });
   });
 
   it('waits for the association where the send buffer has no room', () => {

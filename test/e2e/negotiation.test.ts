@@ -171,6 +171,11 @@ describe('renegotiation', () => {
     const before = pair.a.currentLocalDescription?.sdp;
     const offer = await pair.a.createOffer({ iceRestart: true });
     await pair.a.setLocalDescription(offer);
+    await expect.poll(() => pair!.a.iceGatheringState).toBe('complete');
+    // One more offer has the candidates of the generation that it is about.
+    const ufrags = (sdp = '') =>
+      new Set(Array.from(sdp.matchAll(/ice-ufrag:(\S+)|ufrag (\S+)/g), ([, a, c]) => a ?? c));
+    expect(ufrags((await pair.a.createOffer()).sdp)).toEqual(ufrags(offer.sdp));
     await pair.a.setLocalDescription({ type: 'rollback' });
     expect(pair.a.signalingState).toBe('stable');
     expect(pair.a.currentLocalDescription?.sdp).toBe(before);

@@ -158,6 +158,7 @@ describe('setConfiguration with other TURN servers', () => {
     const { network, platforms, allocations } = makeWorld();
     const { pc } = makePeer(platforms[0], [server(0)], { iceCandidatePoolSize: 1 });
     expect(await runUntil(network, () => allocations()[0] === 1)).toBe(true);
+    await runUntil(network, () => false, network.world.now + 1000); // the answer has come
     pc.setConfiguration({ iceServers: [server(1)], iceTransportPolicy: 'relay', iceCandidatePoolSize: 1 });
     expect(await runUntil(network, () => `${allocations()}` === '0,1', network.world.now + 5000)).toBe(true);
   });

@@ -159,6 +159,7 @@ describe('another SCTP association', () => {
       });
       const ports = { sctpPort: 5001, localSctpPort: 5001 };
       retell(peer, i === 0 ? 0 : 1, { ...ports, replacesDtls: true, replacesSctp: true });
+      expect(peer.transport.sctp?.state).toBe('closed'); // nothing leaves over the old DTLS association
     }
     const order = (peer: SimPeer) =>
       peer.events.flatMap((e) => (e.type === 'dtls-state' || e.type === 'sctp-state' ? [`${e.type} ${e.state}`] : []));
