@@ -5,6 +5,7 @@ export * from './node-crypto.ts';
 export { openPcap, type PcapWriter, pcapHeader, pcapRecord, udpPacket } from './pcap.ts';
 export { plainBytes } from './plain-bytes.ts';
 export * from './platform.ts';
+export { Strangers } from './strangers.ts';
 export {
   CONNECT_TIMEOUT_MS,
   connectTcp,

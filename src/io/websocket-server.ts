@@ -14,8 +14,12 @@ import {
   UsageError,
 } from '../core/index.ts';
 import { platform as nodePlatform } from './platform.ts';
+import { Strangers } from './strangers.ts';
 import { WakeTimer } from './wake-timer.ts';
 import { CLOSE_TIMEOUT_MS, closeSocket, MAX_BUFFERED_BYTES, sendText, toBytes } from './websocket.ts';
+
+/** TCP connections to a server of our own that are no WebSockets (yet). The oldest makes room for a new one. */
+export const MAX_WEBSOCKET_STRANGERS = 256;
 
 /** A core at the server end of many message connections: one datagram is one text message of the connection `path`. */
 export interface ConnectionsCore<E> extends SansIo<E, number> {
@@ -64,6 +68,7 @@ export class WebSocketServer<E> {
   readonly #connections = new Map<number, Connection>();
   /** Sockets that were told to close; close() waits for them. */
   readonly #closing = new Set<WebSocket>();
+  readonly #strangers = new Strangers(MAX_WEBSOCKET_STRANGERS);
   readonly #detach: (() => void)[] = [];
   #ownServer: HttpServer | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
@@ -106,6 +111,7 @@ export class WebSocketServer<E> {
     const server =
       tls === undefined ? createServer(onRequest) : createTlsServer({ ...tls, minVersion: 'TLSv1.2' }, onRequest);
     this.#ownServer = server;
+    server.on('connection', (socket) => this.#strangers.add(socket));
     this.attach(server, undefined);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -166,7 +172,10 @@ export class WebSocketServer<E> {
       refuse(socket, '400 Bad Request', `the subprotocol ${subprotocol} is required`);
       return;
     }
-    this.#upgrader.handleUpgrade(request, socket, head, (accepted) => this.#accept(accepted));
+    this.#upgrader.handleUpgrade(request, socket, head, (accepted) => {
+      this.#strangers.settle(request.socket);
+      this.#accept(accepted);
+    });
   }
 
   #accept(socket: WebSocket): void {

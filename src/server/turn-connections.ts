@@ -8,7 +8,7 @@ import {
   type TransmitSlot,
   type TransportAddress,
 } from '../core/index.ts';
-import { plainBytes } from '../io/index.ts';
+import { plainBytes, Strangers } from '../io/index.ts';
 import { StreamDeframer } from '../stun/index.ts';
 
 /** Bytes that wait for a slow client; what exceeds it is dropped, as a full queue of UDP would. */
@@ -121,8 +121,7 @@ export class StreamListener {
   readonly #server: Server;
   readonly #handlers: ConnectionHandlers;
   readonly #sockets = new Set<Socket>();
-  /** By who is at the other end: TLS has a socket of its own for the same connection. Oldest first. */
-  readonly #strangers = new Map<string, Socket>();
+  readonly #strangers = new Strangers(MAX_STRANGER_CONNECTIONS);
   #tls: TlsServer | undefined;
 
   /** @param give - gets each new connection unread, instead of this listener. */
@@ -165,15 +164,10 @@ export class StreamListener {
 
   /** Serves a connection of which nothing has been read. */
   adopt(socket: Socket): void {
-    const key = strangerKey(socket);
     this.#sockets.add(socket);
-    if (this.#strangers.size >= MAX_STRANGER_CONNECTIONS) this.#dropOldestStranger();
-    this.#strangers.set(key, socket);
+    this.#strangers.add(socket);
     socket.setNoDelay(true);
-    socket.on('close', () => {
-      this.#sockets.delete(socket);
-      if (this.#strangers.get(key) === socket) this.#strangers.delete(key);
-    });
+    socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => socket.destroy()); // a reset by the client
     socket.setTimeout(STRANGER_TIMEOUT_MS, () => socket.destroy()); // until the first byte
     socket.once('readable', () => {
@@ -190,16 +184,8 @@ export class StreamListener {
     });
   }
 
-  #dropOldestStranger(): void {
-    for (const [key, socket] of this.#strangers) {
-      this.#strangers.delete(key);
-      socket.destroy();
-      return;
-    }
-  }
-
   #serve(socket: Socket | TLSSocket, protocol: 'tcp' | 'tls'): void {
-    this.#strangers.delete(strangerKey(socket));
+    this.#strangers.settle(socket);
     const path: FiveTuple = {
       protocol,
       local: { ip: canonical(socket.localAddress), port: socket.localPort ?? 0 },
@@ -222,10 +208,6 @@ export class StreamListener {
       }
     });
   }
-}
-
-function strangerKey({ localAddress, remoteAddress, remotePort }: Socket | TLSSocket): string {
-  return `${localAddress} ${remoteAddress} ${remotePort}`;
 }
 
 function canonical(address: string | undefined): string {

@@ -1,10 +1,15 @@
 import { createServer } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Instant, NEVER, type SansIo, type TransmitSlot } from '../../src/core/index.ts';
 import { MAX_BUFFERED_BYTES, WebSocketClient } from '../../src/io/websocket.ts';
-import { boundAddress, WebSocketServer, type WebSocketServerOptions } from '../../src/io/websocket-server.ts';
+import {
+  boundAddress,
+  MAX_WEBSOCKET_STRANGERS,
+  WebSocketServer,
+  type WebSocketServerOptions,
+} from '../../src/io/websocket-server.ts';
 
 const SUBPROTOCOL = 'echo.test';
 const closers: (() => unknown)[] = [];
@@ -314,6 +319,26 @@ describe('WebSocketServer refuses', () => {
       event = await inbox.next();
     }
     expect(event.connection).toBe(1);
+  });
+
+  it('keeps a bounded number of connections that are no WebSockets; the oldest makes room', async () => {
+    const { port, url } = await serve();
+    const upgraded = bare(url);
+    await upgraded.opened;
+    const dialled: Socket[] = [];
+    const ended: Socket[] = [];
+    for (let i = 0; i <= MAX_WEBSOCKET_STRANGERS; i++) {
+      const socket = connect(port, '127.0.0.1');
+      closers.push(() => socket.destroy());
+      socket.resume().once('close', () => ended.push(socket));
+      await new Promise((resolve) => socket.once('connect', resolve));
+      dialled.push(socket);
+    }
+    await expect.poll(() => ended.length).toBe(1);
+    expect(ended[0]).toBe(dialled[0]);
+    await bare(url).opened; // at the cost of one more of them
+    await expect.poll(() => ended.length).toBe(2);
+    expect(upgraded.socket.readyState).toBe(WebSocket.OPEN);
   });
 
   it('bytes that are no WebSocket, without harm', async () => {
