@@ -12,4 +12,9 @@ export function checkOptions(options: TurnServerCoreOptions): void {
   if (utf8(software).length > MAX_TEXT_BYTES || utf8(realm).length > MAX_TEXT_BYTES) {
     throw new UsageError(`realm and software are ${MAX_TEXT_BYTES} bytes at most`);
   }
+  for (const { kid, key } of oauth?.keys ?? []) {
+    if (key.length !== 16 && key.length !== 32) {
+      throw new UsageError(`the oauth key ${kid} must have 16 or 32 bytes, not ${key.length}`);
+    }
+  }
 }

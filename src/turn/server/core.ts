@@ -85,7 +85,7 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   readonly #sources: Sources;
   #isDrained = false;
 
-  /** @throws {UsageError} for options that cannot work: no relay address, a bad port range, realm or address range. */
+  /** @throws {UsageError} for options that cannot work: no relay address, a bad port range, realm, address range or key. */
   constructor(options: TurnServerCoreOptions) {
     checkOptions(options);
     this.#env = options.env;

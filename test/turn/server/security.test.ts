@@ -187,12 +187,14 @@ describe('never an open proxy: peers', () => {
 });
 
 describe('never an open proxy: credentials', () => {
-  it('cannot be built without users', () => {
+  it('cannot be built without users, or with what cannot work', () => {
     const { env } = new TestServer();
     const bare = { env, realm: 'r', relayAddresses: [{ ip: RELAY_IP }] };
     expect(() => new TurnServerCore(bare)).toThrow(/open proxy/);
     expect(() => new TurnServerCore({ ...bare, authSecrets: ['x'], relayAddresses: [] })).toThrow(/relay address/);
     expect(() => new TurnServerCore({ ...bare, authSecrets: ['x'], minPort: 80 })).toThrow(/1024/);
+    const oauth = { serverName: 'r', keys: [{ kid: 'north', key: new Uint8Array(20) }] };
+    expect(() => new TurnServerCore({ ...bare, oauth })).toThrow(/north must have 16 or 32 bytes/);
   });
 
   it.each(['Allocate', 'Refresh', 'CreatePermission', 'ChannelBind'] as const)(
