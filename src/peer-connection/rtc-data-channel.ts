@@ -3,6 +3,7 @@ import { messageSize, toArrayBuffer, toDomError, toMessage } from './channel-mes
 import type { ChannelSettings } from './channel-settings.ts';
 import { RTCErrorEvent } from './events.ts';
 import { RTCError } from './rtc-error.ts';
+import { currentTask } from './tasks.ts';
 import {
   ConstructorGate,
   defineInterface,
@@ -109,8 +110,11 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
   #lowThreshold = 0;
   /** Whether `bufferedamountlow` is due when the amount falls to the threshold. */
   #aboveThreshold = false;
-  /** `bufferedAmount` as it stays for the rest of this task, while a refresh is queued. */
+  /** `bufferedAmount` as it stays for the rest of `#heldIn`, while a refresh is queued. */
   #heldAmount: number | undefined;
+  #heldIn = 0;
+  /** What it was when the channel closed. */
+  #finalAmount: number | undefined;
   /** Messages behind a Blob that is still being read, in order. */
   #waiting: (Blob | string | Uint8Array)[] = [];
   #waitingBytes = 0;
@@ -160,7 +164,10 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
 
   /** Bytes queued by `send` and not yet transmitted; does not fall within the task that called `send`. */
   get bufferedAmount(): number {
-    return this.#heldAmount ?? this.#currentAmount();
+    if (this.#finalAmount !== undefined) return this.#finalAmount;
+    // The refresh may come behind events of another connection, in whose tasks the amount may have fallen.
+    const held = this.#heldIn === currentTask() ? this.#heldAmount : undefined;
+    return held ?? this.#currentAmount();
   }
 
   get bufferedAmountLowThreshold(): number {
@@ -219,6 +226,7 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
   #hold(amount: number): void {
     if (this.#heldAmount === undefined) this.#queueTask(() => this.#release());
     this.#heldAmount = amount;
+    this.#heldIn = currentTask();
     if (amount > this.#lowThreshold) this.#aboveThreshold = true;
   }
 
@@ -288,7 +296,7 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
 
   #announceClosed(error: RTCError | undefined): void {
     if (this.#readyState === 'closed') return;
-    this.#heldAmount = this.bufferedAmount; // stays as it is: "does not reset to zero once the channel closes"
+    this.#finalAmount = this.bufferedAmount; // stays as it is: "does not reset to zero once the channel closes"
     this.#readyState = 'closed';
     this.#link = undefined;
     if (error !== undefined) this.dispatchEvent(new RTCErrorEvent('error', { error }));
@@ -343,7 +351,7 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
       },
       announceClosed: (channel, error) => channel.#announceClosed(error),
       closeAbruptly(channel) {
-        channel.#heldAmount = channel.bufferedAmount;
+        channel.#finalAmount = channel.bufferedAmount;
         channel.#readyState = 'closed';
         channel.#link = undefined;
         channel.#reader?.closed(domError('InvalidStateError', 'the connection was closed'));

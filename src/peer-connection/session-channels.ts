@@ -17,6 +17,7 @@ import { RTCError } from './rtc-error.ts';
 import { SendBatch } from './send-batch.ts';
 import type { SocketHost } from './socket-host.ts';
 import type { TaskQueue } from './task-queue.ts';
+import { beginTask } from './tasks.ts';
 import type { PeerTransportEvent } from './transport-types.ts';
 import { domError } from './web-idl.ts';
 
@@ -131,8 +132,10 @@ export class SessionChannels {
 
   /** Messages are the hot path: told at once where nothing is queued before them. */
   handle(event: DataChannelEvent): void {
-    if (event.type === 'message' && this.#tasks.isIdle) this.#apply(event);
-    else this.#tasks.queue(() => this.#apply(event));
+    if (event.type === 'message' && this.#tasks.isIdle) {
+      beginTask();
+      this.#apply(event);
+    } else this.#tasks.queue(() => this.#apply(event));
   }
 
   #apply(event: DataChannelEvent): void {

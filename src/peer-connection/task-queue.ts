@@ -1,4 +1,5 @@
 import type { Platform } from '../core/index.ts';
+import { beginTask } from './tasks.ts';
 
 /**
  * "Queue a task" of the W3C's algorithms: events reach the application in tasks of their own, in the order in which
@@ -23,7 +24,9 @@ export class TaskQueue {
     this.#pending++;
     this.#platform.queueTask(() => {
       this.#pending--;
-      if (!this.#closed) task();
+      if (this.#closed) return;
+      beginTask();
+      task();
     });
   }
 

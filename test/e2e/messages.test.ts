@@ -115,6 +115,18 @@ describe('two connections over loopback sockets', () => {
     expect(a.bufferedAmount).toBeLessThanOrEqual(1000);
   });
 
+  it('bufferedAmount has fallen when the message is there, also where both ends are of one process', async () => {
+    pair = new Pair();
+    const [a, b] = await pair.connect();
+    for (let i = 0; i < 50; i++) {
+      const received = once(b, 'message');
+      a.send('five.');
+      expect(a.bufferedAmount).toBe(5);
+      await received;
+      expect(a.bufferedAmount).toBe(0);
+    }
+  });
+
   it('send refuses with OperationError when 16 MiB wait, and takes more once they have left', async () => {
     pair = new Pair();
     const [a, b] = await pair.connect();
