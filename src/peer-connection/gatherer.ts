@@ -24,8 +24,8 @@ export class Gatherer {
   readonly #asked = new Map<string, { readonly address: TransportAddress; readonly url: string }>();
   /** The same over TCP, by base and server, with what they have said. The agent knows it, but for what was taken back. */
   readonly #askedOverTcp = new Map<string, { learned: TcpReflexiveAddress | undefined; takenBack: boolean }>();
-  /** Rounds of questions that have not ended. */
-  #rounds = 0;
+  /** Of the current generation: rounds of questions that have not ended. Those of one that is over end nothing. */
+  #phase = { rounds: 0 };
   readonly #tcpReflexive: TcpReflexive;
   readonly #tcpRelays: TcpRelays;
 
@@ -69,7 +69,8 @@ export class Gatherer {
   }
 
   /** Another generation is about to begin: relays of servers that have left the list are not offered in it. */
-  withdrawRelays(): void {
+  beginGeneration(): void {
+    this.#phase = { rounds: 0 };
     const configuration = this.#next ?? this.#configuration;
     if (configuration === undefined) return;
     this.#relays.withdrawAllBut(configuration.iceServers);
@@ -99,10 +100,12 @@ export class Gatherer {
     if (transport.isClosed) return;
     const iceServers = this.#configuration?.iceServers ?? [];
     const servers = iceServers.flatMap((server) => server.urls.map((url) => ({ url, server })));
-    this.#rounds++;
+    const phase = this.#phase;
+    phase.rounds++;
     await Promise.all(servers.map(({ url, server }) => this.#addServer(url, server)));
-    const last = --this.#rounds === 0; // one that a restart has overtaken ends nothing
-    if (last && !transport.isClosed) host.driver.mutate((now) => transport.endOfLocalCandidates(now));
+    phase.rounds--;
+    const isLast = phase.rounds === 0 && phase === this.#phase;
+    if (isLast && !transport.isClosed) host.driver.mutate((now) => transport.endOfLocalCandidates(now));
   }
 
   async #addServer(url: IceServerUrl, server: ParsedIceServer): Promise<void> {

@@ -147,7 +147,7 @@ export class PeerSession {
 
   /** Begins another ICE generation, without the relays of servers that have left the configuration; to be gathered for. */
   restartIce(parameters: IceParameters): void {
-    this.#gatherer.withdrawRelays();
+    this.#gatherer.beginGeneration();
     this.host.driver.mutate((now) => this.transport.ice.restart(now, parameters));
     this.answerToUfrags();
   }

@@ -68,7 +68,7 @@ describe('setConfiguration with other TURN servers', () => {
     void negotiate(a, b).then(() => {
       done = true;
     });
-    expect(await runUntil(network, () => done)).toBe(true);
+    expect(await runUntil(network, () => done, network.world.now + 20_000)).toBe(true);
   }
 
   /** Connected over server 0, with a channel whose messages come back. */
@@ -152,6 +152,25 @@ describe('setConfiguration with other TURN servers', () => {
     await runUntil(network, () => false, network.world.now + 60_000);
     expect([allocations(), a.relays.length]).toEqual([[2, 0], 3]);
     await echoesOnce(network, channel, echoes);
+  });
+
+  it('a server that is still being looked for when ICE restarts without it holds up nothing', async () => {
+    const world = makeWorld();
+    const { network, platforms } = world;
+    const resolve = platforms[0].resolve.bind(platforms[0]);
+    platforms[0].resolve = (name) => (name === 'slow.example.org' ? new Promise(() => undefined) : resolve(name));
+    const a = makePeer(platforms[0], [{ ...server(0), urls: 'turn:slow.example.org' }]);
+    const b = makePeer(platforms[1], [server(1)]);
+    a.pc.createDataChannel('x');
+    await exchanged(network, a.pc, b.pc);
+    await runUntil(network, () => false, network.world.now + 60_000);
+    expect(a.pc.iceGatheringState).toBe('gathering');
+    a.pc.setConfiguration({ iceServers: [server(1)], iceTransportPolicy: 'relay' });
+    a.pc.restartIce();
+    await exchanged(network, a.pc, b.pc);
+    const isComplete = () => a.pc.iceGatheringState === 'complete';
+    expect(await runUntil(network, isComplete, network.world.now + 10_000)).toBe(true);
+    expect(a.relays).toEqual(['203.0.113.20']);
   });
 
   it('what the candidate pool has allocated elsewhere is given back at once', async () => {
