@@ -96,7 +96,7 @@ class Allocation {
       onClose: () => this.#end(new Error('the server has closed the connection')),
     };
     const control = await this.#connect(
-      guarded(handlers, () => this.close()),
+      guarded(handlers, (error) => this.#end(error)),
       { signal },
     );
     if (this.#closed) {
@@ -285,14 +285,14 @@ class StreamHost implements Host<FiveTuple> {
 }
 
 /** A server that sends what is no STUN has lost its way: the connection ends. */
-function guarded(handlers: StreamHandlers, end: () => void): StreamHandlers {
+function guarded(handlers: StreamHandlers, end: (error: DecodeError) => void): StreamHandlers {
   return {
     onData: (bytes) => {
       try {
         handlers.onData(bytes);
       } catch (error) {
         if (!(error instanceof DecodeError)) throw error;
-        end();
+        end(error);
       }
     },
     onClose: handlers.onClose,

@@ -27,6 +27,9 @@ import { TurnDataConnection } from './data-connection.ts';
 /** Header, XOR-PEER-ADDRESS of IPv6, DONT-FRAGMENT and the DATA header: what `wrapInPlace` needs in front at most. */
 export const SEND_INDICATION_HEADROOM: number = 20 + 24 + 4 + 4;
 
+/** The most that one datagram through a relay carries: with all that stands in front it must fit one of UDP. */
+export const MAX_SEND_BYTES: number = 65_507 - SEND_INDICATION_HEADROOM;
+
 /**
  * A TURN client (RFC 8656): one allocation on one server, its permissions and channels kept alive, and data through it.
  * In protocol order:
@@ -117,9 +120,11 @@ export class TurnClient implements SansIo<TurnClientEvent, FiveTuple> {
   /**
    * Sends `bytes` to the peer from the relayed address: over its channel, in a Send indication, or, while its permission
    * is on its way, as soon as that stands. Copies. Unreliable as UDP is: at a bound a datagram is dropped and counted.
-   * @throws {UsageError} without an allocation of the peer's family, or beyond `MAX_CLIENT_PEERS`.
+   * @throws {UsageError} without an allocation of the peer's family, beyond `MAX_CLIENT_PEERS`, or for more than
+   *   {@link MAX_SEND_BYTES}.
    */
   send(peer: TransportAddress, bytes: Uint8Array, now: Instant): void {
+    if (bytes.length > MAX_SEND_BYTES) throw new UsageError(`a relay carries ${MAX_SEND_BYTES} bytes at most at once`);
     const permission = this.#requirePermission(peer, now);
     if (!this.#control.peers.queue(permission, { peer, bytes: bytes.slice() }))
       this.#drop('limit', 'datagrams to send');

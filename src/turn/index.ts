@@ -1,5 +1,5 @@
 export * from './channel-data.ts';
-export { SEND_INDICATION_HEADROOM, TurnClient } from './client.ts';
+export { MAX_SEND_BYTES, SEND_INDICATION_HEADROOM, TurnClient } from './client.ts';
 export * from './client-types.ts';
 export * from './data-connection.ts';
 export * from './limits.ts';

@@ -1,10 +1,10 @@
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { formatAddress, type TransportAddress } from '../../src/core/index.ts';
 import { type RTCConfiguration, type RTCDataChannelEvent, RTCPeerConnection } from '../../src/index.ts';
 import { connectTcp, platform } from '../../src/io/index.ts';
 import { ForwardingPlatform } from '../../src/peer-connection/forwarding-platform.ts';
-import { MAX_TCP_RELAY_CONNECTIONS } from '../../src/peer-connection/tcp-relay.ts';
+import { listenOnRelay, MAX_TCP_RELAY_CONNECTIONS } from '../../src/peer-connection/tcp-relay.ts';
 import { TurnServer } from '../../src/server/index.ts';
 import { once, untilState } from './support.ts';
 
@@ -137,6 +137,30 @@ describe('relayed TCP candidates (RFC 6544 §5.5, RFC 6062)', () => {
     await expect.poll(() => opened).toBe(2 + MAX_TCP_RELAY_CONNECTIONS);
     relayed.close();
     await expect.poll(() => [server.stats.allocations, server.stats.peerConnections]).toEqual([0, 0]);
+  });
+
+  it.each(['hangs up', 'sends what is not STUN'] as const)('a server that %s takes the relay with it', async (what) => {
+    const { server, address } = await serve();
+    let toClient: Socket | undefined;
+    const between = createServer((socket) => {
+      toClient = socket;
+      const onward = connect(address.port, address.ip).on('error', () => undefined);
+      socket.on('error', () => undefined).on('close', () => onward.destroy());
+      socket.pipe(onward);
+      onward.pipe(socket);
+    });
+    await new Promise<void>((resolve) => between.listen(0, '127.0.0.1', resolve));
+    closers.push(() => between.close());
+    const remote = { ip: '127.0.0.1', port: (between.address() as AddressInfo).port };
+    const given = { remote, localIp: '127.0.0.1', username: 'ada', password: 'lovelace' };
+    let lost = 0;
+    const accept = () => ({ onData: () => undefined, onClose: () => undefined });
+    await listenOnRelay(platform, given, accept, () => void lost++, new AbortController().signal);
+    expect(server.stats.allocations).toBe(1);
+    if (what === 'hangs up') toClient!.destroy();
+    else toClient!.write('SSH-2.0-server\r\n');
+    await expect.poll(() => lost).toBe(1);
+    await expect.poll(() => server.stats.allocations).toBe(0);
   });
 
   it('a server that refuses, is silent or is not there costs that candidate only', async () => {

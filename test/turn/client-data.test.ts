@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { createTransmitSlot, type FiveTuple, resetTransmitSlot } from '../../src/core/index.ts';
+import { createTransmitSlot, type FiveTuple, resetTransmitSlot, UsageError } from '../../src/core/index.ts';
 import { STUN_METHODS, stunError } from '../../src/stun/index.ts';
 import {
   MAX_CLIENT_PEERS,
   MAX_OUTSTANDING_REQUESTS,
   MAX_QUEUED_DATAGRAMS,
   MAX_QUEUED_PER_PEER,
+  MAX_SEND_BYTES,
   SEND_INDICATION_HEADROOM,
 } from '../../src/turn/index.ts';
 import { SeededRandom, seeds } from '../sim/index.ts';
@@ -25,6 +26,14 @@ describe('permissions and Send indications (RFC 8656 §9 to §11)', () => {
       { peer: { ...PEER, port: 9001 }, bytes: Uint8Array.of(4), by: 'send' },
     ]);
     expect(events).toEqual([{ type: 'permission', ip: PEER.ip }]);
+  });
+
+  it('the longest datagram that fits passes, and a longer one is refused at once, not when it is to leave', () => {
+    const { run, server, client } = allocated();
+    const longest = new Uint8Array(MAX_SEND_BYTES).fill(5);
+    run(100, (now) => client.send(PEER, longest, now));
+    expect(server.received.map(({ bytes }) => bytes)).toEqual([longest]);
+    expect(() => run(0, (now) => client.send(PEER, new Uint8Array(MAX_SEND_BYTES + 1), now))).toThrow(UsageError);
   });
 
   it('permissions are renewed every four minutes', () => {
