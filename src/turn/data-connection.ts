@@ -52,6 +52,8 @@ export class TurnDataConnection implements SansIo<TurnDataConnectionEvent, FiveT
   readonly #path: FiveTuple;
   readonly #events = new Ring<TurnDataConnectionEvent>();
   readonly #outgoing = new Ring<Uint8Array>(MAX_DATA_CONNECTION_QUEUE);
+  /** Bytes of the first of them that have left: one may be longer than a slot. */
+  #polled = 0;
   /** The beginning of the answer, while that is not whole. */
   #partial: Uint8Array = new Uint8Array(0);
   #transaction: StunTransaction;
@@ -102,10 +104,15 @@ export class TurnDataConnection implements SansIo<TurnDataConnectionEvent, FiveT
       slot.length = inner.length;
       return pending;
     }
-    const next = this.#outgoing.shift();
+    const next = this.#outgoing.peek();
     if (next === undefined) return false;
-    slot.buffer.set(next, slot.offset);
-    slot.length = next.length;
+    const left = next.subarray(this.#polled, this.#polled + slot.buffer.length - slot.offset);
+    slot.buffer.set(left, slot.offset);
+    slot.length = left.length;
+    this.#polled += left.length;
+    if (this.#polled < next.length) return true;
+    this.#outgoing.shift();
+    this.#polled = 0;
     return true;
   }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   ByteWriter,
   bytesToHex,
+  concatBytes,
   createTransmitSlot,
   type FiveTuple,
   resetTransmitSlot,
@@ -375,6 +376,17 @@ describe('the data connection (RFC 6062 §4.3)', () => {
       connection.handleInput(garbage, DATA, 1);
       expect(connection.pollEvent()).toMatchObject({ type: 'failed', reason: 'bad-response' });
     }
+  });
+
+  it('cuts what is longer than a slot, and keeps its order', () => {
+    const { auth, connection } = open();
+    for (let i = 0; i < 2; i++) connection.handleInput(answer(auth, connection), DATA, 1);
+    const long = Uint8Array.from({ length: 10_000 }, (_, i) => i * 3);
+    connection.send(long);
+    connection.send(Uint8Array.of(9));
+    const pieces: Uint8Array[] = [];
+    for (let piece = poll(connection); piece !== undefined; piece = poll(connection)) pieces.push(piece);
+    expect(concatBytes(...pieces)).toEqual(concatBytes(long, Uint8Array.of(9)));
   });
 
   it(`keeps ${MAX_DATA_CONNECTION_QUEUE} chunks and says no to more`, () => {
