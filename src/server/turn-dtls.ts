@@ -50,7 +50,9 @@ class DtlsConnection implements Connection {
   }
 
   send(slot: TransmitSlot<FiveTuple>): boolean {
-    if (this.#dtls.state !== 'connected') return false;
+    const { state, negotiated } = this.#dtls;
+    // A client may take shorter records than what is for it (RFC 8449 §4).
+    if (state !== 'connected' || negotiated === undefined || slot.length > negotiated.maxSendRecordBytes) return false;
     this.#dtls.sealInPlace(slot);
     this.#send(slot.buffer, slot.offset, slot.length, this.path.remote);
     return true;

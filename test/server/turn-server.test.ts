@@ -4,7 +4,14 @@ import { describe, expect, it } from 'vitest';
 import { Driver, type FiveTuple, type TransportAddress } from '../../src/core/index.ts';
 import { certificateToPem, generateCertificate } from '../../src/crypto/index.ts';
 import { platform } from '../../src/io/index.ts';
-import { DEFAULT_MAX_CONNECTIONS, type LogEntry, TurnServer, type TurnServerOptions } from '../../src/server/index.ts';
+import {
+  DEFAULT_MAX_CONNECTIONS,
+  DtlsSocket,
+  type DtlsSocketOptions,
+  type LogEntry,
+  TurnServer,
+  type TurnServerOptions,
+} from '../../src/server/index.ts';
 import { MAX_STRANGER_CONNECTIONS, MAX_UNSENT_BYTES } from '../../src/server/turn-connections.ts';
 import { encodeStun, newTransactionId, STUN_METHODS } from '../../src/stun/index.ts';
 import type { TurnDataConnectionEvent } from '../../src/turn/index.ts';
@@ -125,6 +132,29 @@ describe('relays', () => {
     expect((await dial()).getPeerCertificate().subject.CN).toBe('second');
     expect(() => server.setCertificate({ cert: 'nonsense', key: pems[0]! })).toThrow();
     expect((await dial()).getPeerCertificate().subject.CN).toBe('second');
+  });
+
+  it('over DTLS drops what is longer than the client takes in a record, and goes on', async () => {
+    const pem = certificateToPem(generateCertificate(platform.env));
+    const server = serve({ certificate: { cert: pem, key: pem } });
+    const { port } = await server.listen({ port: 0 });
+    const heard: Uint8Array[] = [];
+    const dial = async (more: Partial<DtlsSocketOptions>): Promise<DtlsSocket> => {
+      const insecure = { verifyPeer: () => undefined };
+      const onMessage = (bytes: Uint8Array) => void heard.push(bytes);
+      const socket = await DtlsSocket.connect({ host: '127.0.0.1', port, ...insecure, onMessage, ...more });
+      closers.push(() => socket.close());
+      return socket;
+    };
+    const challengeMe = encodeStun({
+      messageClass: 'request',
+      method: STUN_METHODS.Allocate,
+      transactionId: newTransactionId(platform.env),
+    });
+    (await dial({ recordSizeLimitBytes: 64 })).send(challengeMe); // the 401 has more
+    await expect.poll(() => server.shellStats.sendErrorsTotal).toBe(1);
+    (await dial({})).send(challengeMe);
+    await expect.poll(() => heard.length).toBe(1);
   });
 
   it('over TLS gives each of a few messages a record of its own, as coturn has it', async () => {
