@@ -1,5 +1,9 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Runtimes that come from npm instead of Debian; scripts/install-interop-peers.sh fills it. */
+const RUNTIMES = fileURLToPath(new URL('../../.runtimes/bin', import.meta.url));
 
 /**
  * Where a real peer's program is. A missing one is a failure, never a skip: a green run means that it was there.
@@ -17,7 +21,7 @@ export function requireProgram(name: string): string {
 
 function searchPath(name: string): string[] {
   const folders = (process.env['PATH'] ?? '').split(delimiter);
-  return [...folders, '/usr/sbin', '/usr/local/sbin'].map((folder) => join(folder, name));
+  return [RUNTIMES, ...folders, '/usr/sbin', '/usr/local/sbin'].map((folder) => join(folder, name));
 }
 
 function isExecutable(path: string): boolean {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readmeProgram } from './readme.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const run = promisify(execFile);
@@ -20,11 +21,8 @@ describe('README', () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   it('the program prints "echo: hello" and ends by itself', async () => {
-    const text = readFileSync(join(root, 'README.md'), 'utf8');
-    const program = /```ts\n(import \{ RTCPeerConnection \}[\s\S]*?)```/.exec(text)?.[1];
-    if (program === undefined) throw new Error('the README has no program');
     const script = join(folder, 'program.mjs');
-    writeFileSync(script, program.replaceAll('Description!', 'Description')); // the only TypeScript in it
+    writeFileSync(script, readmeProgram(readFileSync(join(root, 'README.md'), 'utf8')));
     symlinkSync(root, join(folder, 'node_modules', 'purertc'), 'dir');
     const { stdout, stderr } = await run(process.execPath, [script], { cwd: folder, timeout: 20_000 });
     expect([stdout, stderr]).toEqual(['echo: hello\n', '']);

@@ -1,0 +1,129 @@
+/**
+ * The layers that meet the machine, each by itself: DTLS over UDP, a STUN server, a TURN server over UDP, DTLS, TCP and TLS, and
+ * signaling over WebSocket. Prints a line for each. Nothing here ends the process: what is closed must leave nothing behind.
+ */
+import { RTCPeerConnection } from 'purertc';
+import { certificateFingerprint, certificateToPem, generateCertificate } from 'purertc/crypto';
+import { platform, UdpShell } from 'purertc/io';
+import { DtlsServer, DtlsSocket, SignalingConnection, SignalingServer, StunServer, TurnServer } from 'purertc/server';
+import { StunClient } from 'purertc/stun';
+
+const HOST = '127.0.0.1';
+
+/** Node 20 has no Promise.withResolvers. */
+function deferred() {
+  let resolve;
+  const promise = new Promise((given) => {
+    resolve = given;
+  });
+  return { promise, resolve };
+}
+
+async function dtls() {
+  const certificate = generateCertificate(platform.env);
+  const server = new DtlsServer({ certificate, onMessage: (bytes, peer) => peer.send(bytes) });
+  const { port } = await server.listen({ port: 0 });
+  const fingerprint = certificateFingerprint(platform.env.crypto, 'sha-256', certificate.der);
+  const echoed = deferred();
+  const socket = await DtlsSocket.connect({
+    host: HOST,
+    port,
+    fingerprint,
+    onMessage: (bytes) => echoed.resolve(new TextDecoder().decode(bytes)),
+  });
+  socket.send('hello');
+  console.log(`dtls: ${await echoed.promise}`);
+  socket.close();
+  server.close();
+}
+
+async function stun() {
+  const server = new StunServer();
+  const remote = await server.listen({ host: HOST, port: 0 });
+  const mapped = deferred();
+  const shell = await UdpShell.open(
+    { ip: HOST, port: 0 },
+    (local, now) => new StunClient({ env: platform.env, path: { protocol: 'udp', local, remote } }, now),
+    { onEvent: mapped.resolve },
+  );
+  const { type, address } = await mapped.promise;
+  console.log(`stun: ${type} ${address.ip}`);
+  shell.close();
+  server.close();
+}
+
+/** Two peers that may use nothing but the relay, each over its own connection to it. */
+async function turn(transport, certificate) {
+  const server = new TurnServer({
+    realm: 'example.org',
+    users: { ada: 'lovelace' },
+    relayAddresses: [HOST],
+    peers: { allowLoopback: true },
+    ...(certificate !== undefined && { certificate: { cert: certificate, key: certificate } }),
+  });
+  const { port } = await server.listen({ host: HOST, port: 0, transport });
+  const scheme = certificate === undefined ? 'turn' : 'turns';
+  const iceServers = [
+    { urls: `${scheme}:${HOST}:${port}?transport=${transport}`, username: 'ada', credential: 'lovelace' },
+  ];
+  const purertc = {
+    interfaceFilter: ({ internal }) => internal,
+    ...(certificate !== undefined && { turn: { ca: [certificate] } }),
+  };
+  const [a, b] = [0, 1].map(() => new RTCPeerConnection({ iceServers, iceTransportPolicy: 'relay', purertc }));
+  for (const pc of [a, b]) pc.onicecandidateerror = ({ url, errorText }) => console.log(`turn: ${url}: ${errorText}`);
+  const got = await echo(a, b);
+  console.log(`${scheme} over ${transport}: ${got}, ${server.stats.allocations} allocations`);
+  a.close();
+  b.close();
+  await server.close();
+}
+
+async function echo(a, b) {
+  a.onicecandidate = ({ candidate }) => candidate && b.addIceCandidate(candidate);
+  b.onicecandidate = ({ candidate }) => candidate && a.addIceCandidate(candidate);
+  b.ondatachannel = ({ channel }) => {
+    channel.onmessage = ({ data }) => channel.send(data);
+  };
+  const echoed = deferred();
+  const channel = a.createDataChannel('echo');
+  channel.onopen = () => channel.send('hello');
+  channel.onmessage = ({ data }) => echoed.resolve(data);
+  await a.setLocalDescription();
+  await b.setRemoteDescription(a.localDescription);
+  await b.setLocalDescription();
+  await a.setRemoteDescription(b.localDescription);
+  return echoed.promise;
+}
+
+async function signaling() {
+  const server = new SignalingServer();
+  const { port } = await server.listen({ port: 0 });
+  const url = `ws://${HOST}:${port}`;
+  const arrived = deferred();
+  const ada = new SignalingConnection({
+    url,
+    onEvent: (event) => {
+      if (event.type === 'welcome') bob.join('garden', 'Bob');
+      if (event.type === 'peer-joined') ada.sendCandidate(event.peer.id, null);
+    },
+  });
+  const bob = new SignalingConnection({
+    url,
+    onEvent: (event) => event.type === 'candidate' && arrived.resolve(event.candidate),
+  });
+  ada.join('garden', 'Ada');
+  console.log(`signaling: ${await arrived.promise}`);
+  ada.close();
+  bob.close();
+  await server.close();
+}
+
+const pem = certificateToPem(generateCertificate(platform.env, { commonName: 'relay', subjectAltNames: [HOST] }));
+await dtls();
+await stun();
+await turn('udp');
+await turn('udp', pem);
+await turn('tcp');
+await turn('tcp', pem);
+await signaling();
