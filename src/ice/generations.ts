@@ -12,6 +12,8 @@ export class Generations {
   readonly #host: SessionHost;
   #current: IceSession;
   #previous: IceSession | undefined;
+  /** Agreed on, but without a pair yet when the next restart began: what a rollback of that goes back to. */
+  #setAside: IceSession | undefined;
   /** When the previous one is over. NEVER while it is still needed. */
   #retireAt: Instant = NEVER;
   /** Paths as the shell hands them in, and as pairs hold them: both by identity, for the data path. */
@@ -28,12 +30,15 @@ export class Generations {
 
   /** Those that are asked and answered, the current one first. */
   get all(): readonly IceSession[] {
-    return this.#previous === undefined ? [this.#current] : [this.#current, this.#previous];
+    if (this.#previous === undefined) return [this.#current];
+    const older = [this.#previous];
+    return this.#setAside === undefined ? [this.#current, ...older] : [this.#current, this.#setAside, ...older];
   }
 
   /** Where data goes: the old pair until the new generation has one. */
   get selected(): CandidatePair | undefined {
-    return this.#current.selection.selected ?? this.#previous?.selection.selected;
+    const older = this.#setAside?.selection.selected ?? this.#previous?.selection.selected;
+    return this.#current.selection.selected ?? older;
   }
 
   /**
@@ -45,7 +50,8 @@ export class Generations {
     const older = this.#previous;
     const sameAgain = old.remote === undefined && old.local.ufrag === local.ufrag && old.local.pwd === local.pwd;
     const keepOlder = sameAgain || (older !== undefined && old.selection.selected === undefined);
-    (keepOlder ? old : older)?.stop();
+    if (keepOlder && old.remote !== undefined) this.#setAside = old;
+    else (keepOlder ? old : older)?.stop();
     this.#previous = keepOlder ? older : old;
     this.#retireAt = NEVER;
     this.#current = new IceSession(this.#host, local);
@@ -57,13 +63,19 @@ export class Generations {
       throw new UsageError('no restart to roll back');
     }
     this.#current.stop();
-    this.#current = this.#previous;
-    this.#previous = undefined;
     this.#retireAt = NEVER;
+    if (this.#setAside === undefined) {
+      this.#current = this.#previous;
+      this.#previous = undefined;
+    } else {
+      this.#current = this.#setAside;
+      this.#setAside = undefined;
+    }
   }
 
   /** Chooses pairs anew, and lets the previous generation go when it has served. */
   select(now: Instant): void {
+    if (this.#current.remote !== undefined) this.#dropSetAside(); // the peer has answered: no rollback any more
     for (const session of this.all) session.selection.select(now);
     if (this.#previous === undefined || this.#current.selection.selected === undefined) {
       this.#retireAt = NEVER; // also when the new pair is lost again: then the old one is needed as before
@@ -79,8 +91,14 @@ export class Generations {
     this.#retireAt = NEVER;
   }
 
+  #dropSetAside(): void {
+    this.#setAside?.stop();
+    this.#setAside = undefined;
+  }
+
   stop(): void {
     this.#current.stop();
+    this.#dropSetAside();
     this.retirePrevious();
   }
 
@@ -89,10 +107,9 @@ export class Generations {
     const cached = this.#pairOfPath.get(path);
     if (cached !== undefined && !cached.removed) return cached;
     const key = formatFiveTuple(path);
-    const current = this.#current.checklist.get(key);
-    const previous = this.#previous?.checklist.get(key);
+    const pairs = this.all.flatMap(({ checklist }) => checklist.get(key) ?? []);
     // A restart mostly checks the same paths again: until the new pair has proved itself the old one speaks for them.
-    const pair = current?.authenticated === true || previous === undefined ? current : previous;
+    const pair = pairs.find(({ authenticated }) => authenticated) ?? pairs.at(-1);
     if (pair !== undefined) this.#pairOfPath.set(path, pair);
     return pair;
   }
