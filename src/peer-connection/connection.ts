@@ -300,8 +300,9 @@ export class Connection {
     if (type === 'offer' && negotiation.session.state === 'stable') this.#hadStableSctp = this.#hasSctp;
     negotiation.commit(change);
     if (type === 'offer') {
-      if (data !== undefined && !this.#hasSctp) session.shown.renewSctp();
-      if (data !== undefined) this.#hasSctp = true;
+      const hasSctp = this.#hasSctp || (data !== undefined && data.transport.sctpPort !== 0);
+      if (hasSctp && !this.#hasSctp) session.shown.renewSctp();
+      this.#hasSctp = hasSctp;
       this.#ice.decideRole(session, side === 'remote' && data?.transport.iceLite !== true);
     } else if (type === 'answer' && !hasData) {
       this.#hasSctp = false;

@@ -493,6 +493,9 @@ describe('another SCTP association on one connection (RFC 8841 §9.3)', () => {
     expect([portOf(a), portOf(b), a.sctp, b.sctp]).toEqual(['0', '0', null, null]);
     await closed;
     expect([transport.state, a.connectionState, b.connectionState]).toEqual(['connected', 'connected', 'connected']);
+    await a.setLocalDescription({ type: 'offer', sdp: withPort((await a.createOffer()).sdp ?? '', 0) });
+    expect(a.sctp).toBeNull(); // it describes no association
+    await a.setLocalDescription({ type: 'rollback' });
     const waiting = a.createDataChannel('waits');
     await negotiate(a, b);
     expect([portOf(a), portOf(b), a.sctp!.transport]).toEqual(['5000', '5000', transport]);
