@@ -5,6 +5,7 @@ import { type Env, formatAddress, hexToBytes, type Platform, type TransportAddre
 import { certificateFingerprint, generateCertificate } from '../crypto/index.ts';
 import type { Negotiated } from '../dtls/index.ts';
 import {
+  type DtlsPeer,
   DtlsServer,
   DtlsSocket,
   judgeOf,
@@ -129,7 +130,7 @@ export async function connectDtls(
   reportNegotiated(terminal, env, socket.negotiated, socket.peerCertificates);
   if (socket.peerCertificates.length > 0) terminal.report(`verification: ${trust.result()}`);
   const stop = terminal.read(
-    (bytes) => sendInRecords(bytes, (record) => socket.send(record)),
+    (bytes) => sendInRecords(bytes, socket),
     () => {
       if (options.ignoreEof !== true) socket.close();
     },
@@ -180,7 +181,7 @@ export async function listenDtls(
       if (peer.certificates.length > 0) terminal.report(`verification: ${describeTrust(trust)}`);
       stop ??= terminal.read(
         (bytes) => {
-          for (const each of server.peers) sendInRecords(bytes, (record) => each.send(record));
+          for (const each of server.peers) sendInRecords(bytes, each);
         },
         () => undefined, // it goes on serving
       );
@@ -286,8 +287,10 @@ function reportNegotiated(
   else terminal.report(`peer certificate: sha-256 ${certificateFingerprint(env.crypto, 'sha-256', leaf)}`);
 }
 
-function sendInRecords(bytes: Uint8Array, send: (record: Uint8Array) => void): void {
-  for (let at = 0; at < bytes.length; at += MAX_RECORD_BYTES) send(bytes.subarray(at, at + MAX_RECORD_BYTES));
+/** The other end may take less in a record than we would like to send (RFC 8449 §4). */
+function sendInRecords(bytes: Uint8Array, to: DtlsSocket | DtlsPeer): void {
+  const size = Math.min(MAX_RECORD_BYTES, to.negotiated?.maxSendRecordBytes ?? MAX_RECORD_BYTES);
+  for (let at = 0; at < bytes.length; at += size) to.send(bytes.subarray(at, at + size));
 }
 
 function sameText(bytes: Uint8Array, text: string): boolean {

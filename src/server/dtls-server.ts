@@ -90,7 +90,11 @@ export class DtlsPeer {
     return this.#host.path().local;
   }
 
-  /** Sends one message, copied; a text as UTF-8. It may be lost. @throws {UsageError} closed, or longer than one record may be. */
+  /**
+   * Sends one message, copied; a text as UTF-8. It may be lost.
+   * @throws {UsageError} closed, or longer than `negotiated.maxSendRecordBytes`: the client may want as little as 64 bytes, so
+   *   that whoever answers with more than that has to look.
+   */
   send(message: Uint8Array | string): void {
     this.#host.send(typeof message === 'string' ? utf8(message) : message);
   }
@@ -117,7 +121,10 @@ interface Guest {
  * (RFC 6347 §4.2.1), idle ones are closed, and those that know connection IDs may change their address (RFC 9146 §6).
  *
  * @example
- * const server = new DtlsServer({ certificate: { cert, key }, onMessage: (bytes, peer) => peer.send(bytes) });
+ * const server = new DtlsServer({
+ *   certificate: { cert, key },
+ *   onMessage: (bytes, peer) => bytes.length <= peer.negotiated.maxSendRecordBytes && peer.send(bytes),
+ * });
  * const { port } = await server.listen({ port: 5684 });
  * server.close();
  */

@@ -15,6 +15,7 @@ import {
 import { type TransportAddress, utf8 } from '../../src/core/index.ts';
 import { certificateToPem, generateCertificate } from '../../src/crypto/index.ts';
 import { platform } from '../../src/io/index.ts';
+import { DtlsSocket } from '../../src/server/index.ts';
 import { temporaryFolder } from './support.ts';
 
 let pem: string;
@@ -133,6 +134,22 @@ describe('purertc dtls', () => {
     await client.done;
     await server.person.until(() => server.person.reports.some((line) => line.endsWith('is gone')));
     expect(client.person.reading).toBe(false);
+  });
+
+  it('cuts what is typed into records as short as the peer wants them', async () => {
+    const server = await listen({ cert: pem });
+    const records: number[] = [];
+    const socket = await DtlsSocket.connect({
+      host: '127.0.0.1',
+      port: server.port,
+      verifyPeer: () => undefined,
+      recordSizeLimitBytes: 64,
+      onMessage: (bytes) => void records.push(bytes.length),
+    });
+    cleanUps.push(() => socket.close());
+    await server.person.until(() => server.person.reading);
+    server.person.type('x'.repeat(150));
+    await expect.poll(() => records.toSorted()).toEqual([22, 64, 64]);
   });
 
   it('serves several at once, and says goodbye when it is stopped', async () => {
