@@ -121,6 +121,11 @@ export interface CryptoBackend {
   createHash(name: HashName): Hasher;
   /** Prepares an HMAC key (RFC 2104); any length, also empty. */
   createMac(hash: HashName, key: Uint8Array): Mac;
+  /**
+   * Whether {@link CryptoBackend.createAead} takes that cipher; absent: all of them. What it does not take, no protocol offers or
+   * chooses. Asked for each connection: the answer must be cheap.
+   */
+  supportsAead?(name: AeadName): boolean;
   /** @throws {CryptoError} `invalid-key` for a key of the wrong length; `unsupported`. */
   createAead(name: AeadName, key: Uint8Array): AeadContext;
   /** @throws {CryptoError} `unsupported`. */

@@ -1,4 +1,5 @@
-import type { AeadContext, CryptoBackend } from '../core/index.ts';
+import type { AeadContext, AeadName, CryptoBackend } from '../core/index.ts';
+import { createNobleAead } from './noble-aead.ts';
 import { type OwnCipher, ownCipher } from './own-cipher.ts';
 
 /** The longest records, in bytes of plaintext, that our own cipher takes, by what it runs in. */
@@ -9,7 +10,7 @@ export const LONGEST_BEFORE_NATIVE: LongestOwnRecords = { webassembly: 8000, jav
 
 /**
  * The same backend with our own ChaCha20-Poly1305 for records of up to `longest`, and the backend's for longer ones. A native cipher
- * has a high cost a call and a low one a byte.
+ * has a high cost a call and a low one a byte. AEADs that the backend does not have come from ours and from noble.
  * @param longest - bytes of plaintext; one number when it is the same in WebAssembly and in JavaScript.
  * @param own - `ownCipher()`, asked for when there is a key, unless another is given.
  *
@@ -22,15 +23,18 @@ export function withRecordCipher(
   longest: number | LongestOwnRecords = Number.POSITIVE_INFINITY,
   own?: OwnCipher,
 ): CryptoBackend {
+  const isNative = (name: AeadName): boolean => backend.supportsAead?.(name) ?? true;
   return {
     ...backend,
+    supportsAead: () => true,
     aeadPreference: ['chacha20-poly1305', ...backend.aeadPreference.filter((name) => name !== 'chacha20-poly1305')],
     createAead: (name, key) => {
-      if (name !== 'chacha20-poly1305') return backend.createAead(name, key);
+      if (name !== 'chacha20-poly1305')
+        return isNative(name) ? backend.createAead(name, key) : createNobleAead(name, key);
       const cipher = own ?? ownCipher();
       const context = cipher.createAead(key);
       const longestBytes = typeof longest === 'number' ? longest : longest[cipher.implementation];
-      if (longestBytes === Number.POSITIVE_INFINITY) return context;
+      if (longestBytes === Number.POSITIVE_INFINITY || !isNative(name)) return context;
       return new ByLength(context, backend.createAead(name, key), longestBytes);
     },
   };

@@ -1,4 +1,4 @@
-import { type Env, type GroupName, UsageError } from '../core/index.ts';
+import { type AeadName, type Env, type GroupName, UsageError } from '../core/index.ts';
 import type { FlightOptions } from './flight.ts';
 import { MIN_MTU_BYTES } from './flight-mtu.ts';
 import { MAX_PLAINTEXT_BYTES } from './record.ts';
@@ -69,8 +69,12 @@ function inOrderOfCost(names: readonly CipherSuiteName[], env: Env): readonly Ci
     const cipher = at < 0 ? aeadPreference.length : at;
     return (keyExchange === 'psk' ? 100 : 0) + (aead === 'aes-128-ccm-8' ? 50 : cipher);
   };
-  const suites = resolveSuites(names);
-  return [...suites].sort((a, b) => cost(a) - cost(b)).map((suite) => suite.name);
+  const suites = resolveSuites(names).filter(({ aead }) => isSupported(aead, env));
+  return suites.sort((a, b) => cost(a) - cost(b)).map((suite) => suite.name);
+}
+
+function isSupported(aead: AeadName, env: Env): boolean {
+  return env.crypto.supportsAead?.(aead) ?? true;
 }
 
 function resolveSuites(names: readonly CipherSuiteName[]): readonly CipherSuite[] {
@@ -102,6 +106,8 @@ export function resolveOptions(options: DtlsOptions, hasPsk: boolean): ResolvedO
   const names = options.cipherSuites ?? defaultSuites(certificateSuites, hasPsk, options.env);
   const cipherSuites = resolveSuites(names).filter((s) => hasPsk || s.authentication !== 'psk');
   if (cipherSuites.length === 0) throw new UsageError('PSK suites need a PSK');
+  const impossible = cipherSuites.find(({ aead }) => !isSupported(aead, options.env));
+  if (impossible !== undefined) throw new UsageError(`the crypto backend has no ${impossible.aead}`);
   const groups = options.groups ?? DEFAULT_GROUPS;
   if (groups.length === 0 && cipherSuites.some((s) => s.keyExchange !== 'psk'))
     throw new UsageError('no group is enabled');

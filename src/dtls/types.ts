@@ -46,6 +46,7 @@ export interface DtlsOptions {
   /**
    * Suites in order of preference; the server's order decides. Default: ECDHE with GCM and ChaCha20, and PSK suites behind them where
    * a PSK is given, in both cases with the cipher first that the backend finds cheapest (`CryptoBackend.aeadPreference`).
+   * Suites of ciphers that the backend does not have are left out of the default, and are a `UsageError` where they are named.
    */
   readonly cipherSuites?: readonly CipherSuiteName[];
   /** Groups in order of preference; default X25519, P-256, P-384. */

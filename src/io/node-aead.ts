@@ -5,9 +5,17 @@ import {
   createCipheriv,
   createDecipheriv,
   createSecretKey,
+  getCiphers,
   type KeyObject,
 } from 'node:crypto';
-import { type AeadContext, type AeadName, checkAeadKey, checkAeadRange, checkCcmLengths } from '../core/index.ts';
+import {
+  type AeadContext,
+  type AeadName,
+  CryptoError,
+  checkAeadKey,
+  checkAeadRange,
+  checkCcmLengths,
+} from '../core/index.ts';
 
 /**
  * The AEADs of `node:crypto`. OpenSSL has no in-place call behind Node's API: `update` returns a new buffer, which is
@@ -103,9 +111,19 @@ class NodeCcm implements AeadContext {
   }
 }
 
-/** @throws {CryptoError} `invalid-key` for a key of the wrong length. */
+/** Node's names of them. Made when first asked for: the list takes OpenSSL longer than a handshake's hashes. */
+let ciphers: ReadonlySet<string> | undefined;
+
+/** Bun's `node:crypto` has no ChaCha20-Poly1305, and neither Bun's nor Deno's has CCM; Node's has all. */
+export function supportsNodeAead(name: AeadName): boolean {
+  ciphers ??= new Set(getCiphers());
+  return ciphers.has(name === 'aes-128-ccm-8' ? 'aes-128-ccm' : name);
+}
+
+/** @throws {CryptoError} `invalid-key` for a key of the wrong length, `unsupported` where the runtime lacks the cipher. */
 export function createNodeAead(name: AeadName, key: Uint8Array): AeadContext {
   checkAeadKey(name, key);
+  if (!supportsNodeAead(name)) throw new CryptoError('unsupported', `this runtime has no ${name}`);
   switch (name) {
     case 'aes-128-gcm':
     case 'aes-256-gcm':

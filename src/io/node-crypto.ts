@@ -21,7 +21,7 @@ import {
   type SigningKey,
   type VerifyingKey,
 } from '../core/index.ts';
-import { createNodeAead } from './node-aead.ts';
+import { createNodeAead, supportsNodeAead } from './node-aead.ts';
 import { generateEcKey, importEcSpki } from './node-ec.ts';
 import { NodeHasher, NodeMac, nodeHash } from './node-hash.ts';
 import { nodeRandom } from './node-random.ts';
@@ -313,6 +313,7 @@ export const nodeCrypto: CryptoBackend = {
   hash: nodeHash,
   createHash: (name) => new NodeHasher(name),
   createMac: (hash, key) => new NodeMac(hash, key),
+  supportsAead: supportsNodeAead,
   createAead: createNodeAead,
   generateKeyShare: generateNodeKeyShare,
   generateSigningKey: generateNodeSigningKey,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type AeadContext, bytesToHex, type CryptoBackend, hexToBytes } from '../../src/core/index.ts';
+import { type AeadContext, type AeadName, bytesToHex, type CryptoBackend, hexToBytes } from '../../src/core/index.ts';
 import { chooseOwnCipher, nobleCrypto, ownCipher, withRecordCipher } from '../../src/crypto/index.ts';
 import { Poly1305 } from '../../src/crypto/poly1305.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
@@ -29,6 +29,41 @@ function extreme(random: SeededRandom, length: number): Uint8Array {
   if (kind === 2) bytes.fill(0).fill(1 << random.below(8), length >> 1, (length >> 1) + 1);
   return bytes;
 }
+
+/** `node:crypto` as it is in Bun. */
+const poorCrypto: CryptoBackend = {
+  ...nodeCrypto,
+  supportsAead: (name) => name.endsWith('gcm'),
+  createAead: (name, key) => {
+    if (!name.endsWith('gcm')) throw new Error(`asked for ${name}`);
+    return nodeCrypto.createAead(name, key);
+  },
+};
+
+describe('a backend without all AEADs', () => {
+  const filled = withRecordCipher(poorCrypto, 64);
+
+  it.each<[AeadName, number]>([
+    [NAME, 32],
+    ['aes-128-gcm', 16],
+    ['aes-256-gcm', 32],
+    ['aes-128-ccm', 16],
+    ['aes-128-ccm-8', 16],
+  ])('has %s all the same, for short records and long ones', (name, keyBytes) => {
+    expect(filled.supportsAead?.(name)).toBe(true);
+    const key = new Uint8Array(keyBytes).fill(7);
+    for (const length of [1, 64, 65, 5000]) {
+      const [ours, theirs] = [filled, nobleCrypto].map((backend) => {
+        const context = backend.createAead(name, key);
+        const buffer = new Uint8Array(length + context.tagLength).fill(3);
+        context.seal(new Uint8Array(12), key, buffer, 0, length);
+        return buffer;
+      });
+      expect(hex(ours!)).toBe(hex(theirs!));
+      expect(filled.createAead(name, key).open(new Uint8Array(12), key, ours!, 0, ours!.length)).toBe(length);
+    }
+  });
+});
 
 describe.each([ownCipher(), chooseOwnCipher(undefined)])('the record cipher in $implementation', (cipher) => {
   const own = withRecordCipher(nobleCrypto, Number.POSITIVE_INFINITY, cipher);

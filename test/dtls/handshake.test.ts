@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type CryptoBackend, concatBytes, type KeyType, utf8 } from '../../src/core/index.ts';
+import { type CryptoBackend, concatBytes, type Env, type KeyType, UsageError, utf8 } from '../../src/core/index.ts';
 import { generateCertificate, nobleCrypto, withRecordCipher } from '../../src/crypto/index.ts';
 import { encodeCodeList, encodeSupportedVersions } from '../../src/dtls/extensions.ts';
 import {
@@ -159,6 +159,18 @@ describe('negotiation', () => {
     expect(offered(nodeCrypto)).toEqual([...gcmFirst, ...plain]);
     expect(offered(own)).toEqual([...gcmFirst.toReversed(), ...plain]);
     expect(offered({ ...nodeCrypto, aeadPreference: ['aes-128-ccm-8'] })).toEqual([...gcmFirst, ...plain]);
+  });
+
+  it('a cipher that the backend does not have is neither offered nor chosen, and to name it is an error', () => {
+    const name = 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256';
+    const poor: Env = { ...PLAIN_ENV, crypto: { ...nodeCrypto, supportsAead: (aead) => aead.endsWith('gcm') } };
+    expect(resolveOptions({ env: poor }, true).cipherSuites.map(({ aead }) => aead)).toEqual([
+      'aes-128-gcm',
+      'aes-128-gcm',
+    ]);
+    const pair = connectedPair({ client: { env: { ...PLAIN_ENV, crypto: own } }, server: { env: poor } });
+    expect(pair.server.negotiated?.cipherSuite).toMatch(/AES_128_GCM/);
+    expect(() => resolveOptions({ env: poor, cipherSuites: [name] }, false)).toThrow(UsageError);
   });
 
   it('ALPN: the server prefers, the client learns it', () => {

@@ -72,9 +72,14 @@ describe.each([THIS_NODE, ...RUNTIMES])('the installed package in $name', (runti
     expect(await output(runtime, 'readme.mjs')).toEqual(['echo: hello']);
   });
 
-  it('DTLS, STUN, TURN and signaling by themselves, and they end too', async () => {
+  it('ciphers, DTLS, STUN, TURN and signaling by themselves, and they end too', async () => {
     expect(await output(runtime, 'layers.mjs')).toEqual([
-      'dtls: hello',
+      'aes-128-gcm: right',
+      'aes-256-gcm: right',
+      'chacha20-poly1305: right',
+      'aes-128-ccm: right',
+      'aes-128-ccm-8: right',
+      'dtls: 12000 bytes, the same',
       'stun: mapped 127.0.0.1',
       'turn over udp: hello, 2 allocations',
       'turns over udp: hello, 2 allocations',
