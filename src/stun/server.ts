@@ -47,6 +47,9 @@ interface Response {
   readonly path: FiveTuple;
 }
 
+/** PADDING of a response: more than the MTU of any interface, and the response still fits a datagram. */
+export const MAX_PADDING_BYTES = 9216;
+
 const DISCOVERY_ATTRIBUTES: ReadonlySet<number> = new Set([
   STUN_ATTRIBUTES['CHANGE-REQUEST'].type,
   STUN_ATTRIBUTES['RESPONSE-PORT'].type,
@@ -196,7 +199,8 @@ export class StunServer implements SansIo<StunServerEvent, FiveTuple> {
         if (!this.#noBackwardCompatibility) attributes.push(['MAPPED-ADDRESS', path.remote]);
         attributes.push(['RESPONSE-ORIGIN', origin], ['OTHER-ADDRESS', other]);
       }
-      if (padding !== undefined) attributes.push(['PADDING', new Uint8Array(padding.length)]);
+      if (padding !== undefined)
+        attributes.push(['PADDING', new Uint8Array(Math.min(padding.length, MAX_PADDING_BYTES))]);
     }
     const unchanged = origin === path.local && remote === path.remote;
     this.#respond(message, unchanged ? path : { ...path, local: origin, remote }, 'success', attributes);

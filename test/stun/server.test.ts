@@ -12,6 +12,7 @@ import {
   type BehaviourDiscoveryAddresses,
   decodeStun,
   encodeStun,
+  MAX_PADDING_BYTES,
   MAX_QUEUED_RESPONSES,
   type StunAttribute,
   StunClient,
@@ -206,6 +207,16 @@ describe('behaviour discovery (RFC 5780 §6.1)', () => {
     expect(both.message.get('ERROR-CODE')?.code).toBe(400);
     expect(both.path).toBe(PATH);
     expect(ask(server, bindingRequest(['RESPONSE-PORT', 0]))!.message.get('ERROR-CODE')?.code).toBe(400);
+  });
+
+  it('a request that fills a datagram with PADDING gets a response that fits one', () => {
+    const request = bindingRequest(['PADDING', new Uint8Array(65_480)]);
+    expect(request).toHaveLength(65_504); // UDP over IPv4 carries three bytes more
+    const slot = createTransmitSlot<FiveTuple>(65_507);
+    server.handleInput(request, PATH, 0);
+    expect(server.pollTransmit(slot)).toBe(true);
+    const answer = decodeStun(slot.buffer.slice(slot.offset, slot.offset + slot.length));
+    expect(answer.get('PADDING')).toHaveLength(MAX_PADDING_BYTES);
   });
 
   it.each(['CHANGE-REQUEST', 'PADDING', 'RESPONSE-PORT'] as const)(
