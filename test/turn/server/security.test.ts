@@ -393,7 +393,12 @@ describe('malformed input', () => {
     const longest = Math.max(...server.sent.map(({ bytes }) => bytes.length));
     expect(longest).toBeGreaterThan(1300);
     expect(longest).toBeLessThanOrEqual(MAX_RESPONSE_BYTES);
-    expect(() => new TestServer({ software: `${text}x` })).toThrow(/763/);
+    for (const options of [
+      { software: `${text}x` },
+      { realmsByOrigin: { 'https://b.example': `${text}x` } },
+      { oauth: { serverName: `${text}x`, keys: [] } },
+    ])
+      expect(() => new TestServer(options)).toThrow(/763/);
   });
 
   it('responses, Data indications and unknown methods are dropped', () => {
