@@ -15,7 +15,7 @@ export {
 export * from './tcp-listener.ts';
 export * from './timer-queue.ts';
 export * from './udp.ts';
-export { bindUdpSocket, localAddressTowards, type UdpSocketOptions } from './udp-socket.ts';
+export { bindSharedUdpSocket, bindUdpSocket, localAddressTowards, type UdpSocketOptions } from './udp-socket.ts';
 export * from './wake-timer.ts';
 export { type DialingCore, WebSocketClient, type WebSocketClientOptions } from './websocket.ts';
 export {

@@ -1,5 +1,6 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   canonicalIp,
   ipFamily,
@@ -24,6 +25,10 @@ const MAX_POOLED_BUFFERS = 256;
 
 /** Longer datagrams (path MTUs above Ethernet's) get a buffer of their own. */
 const SEND_BUFFER_BYTES = 2048;
+
+/** How often, and how far apart, a port is asked for again that a socket of ours has just had. */
+const RELEASE_POLLS = 20;
+const RELEASE_POLL_MS = 10;
 
 /** How a socket shares its address with others. */
 export interface UdpSocketOptions {
@@ -68,6 +73,25 @@ export function bindUdpSocket(
       else socket.connect(remote.port, zone !== '' && isLinkLocal(remote.ip) ? remote.ip + zone : remote.ip, succeeded);
     });
   });
+}
+
+/**
+ * Binds an address that is nobody's yet, to be shared later. SO_REUSEADDR lets a second server bind the same port without an error:
+ * whether there is one is asked first, by binding without it.
+ * @throws rejects as {@link bindUdpSocket}.
+ */
+export async function bindSharedUdpSocket(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> {
+  const probe = await bindUdpSocket(local, GONE);
+  probe.close();
+  for (let left = RELEASE_POLLS; ; left--) {
+    try {
+      return await bindUdpSocket(probe.local, handlers, { shared: true });
+    } catch (error) {
+      // Deno gives the port of a closed socket back on a later turn of the event loop; Node and Bun have done so already.
+      if (left === 0 || asError(error).code !== 'EADDRINUSE') throw error;
+    }
+    await sleep(RELEASE_POLL_MS);
+  }
 }
 
 /**
@@ -303,6 +327,6 @@ function zoneOf(ip: string): string {
   return '';
 }
 
-function asError(thrown: unknown): Error {
+function asError(thrown: unknown): NodeJS.ErrnoException {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

@@ -1,13 +1,6 @@
 import type { Socket } from 'node:net';
-import {
-  type FiveTuple,
-  formatFiveTuple,
-  type TransportAddress,
-  type UdpHandlers,
-  type UdpSocket,
-  UsageError,
-} from '../core/index.ts';
-import { bindUdpSocket, platform } from '../io/index.ts';
+import { type FiveTuple, formatFiveTuple, type TransportAddress, UsageError } from '../core/index.ts';
+import { bindSharedUdpSocket, platform } from '../io/index.ts';
 import { DEFAULT_MAX_PORT, DEFAULT_MIN_PORT, type TurnServerEvent } from '../turn/index.ts';
 import { type Log, NO_LOG } from './log.ts';
 import type { PemCertificate } from './turn-connections.ts';
@@ -125,7 +118,7 @@ export class TurnWorkers {
       attach: (made) => {
         given = made;
       },
-      bindListener: bindShared,
+      bindListener: bindSharedUdpSocket,
       onEvent: (event) => this.#onEvent(event),
       takes: (bytes, path) => this.#takes(bytes, path),
       giveStream: (socket) => this.#giveStream(socket),
@@ -356,13 +349,6 @@ export class TurnWorkers {
       waiting.resolve();
     }
   }
-}
-
-/** SO_REUSEADDR lets a second server bind the same port without an error: whether there is one is asked first. */
-async function bindShared(local: TransportAddress, handlers: UdpHandlers): Promise<UdpSocket> {
-  const probe = await bindUdpSocket(local, { onDatagram: () => undefined, onError: () => undefined });
-  probe.close();
-  return bindUdpSocket(probe.local, handlers, { shared: true });
 }
 
 /** @throws {UsageError} when an option is a function. */

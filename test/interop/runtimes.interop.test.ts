@@ -81,10 +81,12 @@ describe.each([THIS_NODE, ...RUNTIMES])('the installed package in $name', (runti
       'aes-128-ccm-8: right',
       'dtls: 12000 bytes, the same',
       'stun: mapped 127.0.0.1',
-      'turn over udp: hello, 2 allocations',
-      'turns over udp: hello, 2 allocations',
-      'turn over tcp: hello, 2 allocations',
-      'turns over tcp: hello, 2 allocations',
+      'turn over udp: hello',
+      'turns over udp: hello',
+      'turn over tcp: hello',
+      'turns over tcp: hello',
+      'turn by workers over udp: hello',
+      'turn by workers over tcp: hello',
       'signaling: null',
     ]);
   });

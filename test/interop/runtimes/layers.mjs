@@ -12,7 +12,15 @@ import {
   withRecordCipher,
 } from 'purertc/crypto';
 import { platform, UdpShell } from 'purertc/io';
-import { DtlsServer, DtlsSocket, SignalingConnection, SignalingServer, StunServer, TurnServer } from 'purertc/server';
+import {
+  DtlsServer,
+  DtlsSocket,
+  SignalingConnection,
+  SignalingServer,
+  StunServer,
+  TurnServer,
+  TurnWorkers,
+} from 'purertc/server';
 import { StunClient } from 'purertc/stun';
 
 const HOST = '127.0.0.1';
@@ -85,15 +93,31 @@ async function stun() {
   server.close();
 }
 
-/** Two peers that may use nothing but the relay, each over its own connection to it. */
+const RELAY = {
+  realm: 'example.org',
+  users: { ada: 'lovelace' },
+  relayAddresses: [HOST],
+  peers: { allowLoopback: true },
+};
+
 async function turn(transport, certificate) {
-  const server = new TurnServer({
-    realm: 'example.org',
-    users: { ada: 'lovelace' },
-    relayAddresses: [HOST],
-    peers: { allowLoopback: true },
-    ...(certificate !== undefined && { certificate: { cert: certificate, key: certificate } }),
-  });
+  const pem = certificate !== undefined && { certificate: { cert: certificate, key: certificate } };
+  const server = new TurnServer({ ...RELAY, ...pem });
+  const got = await relayed(server, transport, certificate);
+  console.log(`${certificate === undefined ? 'turn' : 'turns'} over ${transport}: ${got}`);
+  await server.close();
+}
+
+/** Processes of the same runtime: sockets that share a port, and connections that are handed over. */
+async function turnWorkers(transport) {
+  const server = await TurnWorkers.start({ ...RELAY, workers: 2 });
+  const got = await relayed(server, transport);
+  console.log(`turn by workers over ${transport}: ${got}`);
+  await server.close();
+}
+
+/** Two peers that may use nothing but the relay, each over its own connection to it. */
+async function relayed(server, transport, certificate) {
   const { port } = await server.listen({ host: HOST, port: 0, transport });
   const scheme = certificate === undefined ? 'turn' : 'turns';
   const iceServers = [
@@ -106,10 +130,9 @@ async function turn(transport, certificate) {
   const [a, b] = [0, 1].map(() => new RTCPeerConnection({ iceServers, iceTransportPolicy: 'relay', purertc }));
   for (const pc of [a, b]) pc.onicecandidateerror = ({ url, errorText }) => console.log(`turn: ${url}: ${errorText}`);
   const got = await echo(a, b);
-  console.log(`${scheme} over ${transport}: ${got}, ${server.stats.allocations} allocations`);
   a.close();
   b.close();
-  await server.close();
+  return got;
 }
 
 async function echo(a, b) {
@@ -160,4 +183,6 @@ await turn('udp');
 await turn('udp', pem);
 await turn('tcp');
 await turn('tcp', pem);
+await turnWorkers('udp');
+await turnWorkers('tcp');
 await signaling();
