@@ -51,30 +51,39 @@ const SUITES = {
 const APART = [0, 1].map((processor) => ['taskset', '-c', String(processor)]);
 const TOGETHER = [[], []];
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    subjects: { type: 'string' },
-    rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '0.5' },
-    sizes: { type: 'string', default: '1024,16384,65536,262144' },
-    counts: { type: 'string', default: '1,10,100,1000' },
-    links: { type: 'string' },
-    mtu: { type: 'string', default: '1500' },
-    allocations: { type: 'string', default: '1000' },
-    pin: { type: 'boolean', default: false },
-    noise: { type: 'string', default: '0.1' },
-    repeats: { type: 'string', default: '2' },
-    save: { type: 'boolean', default: false },
-    json: { type: 'string' },
-    profile: { type: 'string' },
-  },
-});
+const OPTIONS = {
+  subjects: { type: 'string' },
+  rounds: { type: 'string', default: '3' },
+  seconds: { type: 'string', default: '0.5' },
+  sizes: { type: 'string', default: '1024,16384,65536,262144' },
+  counts: { type: 'string', default: '1,10,100,1000' },
+  links: { type: 'string' },
+  mtu: { type: 'string', default: '1500' },
+  allocations: { type: 'string', default: '1000' },
+  pin: { type: 'boolean', default: false },
+  noise: { type: 'string', default: '0.1' },
+  repeats: { type: 'string', default: '2' },
+  save: { type: 'boolean', default: false },
+  json: { type: 'string' },
+  profile: { type: 'string' },
+};
 
 function fail(message) {
   console.error(`bench: ${message}`);
   process.exit(1);
 }
+
+function readArguments() {
+  try {
+    return parseArgs({ allowPositionals: true, options: OPTIONS });
+  } catch (error) {
+    return fail(
+      `${error.message}. There are --${Object.keys(OPTIONS).join(', --')}; bench/README.md says what they do.`,
+    );
+  }
+}
+
+const { values, positionals } = readArguments();
 
 if (values.profile !== undefined) profileTo(resolve(values.profile));
 const unknown = positionals.filter((name) => !(name in SUITES));
