@@ -4,6 +4,7 @@ import { Flight, type FlightOptions } from './flight.ts';
 import type { Handshake, HandshakeHost, HandshakeResult } from './handshake.ts';
 import { type HandshakeFragment, readHandshakeFragment } from './handshake-fragment.ts';
 import { HandshakeReassembler } from './reassembly.ts';
+import { HELLO_SEQUENCE_LIMIT } from './record.ts';
 import type { RecordLayer } from './record-layer.ts';
 import { CLIENT_HELLO, FINISHED, HELLO_REQUEST, HELLO_VERIFY_REQUEST } from './registry.ts';
 import type { DtlsEvent, DtlsState } from './types.ts';
@@ -118,6 +119,8 @@ export class HandshakeLayer {
     if ((fragment.type === FINISHED) !== (epoch === 1))
       return this.#owner.drop('unauthenticated', 'handshake message in the wrong epoch');
     if (state === 'new' && fragment.type !== CLIENT_HELLO) return this.#owner.drop('bad-state', 'handshake fragment');
+    if (fragment.type === CLIENT_HELLO && recordSequence >= HELLO_SEQUENCE_LIMIT)
+      return this.#owner.drop('out-of-window', 'record number of a ClientHello');
     const refused = this.#reassembler.add(fragment, recordSequence);
     if (refused === 'stale' && fragment.messageSeq === this.#reassembler.next - 1) {
       this.#flight.handlePeerRetransmission(now, epoch === 1);

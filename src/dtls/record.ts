@@ -9,6 +9,11 @@ export const MAX_PLAINTEXT_BYTES = 16_384;
 const MAX_CIPHERTEXT_BYTES: number = MAX_PLAINTEXT_BYTES + 2048;
 /** First sequence number that does not exist (RFC 6347 §4.1: 48 bits). */
 export const SEQUENCE_LIMIT = 0x1_0000_0000_0000;
+/**
+ * First number of a ClientHello's record that is not answered: RFC 6347 §4.2.1 has the server go on from it, and its flights,
+ * sent again as often as they may be, must not run out of numbers.
+ */
+export const HELLO_SEQUENCE_LIMIT: number = SEQUENCE_LIMIT / 2;
 
 /**
  * A record's header (RFC 6347 §4.1; with a connection ID RFC 9146 §4), and where it lies in the datagram. Mutable and

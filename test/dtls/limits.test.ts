@@ -6,7 +6,7 @@ import { MAX_PROVOKED_RETRANSMISSIONS } from '../../src/dtls/flight.ts';
 import { encodeWholeMessage } from '../../src/dtls/handshake-fragment.ts';
 import { TicketKeys } from '../../src/dtls/index.ts';
 import { DEFAULT_MAX_RETRANSMISSIONS, DEFAULT_MAX_RTO_MS } from '../../src/dtls/options.ts';
-import { SEQUENCE_LIMIT } from '../../src/dtls/record.ts';
+import { HELLO_SEQUENCE_LIMIT, SEQUENCE_LIMIT, writeEpochAndSequence } from '../../src/dtls/record.ts';
 import {
   MAX_FAILED_RECORDS,
   MAX_FAILED_RECORDS_CCM,
@@ -28,6 +28,7 @@ import {
   plainMessage,
   plainRecord,
   recordsOf,
+  type Transform,
 } from './harness.ts';
 
 describe('bounds of what a peer can make us hold', () => {
@@ -179,6 +180,24 @@ describe('bounds of key usage', () => {
     for (let n = 0; n < 17; n++) writer.write(21, buffer, 13, 2);
     expect(writer.exhausted).toBe(true);
     expect(() => writer.write(21, buffer, 13, 2)).toThrow('every sequence number of this epoch is used');
+  });
+
+  it('HELLO_SEQUENCE_LIMIT: a ClientHello whose number leaves too few for the answer is not answered', () => {
+    const numbered =
+      (sequence: number): Transform =>
+      (datagram) => {
+        const copy = datagram.slice();
+        for (const record of recordsOf(copy)) if (record[4] === 0) writeEpochAndSequence(record, 3, 0, sequence);
+        return [copy];
+      };
+    const within = handshake(makePair({ toServer: numbered(HELLO_SEQUENCE_LIMIT - 1) }));
+    expect(within.server.state).toBe('connected');
+    for (const sequence of [SEQUENCE_LIMIT - 1, SEQUENCE_LIMIT - 2, HELLO_SEQUENCE_LIMIT]) {
+      const { a, client, server, world } = makePair({ toServer: numbered(sequence) });
+      a.driver.mutate((now) => client.start(now));
+      world.run({ until: 500 });
+      expect([server.state, server.drops.toJSON()]).toEqual(['new', { 'out-of-window': 1 }]);
+    }
   });
 
   it('a nonce is never used twice: the cipher refuses a number that does not grow', () => {
