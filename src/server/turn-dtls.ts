@@ -108,8 +108,9 @@ export class DtlsClients {
     if (bytes[0] !== 22) return; // only a ClientHello opens a connection
     const connection = this.#greet({ protocol: 'dtls', local, remote }, key);
     connection.driver.input(bytes, undefined);
-    if (connection.state === 'new' || !this.#handlers.opened(connection)) connection.driver.close();
-    else this.#clients.set(key, connection);
+    // Nothing is kept of a client without its cookie, nor of one whose hello was refused: its end has been told already.
+    if (connection.state === 'connecting' && this.#handlers.opened(connection)) this.#clients.set(key, connection);
+    else connection.driver.close();
   }
 
   close(): void {

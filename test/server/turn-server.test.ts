@@ -157,6 +157,15 @@ describe('relays', () => {
     await expect.poll(() => heard.length).toBe(1);
   });
 
+  it('over DTLS forgets a client whose hello it refuses', async () => {
+    const pem = certificateToPem(generateCertificate(platform.env));
+    const server = serve({ certificate: { cert: pem, key: pem } });
+    const { port } = await server.listen({ port: 0 });
+    const psk = { identity: 'ada', key: new Uint8Array(16) }; // the server has certificates only
+    await expect(DtlsSocket.connect({ host: '127.0.0.1', port, psk })).rejects.toThrow('handshake_failure');
+    expect(server.shellStats.connections).toBe(0);
+  });
+
   it('over TLS gives each of a few messages a record of its own, as coturn has it', async () => {
     const pem = certificateToPem(generateCertificate(platform.env));
     const server = serve({ certificate: { cert: pem, key: pem } });
