@@ -78,6 +78,7 @@ export type DtlsListenerEvent =
  *   onEvent: (e) => {
  *     if (e.type === 'dtls' && e.event.type === 'data') {
  *       const bytes = e.event.bytes;
+ *       if (listener.connection(e.connection)?.state !== 'connected') return; // it has said goodbye in the same datagram
  *       shell.driver.mutate((now) => listener.send(e.connection, bytes, now)); // echo
  *     }
  *   },

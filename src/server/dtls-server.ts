@@ -71,6 +71,7 @@ export class DtlsPeer {
   readonly certificates: readonly Uint8Array[];
   readonly #endpoint: DtlsEndpoint;
   readonly #host: PeerHost;
+  #closed = false;
 
   /** By the server only. */
   constructor(endpoint: DtlsEndpoint, negotiated: Negotiated, host: PeerHost) {
@@ -92,11 +93,14 @@ export class DtlsPeer {
 
   /**
    * Sends one message, copied; a text as UTF-8. It may be lost.
-   * @throws {UsageError} closed, or longer than `negotiated.maxSendRecordBytes`: the client may want as little as 64 bytes, so
-   *   that whoever answers with more than that has to look.
+   * @returns false when the client is gone, as `onClose` will tell: its last words may come together with its goodbye.
+   * @throws {UsageError} after {@link close}, or longer than `negotiated.maxSendRecordBytes`: the client may want as little as 64
+   *   bytes, so that whoever answers with more than that has to look.
    */
-  send(message: Uint8Array | string): void {
+  send(message: Uint8Array | string): boolean {
+    if (!this.#closed && this.#endpoint.state !== 'connected') return false;
     this.#host.send(typeof message === 'string' ? utf8(message) : message);
+    return true;
   }
 
   /** Keying material (RFC 5705 §4). @throws {UsageError} closed, or a reserved label. */
@@ -106,6 +110,7 @@ export class DtlsPeer {
 
   /** Sends close_notify. Idempotent. */
   close(): void {
+    this.#closed = true;
     this.#host.close();
   }
 }

@@ -104,6 +104,7 @@ export class DtlsSocket {
   #session: DtlsSession | undefined;
   #refusal: string | undefined;
   #connected = false;
+  #closing = false;
 
   private constructor(options: DtlsSocketOptions, remote: TransportAddress) {
     this.#options = options;
@@ -192,11 +193,14 @@ export class DtlsSocket {
   /**
    * Sends one message, copied; a text as UTF-8. It may be lost. One that does not fit the path's MTU with about 40 bytes around it
    * travels in IP fragments, which many networks drop: 1,200 bytes are safe.
-   * @throws {UsageError} not connected, or longer than `negotiated.maxSendRecordBytes`.
+   * @returns false when the server is gone, as `onClose` tells: its last words may come together with its goodbye.
+   * @throws {UsageError} not connected yet, after {@link close}, or longer than `negotiated.maxSendRecordBytes`.
    */
-  send(message: Uint8Array | string): void {
+  send(message: Uint8Array | string): boolean {
+    if (this.#connected && !this.#closing && this.#dtls.state !== 'connected') return false;
     const bytes = typeof message === 'string' ? utf8(message) : message;
     this.#driver.mutate((now) => this.#dtls.send(bytes, now));
+    return true;
   }
 
   /** Keying material (RFC 5705 §4). @throws {UsageError} not connected, or a reserved label. */
@@ -222,6 +226,7 @@ export class DtlsSocket {
 
   /** Sends close_notify and closes the socket. Idempotent. */
   close(): void {
+    this.#closing = true;
     this.#driver.mutate((now) => this.#dtls.close(now));
   }
 

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { utf8 } from '../../src/core/index.ts';
 import { certificateFingerprint, certificateToPem, encodePem, generateCertificate } from '../../src/crypto/index.ts';
 import type { DtlsSession } from '../../src/dtls/index.ts';
 import { TicketKeys } from '../../src/dtls/index.ts';
@@ -12,6 +13,7 @@ import {
   type DtlsSocketOptions,
   type LogEntry,
 } from '../../src/server/index.ts';
+import { hostileDtls, joined } from './hostile-dtls.ts';
 
 const { env } = platform;
 const AUTHORITY = generateCertificate(env, { commonName: 'authority', basicConstraints: { ca: true } });
@@ -248,6 +250,29 @@ describe('DtlsSocket and DtlsServer', () => {
     });
     await welcome.has('welcome');
     await theirs.has('closed in peace');
+  });
+
+  it('last words that come together with the goodbye are heard, and the answer to them is lost', async () => {
+    const answers: boolean[] = [];
+    const { port, journal } = await serve({
+      onConnection: (peer) => void answers.push(peer.send('welcome')),
+      onMessage: (bytes, peer) => {
+        journal.note(text(bytes));
+        answers.push(peer.send(bytes));
+        peer.close();
+        expect(() => peer.send(bytes)).toThrow('cannot send: closed'); // who closes it knows that it is closed
+      },
+    });
+    const { client, driver, settled, close } = await hostileDtls({ ip: '127.0.0.1', port }, {}, joined);
+    closers.push(close);
+    await settled;
+    driver.mutate((now) => {
+      client.send(utf8('last words'), now);
+      client.close(now);
+    });
+    await journal.has('closed in peace');
+    expect(journal.lines).toEqual(['last words', 'closed in peace']);
+    expect(answers).toEqual([true, false]);
   });
 
   it('resumes a session with the next connection', async () => {
