@@ -209,6 +209,7 @@ class Link {
     { id, questions = [] }: makeMdns.QueryPacket,
     from: { readonly address: string; readonly port: number },
   ): void {
+    if (from.port === 0) return; // nobody listens there: a datagram out of nowhere, and sending to it throws
     const looked = questions.slice(0, MAX_MDNS_MESSAGE_QUESTIONS);
     const multicast = from.port === this.#port;
     const answers = looked.flatMap(({ name, type }) => {

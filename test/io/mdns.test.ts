@@ -1,7 +1,7 @@
-import { createSocket } from 'node:dgram';
+import dgram, { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import makeMdns from 'multicast-dns';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   MAX_MDNS_ANSWERS_PER_SECOND,
   MAX_MDNS_MESSAGE_QUESTIONS,
@@ -85,6 +85,24 @@ describe('multicast DNS on loopback', () => {
       questions: [{ name: NAME, type: 'A' }],
       answers: [{ name: NAME, type: 'A', data: '127.0.0.1' }],
     });
+  });
+
+  it('a question from UDP port 0, which only a forger sends from, is not answered and harms nothing', async () => {
+    const port = await freePort();
+    const made = vi.spyOn(dgram, 'createSocket');
+    const owner = new MulticastDns({ port });
+    cleanUp.push(owner.publish(NAME, LOOPBACK));
+    const [opened] = made.mock.results;
+    made.mockRestore();
+    // Through the group first, so that the socket is known to be bound.
+    expect(await new MulticastDns({ port }).resolve(NAME, [LOOPBACK])).toEqual(['127.0.0.1']);
+    // As such a datagram arrives: a socket that could send it takes a privilege that tests do not have.
+    const labels = NAME.split('.').map((label) => String.fromCharCode(label.length) + label);
+    const question = Buffer.from(`${'\0'.repeat(5)}\x01${'\0'.repeat(6)}${labels.join('')}\0\0\x01\0\x01`, 'latin1');
+    const sent = vi.spyOn(opened?.value, 'send');
+    opened?.value.emit('message', question, { address: '127.0.0.1', family: 'IPv4', port: 0, size: question.length });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(sent).not.toHaveBeenCalled();
   });
 
   it('an answer from another port than multicast DNS has is ignored (RFC 6762 §6)', async () => {
