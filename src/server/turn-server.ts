@@ -363,6 +363,7 @@ export class TurnServer {
     closed: (connection) => {
       if (!this.#closed) this.#driver.mutate(() => this.#core.peerClosed(connection));
     },
+    setTimer: (delayMs, fire) => this.#platform.setTimer(this.#platform.now() + delayMs, fire),
   });
 
   async #openRelay(relay: number, local: TransportAddress, transport: 'udp' | 'tcp'): Promise<void> {

@@ -1,6 +1,12 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { canonicalIp, type TransportAddress } from '../core/index.ts';
 
+/** What a client gets to read what its peer sent last, after the peer has hung up; then it is cut off. */
+export const ENDED_CLIENT_MS = 30_000;
+
+/** Clients whose peers have hung up, and who still read; the oldest is cut off for one more. */
+export const MAX_ENDED_CLIENTS = 1024;
+
 /** What a TCP relay tells of (RFC 6062). */
 export interface TcpRelayHandlers {
   /** A peer has connected to the relay that is bound there. @returns the connection's number; undefined closes it. */
@@ -11,6 +17,8 @@ export interface TcpRelayHandlers {
   passed(connection: number, direction: 'to-peer' | 'to-client', bytes: number): number;
   /** A connection has ended, or could not be made. */
   closed(connection: number): void;
+  /** Asks for one call later. @returns a cancel function, idempotent. */
+  setTimer(delayMs: number, fire: () => void): () => void;
 }
 
 /**
@@ -26,6 +34,8 @@ export class TcpRelays {
   readonly #peers = new Map<number, Socket>();
   /** The client's side of those that are joined. */
   readonly #clients = new Map<number, Socket>();
+  /** Clients whose peers have hung up, the oldest first. */
+  readonly #ended = new Set<Socket>();
 
   constructor(handlers: TcpRelayHandlers) {
     this.#handlers = handlers;
@@ -93,6 +103,7 @@ export class TcpRelays {
   closeAll(): void {
     for (const relay of [...this.#listeners.keys()]) this.closeRelay(relay);
     for (const connection of [...this.#peers.keys()]) this.close(connection);
+    for (const client of this.#ended) client.destroy();
   }
 
   #keep(connection: number, socket: Socket): void {
@@ -101,8 +112,30 @@ export class TcpRelays {
       this.#peers.delete(connection);
       const client = this.#clients.get(connection);
       this.#clients.delete(connection);
-      if (client !== undefined) client.end(); // what the peer sent last is still on its way
+      if (client !== undefined) this.#end(client);
       this.#handlers.closed(connection);
+    });
+  }
+
+  /**
+   * The peer has hung up. What it sent last is still on its way to the client, who may read slowly, or not at all, or never
+   * close: nothing else limits it now, for its connection does not count any more.
+   */
+  #end(client: Socket): void {
+    if (client.destroyed) return;
+    client.end();
+    client.removeAllListeners('data'); // what it still says has nowhere to go, but the end behind it is waited for
+    client.resume();
+    if (this.#ended.size >= MAX_ENDED_CLIENTS) {
+      const [oldest] = this.#ended;
+      oldest?.destroy();
+      if (oldest !== undefined) this.#ended.delete(oldest);
+    }
+    this.#ended.add(client);
+    const cancel = this.#handlers.setTimer(ENDED_CLIENT_MS, () => client.destroy());
+    client.once('close', () => {
+      cancel();
+      this.#ended.delete(client);
     });
   }
 }
