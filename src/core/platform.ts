@@ -117,7 +117,11 @@ export interface MulticastNames {
    * @returns what the first answer says, canonical text; nothing when none came in time or `signal` was aborted. Never rejects.
    */
   resolve(hostname: string, interfaces: readonly InterfaceAddress[], signal?: AbortSignal): Promise<readonly string[]>;
-  /** Answers for `hostname` with `address.ip`, on that link only. @returns ends it; idempotent. */
+  /**
+   * Answers for `hostname` with `address.ip`, on that link only.
+   * @returns ends it; idempotent.
+   * @throws {Error} when it answers for as many names as it can.
+   */
   publish(hostname: string, address: InterfaceAddress): () => void;
 }
 

@@ -37,7 +37,11 @@ export class IceNames {
     return this.#closed ? undefined : addresses;
   }
 
-  /** Publishes a name for an address. @returns it, or undefined on a platform that cannot. */
+  /**
+   * Publishes a name for an address. One that cannot be published (there is a bound, `docs/limits.md`) is used all the same:
+   * it resolves to nothing, where the address in its place would show what it is to hide.
+   * @returns the name, or undefined on a platform without multicast DNS. Never throws.
+   */
   hide(address: InterfaceAddress): string | undefined {
     const { mdns, env } = this.#platform;
     if (mdns === undefined || this.#closed) return undefined;
@@ -46,7 +50,13 @@ export class IceNames {
     const random = new Uint8Array(16);
     env.random(random);
     const hostname = `${formatUuid(random)}.local`;
-    this.#published.set(address.ip, { hostname, withdraw: mdns.publish(hostname, address) });
+    let withdraw = (): void => undefined;
+    try {
+      withdraw = mdns.publish(hostname, address);
+    } catch (error) {
+      env.trace.note('peer-connection', `nobody answers for a candidate's name: ${String(error)}`);
+    }
+    this.#published.set(address.ip, { hostname, withdraw });
     return hostname;
   }
 

@@ -12,6 +12,7 @@ class SimNames implements MulticastNames {
   readonly published = new Map<string, string>();
   asked: string[] = [];
   open = 0;
+  isFull = false;
 
   async resolve(hostname: string, _interfaces: readonly InterfaceAddress[], signal?: AbortSignal): Promise<string[]> {
     this.asked.push(hostname);
@@ -28,6 +29,7 @@ class SimNames implements MulticastNames {
   }
 
   publish(hostname: string, { ip }: InterfaceAddress): () => void {
+    if (this.isFull) throw new Error('no more names');
     this.published.set(hostname, ip);
     return () => this.published.delete(hostname);
   }
@@ -90,6 +92,19 @@ describe('.local names', () => {
     a.close();
     b.close();
     expect([names.published.size, names.open]).toEqual([0, 0]);
+  });
+
+  it('of which there are as many as can be answered for: another resolves to nothing, and hides its address all the same', async () => {
+    const { network, names, machine } = world();
+    names.isFull = true;
+    const a = new RTCPeerConnection({ purertc: { platform: machine('10.0.0.1'), mdns: true } });
+    const b = new RTCPeerConnection({ purertc: { platform: machine('10.0.0.2') } });
+    expect(await connect(network, a, b)).toBe(true); // a asks b, who learns the address of a from that
+    expect([names.published.size, names.asked]).toEqual([0, [expect.stringMatching(NAME)]]);
+    expect(a.localDescription?.sdp).not.toContain('10.0.0.1');
+    a.close();
+    b.close();
+    expect(names.open).toBe(0);
   });
 
   it('keep their address over an ICE restart', async () => {
