@@ -39,15 +39,28 @@ const MAX_JOINED_BYTES = 16_384;
 
 /** Hash of the concatenation of `parts`. */
 export function nodeHash(name: HashName, ...parts: readonly Uint8Array[]): Uint8Array {
-  const algorithm = NAMES[name];
   let length = 0;
   for (const part of parts) length += part.length;
-  if (hashAtOnce !== undefined && length <= MAX_JOINED_BYTES) {
-    return plainBytes(hashAtOnce(algorithm, concatBytes(...parts), 'buffer'));
-  }
-  const hash = crypto.createHash(algorithm);
+  if (length > MAX_JOINED_BYTES) return hashParts(name, parts);
+  const out = new Uint8Array(DIGEST_BYTES[name]);
+  writeHash(name, parts.length === 1 ? parts[0]! : concatBytes(...parts), out, 0);
+  return out;
+}
+
+function hashParts(name: HashName, parts: readonly Uint8Array[]): Uint8Array {
+  const hash = crypto.createHash(NAMES[name]);
   for (const part of parts) hash.update(part);
   return plainBytes(hash.digest());
+}
+
+/** Writes the hash at `out[at]`. A string of one byte a character costs Node half of what a Buffer does. */
+function writeHash(name: HashName, bytes: Uint8Array, out: Uint8Array, at: number): void {
+  if (hashAtOnce === undefined) {
+    out.set(hashParts(name, [bytes]), at);
+    return;
+  }
+  const digest = hashAtOnce(NAMES[name], bytes, 'binary');
+  for (let i = 0; i < digest.length; i++) out[at + i] = digest.charCodeAt(i);
 }
 
 /** A hash that goes on: `digest` gives that of what came so far. */
@@ -68,13 +81,15 @@ export class NodeHasher implements Hasher {
 }
 
 /**
- * HMAC (RFC 2104 §2) of two one-shot hashes: `H(K ^ opad, H(K ^ ipad, text))`. They cost half of an HMAC object of Node, and a
+ * HMAC (RFC 2104 §2) of two one-shot hashes: `H(K ^ opad, H(K ^ ipad, text))`. They cost a third of an HMAC object of Node, and a
  * handshake makes some forty.
  */
 export class NodeMac implements Mac {
   readonly length: number;
   readonly #name: HashName;
-  readonly #innerPad: Uint8Array;
+  readonly #blockBytes: number;
+  /** K ^ ipad, and the text behind it. As long as the last one: many of one length follow each other. */
+  #inner: Uint8Array;
   /** K ^ opad, and room for the inner hash behind it. */
   readonly #outer: Uint8Array;
 
@@ -82,18 +97,32 @@ export class NodeMac implements Mac {
     this.#name = name;
     this.length = DIGEST_BYTES[name];
     const blockBytes = BLOCK_BYTES[name];
+    this.#blockBytes = blockBytes;
     const short = key.length > blockBytes ? nodeHash(name, key) : key;
-    this.#innerPad = new Uint8Array(blockBytes).fill(0x36);
+    this.#inner = new Uint8Array(blockBytes).fill(0x36);
     this.#outer = new Uint8Array(blockBytes + this.length).fill(0x5c, 0, blockBytes);
     for (let i = 0; i < short.length; i++) {
-      const byte = short[i] ?? 0;
-      this.#innerPad[i] = byte ^ 0x36;
-      this.#outer[i] = byte ^ 0x5c;
+      this.#inner[i]! ^= short[i]!;
+      this.#outer[i]! ^= short[i]!;
     }
   }
 
   sign(...parts: readonly Uint8Array[]): Uint8Array {
-    this.#outer.set(nodeHash(this.#name, this.#innerPad, ...parts), this.#innerPad.length);
-    return nodeHash(this.#name, this.#outer);
+    let length = this.#blockBytes;
+    for (const part of parts) length += part.length;
+    if (this.#inner.length !== length) {
+      const pad = this.#inner;
+      this.#inner = new Uint8Array(length);
+      for (let i = 0; i < this.#blockBytes; i++) this.#inner[i] = pad[i]!;
+    }
+    let at = this.#blockBytes;
+    for (const part of parts) {
+      this.#inner.set(part, at);
+      at += part.length;
+    }
+    writeHash(this.#name, this.#inner, this.#outer, this.#blockBytes);
+    const mac = new Uint8Array(this.length);
+    writeHash(this.#name, this.#outer, mac, 0);
+    return mac;
   }
 }
