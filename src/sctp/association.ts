@@ -65,7 +65,7 @@ export class SctpAssociation implements SansIo<SctpEvent> {
     const reporter = new DropReporter(this.drops, options.env.trace);
     const control = new ControlQueue(reporter);
     this.#control = control;
-    this.#handshake = new Handshake(options, settings.windowBytes);
+    this.#handshake = new Handshake(options, settings.windowBytes, settings.mtuBytes);
     this.#lifecycle = new Lifecycle({ settings, handshake: this.#handshake, events: this.#events, control, reporter });
     this.#input = new PacketInput({
       lifecycle: this.#lifecycle,

@@ -1,6 +1,5 @@
 import { type DropCounters, type DropReason, Ring, type Trace } from '../core/index.ts';
 import { MAX_CONTROL_CHUNKS } from './limits.ts';
-import { COMMON_HEADER_BYTES } from './wire/packet.ts';
 import { padded } from './wire/tlv.ts';
 
 /** Counts what was not acted on and tells the trace. */
@@ -53,14 +52,18 @@ export class ControlQueue {
     return this.#lone.shift();
   }
 
-  /** Writes chunks while they fit before `end`. @returns the position behind the last. */
-  write(bytes: Uint8Array, at: number, end: number): number {
+  /**
+   * Writes chunks at `at` while they fit before `end`.
+   * @param first - where the first chunk of the packet goes: what is too long for a place there would wait for ever.
+   * @returns the position behind the last.
+   */
+  write(bytes: Uint8Array, at: number, end: number, first: number): number {
     let pos = at;
     for (let chunk = this.#chunks.peek(); chunk !== undefined; chunk = this.#chunks.peek()) {
       const size = padded(chunk.length);
       if (pos + size > end) {
-        if (pos > at || size + COMMON_HEADER_BYTES <= end) break;
-        this.#chunks.shift(); // larger than any packet
+        if (first + size <= end) break; // the next packet has room
+        this.#chunks.shift();
         this.#reporter.drop('limit', 'control chunk larger than a packet');
         continue;
       }

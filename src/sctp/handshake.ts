@@ -5,8 +5,10 @@ import { COOKIE_LIFE_MS, DEFAULT_STREAMS, RTO_INITIAL_MS, RTO_MAX_INIT_MS } from
 import type { Extensions, Tcb } from './tcb.ts';
 import type { SctpOptions } from './types.ts';
 import { encodeInit, type InitChunk, type InitParameters } from './wire/init.ts';
+import { COMMON_HEADER_BYTES } from './wire/packet.ts';
 import { CHUNK } from './wire/registry.ts';
 import { encodeCookieEcho } from './wire/simple.ts';
+import { padded, TLV_HEADER_BYTES } from './wire/tlv.ts';
 
 /** RFC 9653 §4: the carrier is DTLS. */
 const EDMID_DTLS = 1;
@@ -41,6 +43,7 @@ export class Handshake {
   readonly #env: Env;
   readonly #options: SctpOptions;
   readonly #windowBytes: number;
+  readonly #mtuBytes: number;
   readonly #jar: CookieJar;
   #phase: Phase = { name: 'idle' };
   #attempts = 0;
@@ -50,10 +53,12 @@ export class Handshake {
   /** When the first INIT of this attempt went out. */
   #startedAt: Instant = 0;
 
-  constructor(options: SctpOptions, windowBytes: number) {
+  /** @param mtuBytes - no packet of the handshake is longer, whatever the peer asks to hear again. */
+  constructor(options: SctpOptions, windowBytes: number, mtuBytes: number) {
     this.#env = options.env;
     this.#options = options;
     this.#windowBytes = windowBytes;
+    this.#mtuBytes = mtuBytes;
     const secret = new Uint8Array(32);
     this.#env.random(secret);
     this.#jar = new CookieJar(this.#env.crypto, secret);
@@ -132,8 +137,20 @@ export class Handshake {
     const tcb = existing ?? this.tcb;
     const ties = { localTieTag: tcb?.localTieTag ?? 0, peerTieTag: tcb?.peerTieTag ?? 0 };
     const cookie = this.#jar.make({ ...this.#negotiate(mine, init), ...ties }, now);
-    const { unrecognized } = init.parameters;
-    return encodeInit(CHUNK.INIT_ACK, { ...mine, parameters: { ...mine.parameters, cookie, unrecognized } });
+    const ack: InitChunk = { ...mine, parameters: { ...mine.parameters, cookie } };
+    const bytes = encodeInit(CHUNK.INIT_ACK, ack);
+    const unrecognized = this.#reportable(init.parameters.unrecognized ?? [], bytes.length);
+    if (unrecognized.length === 0) return bytes;
+    return encodeInit(CHUNK.INIT_ACK, { ...ack, parameters: { ...ack.parameters, unrecognized } });
+  }
+
+  /** The first of the parameters that an INIT ACK of `usedBytes` has room to report (RFC 9260 §3.2.2): each gets a header. */
+  #reportable(parameters: readonly Uint8Array[], usedBytes: number): Uint8Array[] {
+    let room = this.#mtuBytes - COMMON_HEADER_BYTES - padded(usedBytes);
+    return parameters.filter((bytes) => {
+      room -= padded(TLV_HEADER_BYTES + bytes.length);
+      return room >= 0;
+    });
   }
 
   /** RFC 9260 §5.1 C. @returns ms since the first INIT; the caller has checked the tag, the state and `ack`. */

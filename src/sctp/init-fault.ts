@@ -1,6 +1,7 @@
 import { type ErrorCause, missingMandatoryParameter, textCause } from './wire/causes.ts';
 import type { InitChunk } from './wire/init.ts';
 import { CAUSE, PARAMETER } from './wire/registry.ts';
+import { padded, TLV_HEADER_BYTES } from './wire/tlv.ts';
 
 const NOTHING = new Uint8Array(0);
 
@@ -15,8 +16,13 @@ export function initFault(init: InitChunk): ErrorCause | undefined {
   return init.parameters.hostName === true ? { type: CAUSE.UNRESOLVABLE_ADDRESS, value: NOTHING } : undefined;
 }
 
-/** The same of an INIT ACK (RFC 9260 §3.3.3), which must have a cookie and a tag besides. */
-export function initAckFault(ack: InitChunk): ErrorCause | undefined {
-  if (ack.parameters.cookie === undefined) return missingMandatoryParameter(PARAMETER.STATE_COOKIE);
+/**
+ * The same of an INIT ACK (RFC 9260 §3.3.3), which must have a tag besides, and a cookie that can be echoed.
+ * @param maxChunkBytes - the longest chunk that a packet of ours has room for: a COOKIE ECHO cannot be cut.
+ */
+export function initAckFault(ack: InitChunk, maxChunkBytes: number): ErrorCause | undefined {
+  const { cookie } = ack.parameters;
+  if (cookie === undefined) return missingMandatoryParameter(PARAMETER.STATE_COOKIE);
+  if (padded(TLV_HEADER_BYTES + cookie.length) > maxChunkBytes) return { type: CAUSE.OUT_OF_RESOURCE, value: NOTHING };
   return initFault(ack) ?? (ack.initiateTag === 0 ? textCause(CAUSE.PROTOCOL_VIOLATION, 'initiate tag 0') : undefined);
 }

@@ -19,7 +19,7 @@ import {
   unrecognizedParameters,
 } from './wire/causes.ts';
 import { decodeInit } from './wire/init.ts';
-import { verificationTag } from './wire/packet.ts';
+import { COMMON_HEADER_BYTES, verificationTag } from './wire/packet.ts';
 import { CAUSE } from './wire/registry.ts';
 import { encodeCookieAck, encodeShutdown, encodeShutdownAck, encodeShutdownComplete } from './wire/simple.ts';
 import { TLV_HEADER_BYTES } from './wire/tlv.ts';
@@ -148,7 +148,7 @@ export class Lifecycle {
       return;
     }
     const ack = decodeInit(bytes, at, end);
-    const fault = initAckFault(ack);
+    const fault = initAckFault(ack, this.#settings.mtuBytes - COMMON_HEADER_BYTES);
     if (fault !== undefined) {
       this.#control.pushLone(ack.initiateTag, encodeAbort([fault]));
       this.#reporter.drop('bad-value', 'INIT ACK');

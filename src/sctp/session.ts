@@ -227,12 +227,12 @@ export class Session {
    * @param urgent - ask for an immediate SACK.
    */
   write(bytes: Uint8Array, at: number, end: number, mayReset: boolean, urgent: boolean, now: Instant): number {
-    let pos = this.#control.write(bytes, at, end);
+    let pos = this.#control.write(bytes, at, end, at);
     if (this.receiver.sackIsPending) pos = this.receiver.writeSack(bytes, pos, end);
     if (mayReset && this.reset.hasChunk) {
       const chunk = this.reset.takeChunk(now);
       if (chunk !== undefined) this.#control.push(chunk);
-      pos = this.#control.write(bytes, pos, end);
+      pos = this.#control.write(bytes, pos, end, at);
     }
     if (this.sender.forwardTsnIsDue) pos = this.sender.writeForwardTsn(bytes, pos, end, now);
     if (this.sender.canSend(now)) pos = this.sender.writeData(bytes, pos, end, urgent, now);
