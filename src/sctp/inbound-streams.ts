@@ -1,18 +1,63 @@
-import type { Ring } from '../core/index.ts';
+import { type Deadline, DeadlineHeap, type Ring } from '../core/index.ts';
 import { HELD_OVERHEAD_BYTES } from './limits.ts';
 import type { SctpEvent } from './types.ts';
 
-/** A complete message that waits for the ones before it. */
-interface Waiting {
+/** A complete message that waits for the ones before it. `at` is its number, counted on past the end of the range. */
+interface Waiting extends Deadline {
+  readonly number: number;
   readonly ppid: number;
   readonly bytes: Uint8Array;
+}
+
+/** Those of one stream: by number, and in order, so that to skip some costs the same however many there are. */
+class WaitingMessages {
+  readonly byNumber: Map<number, Waiting> = new Map();
+  readonly #inOrder: DeadlineHeap<Waiting> = new DeadlineHeap();
+  readonly #shift: number;
+
+  /** @param bits - of a number: 16 or 32. */
+  constructor(bits: number) {
+    this.#shift = 32 - bits;
+  }
+
+  add(number: number, ppid: number, bytes: Uint8Array): void {
+    const message: Waiting = { number, ppid, bytes, at: 0, order: 0, heapIndex: -1 };
+    this.byNumber.set(number, message);
+    this.#inOrder.set(message, this.#unwrap(number));
+  }
+
+  /** Takes the message with that number. */
+  take(number: number): Waiting | undefined {
+    const message = this.byNumber.get(number);
+    if (message !== undefined) this.#remove(message);
+    return message;
+  }
+
+  /** Takes the first of the messages up to that number. */
+  takeUpTo(number: number): Waiting | undefined {
+    const message = this.#inOrder.peek();
+    if (message === undefined || message.at > this.#unwrap(number)) return undefined;
+    this.#remove(message);
+    return message;
+  }
+
+  #remove(message: Waiting): void {
+    this.byNumber.delete(message.number);
+    this.#inOrder.remove(message);
+  }
+
+  /** Near the first one's: all that wait are within half of the range (RFC 9260 §1.6). */
+  #unwrap(number: number): number {
+    const from = this.#inOrder.peek()?.at ?? number;
+    return from + (((number - from) << this.#shift) >> this.#shift);
+  }
 }
 
 /** The receiving half of one stream. */
 class InboundStream {
   /** SSN (or MID) of the next message to deliver. */
   next = 0;
-  waiting: Map<number, Waiting> | undefined;
+  waiting: WaitingMessages | undefined;
   /** Length of the last message: a good guess for the next. */
   lastLength = 0;
   /** Delivered bytes stay on our account until `consume`. */
@@ -59,9 +104,9 @@ export class InboundStreams {
       if (stream.waiting !== undefined) this.#drain(stream, streamId);
       return true;
     }
-    stream.waiting ??= new Map();
-    if (!this.#isAhead(number, stream.next) || stream.waiting.has(number)) return false;
-    stream.waiting.set(number, { ppid, bytes });
+    stream.waiting ??= new WaitingMessages(this.#modulus === 0x1_0000 ? 16 : 32);
+    if (!this.#isAhead(number, stream.next) || stream.waiting.byNumber.has(number)) return false;
+    stream.waiting.add(number, ppid, bytes);
     this.heldBytes += bytes.length + HELD_OVERHEAD_BYTES;
     return true;
   }
@@ -71,12 +116,9 @@ export class InboundStreams {
     const stream = this.#stream(streamId);
     if (number !== stream.next && !this.#isAhead(number, stream.next)) return;
     const { waiting } = stream;
-    if (waiting !== undefined && waiting.size > 0) {
-      // What is complete and lies before the skipped message is still delivered, in order.
-      const before = [...waiting.keys()].filter((key) => !this.#isAhead(key, number));
-      before.sort((a, b) => this.#distance(stream.next, a) - this.#distance(stream.next, b));
-      for (const key of before) this.#take(stream, streamId, key);
-    }
+    // What is complete and lies before the skipped message is still delivered, in order.
+    for (let before = waiting?.takeUpTo(number); before !== undefined; before = waiting?.takeUpTo(number))
+      this.#handOver(stream, streamId, before);
     stream.next = this.#after(number);
     this.#drain(stream, streamId);
   }
@@ -86,7 +128,8 @@ export class InboundStreams {
     for (const id of streamIds.length === 0 ? this.#streams.keys() : streamIds) {
       const stream = this.#streams.get(id);
       if (stream === undefined) continue;
-      for (const { bytes } of stream.waiting?.values() ?? []) this.heldBytes -= bytes.length + HELD_OVERHEAD_BYTES;
+      for (const { bytes } of stream.waiting?.byNumber.values() ?? [])
+        this.heldBytes -= bytes.length + HELD_OVERHEAD_BYTES;
       stream.waiting = undefined;
       stream.next = 0;
       // A stream that was read to the end is as good as new: forgetting it keeps memory flat over many channels.
@@ -122,17 +165,14 @@ export class InboundStreams {
   }
 
   #drain(stream: InboundStream, streamId: number): void {
-    while (stream.waiting?.has(stream.next)) {
-      const number = stream.next;
-      stream.next = this.#after(number);
-      this.#take(stream, streamId, number);
+    const { waiting } = stream;
+    for (let next = waiting?.take(stream.next); next !== undefined; next = waiting?.take(stream.next)) {
+      stream.next = this.#after(next.number);
+      this.#handOver(stream, streamId, next);
     }
   }
 
-  #take(stream: InboundStream, streamId: number, number: number): void {
-    const message = stream.waiting?.get(number);
-    if (message === undefined) return;
-    stream.waiting?.delete(number);
+  #handOver(stream: InboundStream, streamId: number, message: Waiting): void {
     this.heldBytes -= message.bytes.length + HELD_OVERHEAD_BYTES;
     this.#deliver(stream, streamId, message.ppid, message.bytes, false);
   }

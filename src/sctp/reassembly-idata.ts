@@ -1,3 +1,4 @@
+import { type Deadline, DeadlineHeap, NEVER } from '../core/index.ts';
 import type { InboundStreams } from './inbound-streams.ts';
 import { HELD_OVERHEAD_BYTES, MAX_FORETOLD_MESSAGES } from './limits.ts';
 import { Pieces } from './pieces.ts';
@@ -5,12 +6,10 @@ import type { Reassembly, ReassemblyResult } from './reassembly.ts';
 import { DATA_FLAG, type DataFields } from './wire/data.ts';
 import type { SkippedMessage } from './wire/forward-tsn.ts';
 
-/** A message of which some fragments are here. */
-interface Partial {
+/** A message of which some fragments are here. `at` is its MID, counted on past 32 bits. */
+interface Partial extends Deadline {
   readonly key: number;
-  readonly streamId: number;
-  readonly unordered: boolean;
-  readonly mid: number;
+  readonly lane: number;
   ppid: number;
   /** Fragments 0 to nextFsn - 1, joined. */
   readonly pieces: Pieces;
@@ -30,6 +29,8 @@ export class IDataReassembly implements Reassembly {
   readonly #streams: InboundStreams;
   readonly #maxMessageSize: number;
   readonly #partials = new Map<number, Partial>();
+  /** The same by stream and kind, in the order of their MIDs: to give up one costs the same however many there are. */
+  readonly #lanes = new Map<number, DeadlineHeap<Partial>>();
 
   constructor(streams: InboundStreams, maxMessageSize: number) {
     this.#streams = streams;
@@ -69,34 +70,40 @@ export class IDataReassembly implements Reassembly {
       this.#streams.heldBytes += HELD_OVERHEAD_BYTES;
     }
     if (partial.pieces.length + partial.laterBytes > this.#maxMessageSize) return 'too-big';
-    if (partial.endFsn >= 0 && partial.nextFsn > partial.endFsn) this.#complete(partial);
+    if (partial.endFsn >= 0 && partial.nextFsn > partial.endFsn) {
+      this.#drop(partial);
+      this.#streams.complete(streamId, unordered, mid, partial.ppid, partial.pieces.take());
+    }
     return 'ok';
   }
 
   forward(_cumulative: number, skipped: readonly SkippedMessage[]): void {
     for (const { streamId, unordered, messageNumber } of skipped) {
-      for (const partial of [...this.#partials.values()]) {
-        if (partial.streamId !== streamId || partial.unordered !== unordered) continue;
-        const behind = (partial.mid - messageNumber) | 0;
-        if (behind <= 0) this.#drop(partial);
-      }
+      const lane = this.#lanes.get(laneOf(streamId, unordered));
+      if (lane !== undefined) this.#dropUpTo(lane, unwrap(lane, messageNumber));
       if (!unordered) this.#streams.skip(streamId, messageNumber);
     }
   }
 
   reset(streamIds: readonly number[]): void {
-    const all = streamIds.length === 0;
-    for (const partial of [...this.#partials.values()]) {
-      if (all || streamIds.includes(partial.streamId)) this.#drop(partial);
+    const numbers = streamIds.flatMap((id) => [laneOf(id, false), laneOf(id, true)]);
+    for (const number of numbers.length === 0 ? [...this.#lanes.keys()] : numbers) {
+      const lane = this.#lanes.get(number);
+      if (lane !== undefined) this.#dropUpTo(lane, NEVER);
     }
+  }
+
+  #dropUpTo(lane: DeadlineHeap<Partial>, at: number): void {
+    for (let first = lane.peek(); first !== undefined && first.at <= at; first = lane.peek()) this.#drop(first);
   }
 
   #newPartial(key: number, streamId: number, unordered: boolean, mid: number): Partial {
     const partial: Partial = {
       key,
-      streamId,
-      unordered,
-      mid,
+      lane: laneOf(streamId, unordered),
+      at: 0,
+      order: 0,
+      heapIndex: -1,
       ppid: 0,
       pieces: new Pieces(),
       nextFsn: 0,
@@ -105,6 +112,12 @@ export class IDataReassembly implements Reassembly {
       endFsn: -1,
     };
     this.#partials.set(key, partial);
+    let lane = this.#lanes.get(partial.lane);
+    if (lane === undefined) {
+      lane = new DeadlineHeap();
+      this.#lanes.set(partial.lane, lane);
+    }
+    lane.set(partial, unwrap(lane, mid));
     this.#streams.heldBytes += HELD_OVERHEAD_BYTES;
     return partial;
   }
@@ -121,22 +134,30 @@ export class IDataReassembly implements Reassembly {
     }
   }
 
-  #complete(partial: Partial): void {
-    this.#drop(partial);
-    const { streamId, unordered, mid, ppid } = partial;
-    this.#streams.complete(streamId, unordered, mid, ppid, partial.pieces.take());
-  }
-
   #drop(partial: Partial): void {
     this.#partials.delete(partial.key);
+    const lane = this.#lanes.get(partial.lane);
+    lane?.remove(partial);
+    if (lane?.size === 0) this.#lanes.delete(partial.lane);
     const fragments = 1 + (partial.later?.size ?? 0);
     this.#streams.heldBytes -= partial.pieces.length + partial.laterBytes + fragments * HELD_OVERHEAD_BYTES;
   }
 }
 
-/** Stream (16 bits), kind (1) and MID (32) in one exact number. */
+/** Stream (16 bits) and kind (1). */
+function laneOf(streamId: number, unordered: boolean): number {
+  return streamId * 2 + (unordered ? 1 : 0);
+}
+
+/** A MID near those of a lane (RFC 9260 §1.6). */
+function unwrap(lane: DeadlineHeap<Partial>, mid: number): number {
+  const from = lane.peek()?.at ?? mid;
+  return from + ((mid - from) | 0);
+}
+
+/** Stream, kind and MID (32 bits) in one exact number. */
 function keyOf(streamId: number, unordered: boolean, mid: number): number {
-  return (streamId * 2 + (unordered ? 1 : 0)) * 0x1_0000_0000 + mid;
+  return laneOf(streamId, unordered) * 0x1_0000_0000 + mid;
 }
 
 /** A fragment number twice, or one behind the end, or a second end. */

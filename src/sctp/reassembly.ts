@@ -46,6 +46,8 @@ export class DataReassembly implements Reassembly {
   readonly #partialReliability: boolean;
   readonly #byFirst = new Map<number, Segment>();
   readonly #byLast = new Map<number, Segment>();
+  /** No segment in the maps begins before it. */
+  #lowest = Number.POSITIVE_INFINITY;
   /** Not in the maps. */
   #current: Segment | undefined;
   /** Everything up to here was given up by the peer: a fragment behind it may lack its beginning. */
@@ -108,15 +110,22 @@ export class DataReassembly implements Reassembly {
   forward(cumulative: number, skipped: readonly SkippedMessage[]): void {
     this.#forwarded = Math.max(this.#forwarded, cumulative);
     this.#park();
-    for (const segment of [...this.#byFirst.values()]) if (segment.last <= cumulative) this.#drop(segment);
+    // Looked through only where something is to be found: a flood of FORWARD TSNs must not cost a walk each.
+    if (cumulative >= this.#lowest) {
+      this.#lowest = Number.POSITIVE_INFINITY;
+      for (const segment of [...this.#byFirst.values()]) {
+        if (segment.last <= cumulative) this.#drop(segment);
+        else this.#lowest = Math.min(this.#lowest, segment.first);
+      }
+    }
     for (const { streamId, messageNumber } of skipped) this.#streams.skip(streamId, messageNumber);
   }
 
   reset(streamIds: readonly number[]): void {
     this.#park();
-    const all = streamIds.length === 0;
+    const ids = new Set(streamIds);
     for (const segment of [...this.#byFirst.values()]) {
-      if (all || streamIds.includes(segment.streamId)) this.#drop(segment);
+      if (ids.size === 0 || ids.has(segment.streamId)) this.#drop(segment);
     }
   }
 
@@ -171,6 +180,7 @@ export class DataReassembly implements Reassembly {
     if (segment === undefined) return;
     this.#byFirst.set(segment.first, segment);
     this.#byLast.set(segment.last, segment);
+    this.#lowest = Math.min(this.#lowest, segment.first);
     this.#current = undefined;
   }
 

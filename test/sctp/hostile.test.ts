@@ -1,7 +1,8 @@
-/** What a peer with the right tags may ask for: answers that fit no packet. */
+/** What a peer with the right tags may ask for: answers that fit no packet, and lists that cost more to walk than to send. */
 import { describe, expect, it } from 'vitest';
 import { concatBytes, hexToBytes } from '../../src/core/index.ts';
 import { encodeInit, type InitChunk } from '../../src/sctp/wire/init.ts';
+import { encodeReConfig } from '../../src/sctp/wire/re-config.ts';
 import { connectedPair, makePair, type Pair, pattern } from './helpers.ts';
 import { chunksOf, hex32, packet, tagOf } from './packets.ts';
 
@@ -24,7 +25,7 @@ function established(options: Parameters<typeof connectedPair>[0] = {}) {
   };
   pair.a.send({ bytes: pattern(10, 1) });
   pair.world.run({ until: pair.world.now + 1000 });
-  return { pair, tag, sent: sentBy(pair) };
+  return { pair, tag, sent: sentBy(pair), tsn: 1001 };
 }
 
 function sentBy(pair: Pair): Uint8Array[] {
@@ -87,5 +88,64 @@ describe('answers that would fit no packet', () => {
       expect(chunksOf(sent.at(-1)!)[0]).toMatchObject({ type: 5, bytes: { length: 12 } });
     }
     expect(pair.b.core.drops.get('limit')).toBe(dropped);
+  });
+});
+
+describe('lists that cost more to walk than to send', () => {
+  const MESSAGES = 100_000;
+  const MID = 1_000_000;
+
+  /** A pair in which b holds many messages of one stream: whole ones out of order, or the first fragments of them. */
+  function crammed(flags: string) {
+    const wire = established();
+    const { pair, tag } = wire;
+    const dropped = pair.b.core.drops.total;
+    let tsn = wire.tsn;
+    for (let sent = 0; sent < MESSAGES; ) {
+      const chunks: string[] = [];
+      for (let i = 0; i < 600; i++, sent++, tsn++)
+        chunks.push(`40${flags}0015${hex32(tsn)}00010000${hex32(MID + sent)}0000003361`);
+      pair.b.end.driver.input(packet(tag, ...chunks), undefined);
+    }
+    expect(pair.b.core.drops.total).toBe(dropped);
+    return { ...wire, tsn };
+  }
+
+  /** Milliseconds of the processor. */
+  function cost(run: () => void): number {
+    const before = process.cpuUsage();
+    run();
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1000;
+  }
+
+  it.each([
+    ['whole messages out of order', '03'],
+    ['messages of which a part is here', '02'],
+  ])('I-FORWARD-TSN: two thousand skipped messages among %s', (_name, flags) => {
+    const { pair, tag, tsn } = crammed(flags);
+    const entries = Array.from({ length: 2000 }, (_, i) => `00010000${hex32(i)}`);
+    const forward = packet(tag, `c2003e88${hex32(tsn)}${entries.join('')}`);
+    const before = pair.b.core.stats().receiveWindowBytes;
+    const ms = cost(() => pair.b.end.driver.input(forward, undefined));
+    expect(ms).toBeLessThan(300); // it took seconds
+    expect(pair.b.core.stats().receiveWindowBytes).toBe(before);
+    expect(pair.b.core.state).toBe('established');
+    // All of them, at once: what was whole is delivered, and the window is open again.
+    const all = packet(tag, `c2000010${hex32(tsn + 1)}00010000${hex32(MID + MESSAGES + 600)}`);
+    pair.b.end.driver.input(all, undefined);
+    expect(pair.b.core.stats().receiveWindowBytes).toBeGreaterThan(4_000_000);
+    expect(pair.b.messages.length).toBeGreaterThanOrEqual(flags === '03' ? MESSAGES : 1);
+  });
+
+  it('RE-CONFIG: a reset of eight thousand streams', () => {
+    const { pair, tag, tsn } = crammed('02');
+    const streamIds = Array.from({ length: 8000 }, (_, i) => 8000 - i);
+    const reset = encodeReConfig([
+      { type: 'outgoing-reset', requestSeq: 1000, responseSeq: 0, lastTsn: tsn - 1, streamIds },
+    ]);
+    const ms = cost(() => pair.b.end.driver.input(packet(tag, reset), undefined));
+    expect(ms).toBeLessThan(300);
+    expect(pair.b.core.stats().receiveWindowBytes).toBeGreaterThan(4_000_000); // stream 1 was among them
   });
 });
