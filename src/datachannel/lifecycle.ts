@@ -37,8 +37,11 @@ export class ChannelLifecycle {
   readonly #trace: Trace;
   /** Channels that were announced early and closed before the association was up: there is a stream to reset then. */
   readonly #closedEarly: number[] = [];
-  /** DCEP messages that the carrier had no room for: at most an OPEN or an ACK a channel. */
-  readonly #controlQueue: Ring<{ readonly channel: Channel; readonly bytes: Uint8Array }> = new Ring();
+  /**
+   * DCEP messages that the carrier had no room for, in their order: the OPEN or the ACK of a channel that is open. With its
+   * channel it goes: a peer that opens and resets a stream again and again, and takes nothing meanwhile, makes nothing grow.
+   */
+  readonly #waitingControl: Map<Channel, Uint8Array> = new Map();
 
   constructor(carrier: StreamCarrier, trace: Trace, role: DtlsRole | undefined) {
     this.#carrier = carrier;
@@ -144,17 +147,15 @@ export class ChannelLifecycle {
 
   /** RFC 8832 §6: DCEP messages are ordered and reliable, on the stream of the channel. */
   #sendControl(channel: Channel, bytes: Uint8Array, now: Instant): void {
-    this.#controlQueue.push({ channel, bytes });
+    this.#waitingControl.set(channel, bytes);
     this.flushControl(now);
   }
 
   flushControl(now: Instant): void {
-    for (let next = this.#controlQueue.peek(); next !== undefined; next = this.#controlQueue.peek()) {
-      const { channel, bytes } = next;
-      if (channel.state === 'open' && channel.id !== undefined) {
-        if (!this.#send(channel, channel.id, bytes, now)) return; // again at the next event
-      }
-      this.#controlQueue.shift();
+    if (this.#waitingControl.size === 0) return; // on the way of every message
+    for (const [channel, bytes] of this.#waitingControl) {
+      if (channel.id !== undefined && !this.#send(channel, channel.id, bytes, now)) return; // again at the next event
+      this.#waitingControl.delete(channel);
     }
   }
 
@@ -253,7 +254,7 @@ export class ChannelLifecycle {
 
   closeAll(reason: ChannelFailure | undefined): void {
     this.streams.clear();
-    this.#controlQueue.clear();
+    this.#waitingControl.clear();
     this.#closedEarly.length = 0;
     for (const channel of [...this.channels.values()]) this.finish(channel, channel.failure ?? reason, 'association');
   }
@@ -262,7 +263,7 @@ export class ChannelLifecycle {
   moveTo(carrier: StreamCarrier): void {
     this.#carrier = carrier;
     this.streams.moveTo(carrier);
-    this.#controlQueue.clear();
+    this.#waitingControl.clear();
     this.#closedEarly.length = 0;
     this.maxChannels = undefined;
     for (const channel of [...this.channels.values()]) {
@@ -288,6 +289,7 @@ export class ChannelLifecycle {
     if (!MOVES[channel.state].includes(next)) throw new Error(`illegal ${channel.state} -> ${next} (${why})`);
     this.#trace.state(`datachannel ${channel.handle}`, channel.state, next, why);
     channel.state = next;
+    if (next !== 'open') this.#waitingControl.delete(channel);
   }
 
   /** Whether we may open channels on a stream (RFC 8832 §6); undefined while the role is not known. */

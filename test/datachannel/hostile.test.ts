@@ -1,8 +1,11 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { concatBytes, hexToBytes } from '../../src/core/index.ts';
 import { DataChannels, encodeDcep, PPID } from '../../src/datachannel/index.ts';
 import { connectedPair } from '../sctp/helpers.ts';
 import { chunksOf, hex32, packet, tagOf } from '../sctp/packets.ts';
+import { fakePair } from './fake-association.ts';
 
 const OPEN = encodeDcep({
   type: 'open',
@@ -54,5 +57,40 @@ describe('an association that ends while its events are on their way', () => {
     pair.b.end.driver.mutate((now) => pair.b.core.shutdown(now));
     channels.setBufferedAmountLowThreshold(handle!, 5);
     expect(channels.bufferedAmount(handle!)).toBe(0);
+  });
+});
+
+describe('a peer that takes nothing of what we send', () => {
+  const ROUNDS = 2000;
+  const LABEL_BYTES = 10_000;
+
+  it('opens and closes channels again and again: their ACKs do not pile up behind one that waits for room', () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const { a, b, up, settle } = fakePair();
+    up();
+    b.association.sendBufferBytes = 0;
+    const first = a.channels.open({ label: 'first' }, 0);
+    settle();
+    collectGarbage();
+    const before = process.memoryUsage().heapUsed;
+    for (let i = 0; i < ROUNDS; i++) {
+      const handle = a.channels.open({ label: String.fromCharCode(97 + (i % 26)).repeat(LABEL_BYTES) }, 0);
+      settle();
+      a.channels.close(handle, 0);
+      settle();
+      a.events();
+      b.events();
+    }
+    collectGarbage();
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan((ROUNDS * LABEL_BYTES) / 4);
+    expect(b.channels.handles()).toHaveLength(1);
+    expect(b.association.sent).toEqual([]);
+
+    // With room again, the one that is still open gets what is its due.
+    b.association.sendBufferBytes = Number.POSITIVE_INFINITY;
+    a.channels.send(first, 'x', 0);
+    settle();
+    expect(b.association.sent).toMatchObject([{ streamId: 0, ppid: PPID.dcep }]);
   });
 });
