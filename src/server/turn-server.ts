@@ -87,6 +87,8 @@ export class TurnServer {
   readonly #udp: UdpSockets;
   readonly #fleet: TurnFleetShell | undefined;
   readonly #connections = new Map<FiveTuple, Connection>();
+  /** Cancels the timer of each: one that is over must not be kept by it. */
+  readonly #idleTimers = new Map<FiveTuple, () => void>();
   readonly #streams: StreamListener[] = [];
   #adopted: StreamListener | undefined;
   readonly #dtls: DtlsClients[] = [];
@@ -290,18 +292,24 @@ export class TurnServer {
     },
     message: (bytes, path) => this.#driver.input(bytes, path),
     closed: ({ path }) => {
-      this.#connections.delete(path);
+      this.#forget(path);
       if (!this.#closed) this.#driver.mutate((now) => this.#core.pathClosed(path, now));
     },
   };
 
   /** Strangers do not keep a connection for longer than it takes to authenticate. */
   #watchIdle(connection: Connection): void {
-    this.#platform.setTimer(this.#platform.now() + IDLE_CONNECTION_MS, () => {
-      if (this.#closed || !this.#connections.has(connection.path)) return;
+    const cancel = this.#platform.setTimer(this.#platform.now() + IDLE_CONNECTION_MS, () => {
       if (this.#core.hasAllocation(connection.path)) this.#watchIdle(connection);
       else connection.close();
     });
+    this.#idleTimers.set(connection.path, cancel);
+  }
+
+  #forget(path: FiveTuple): void {
+    this.#connections.delete(path);
+    this.#idleTimers.get(path)?.();
+    this.#idleTimers.delete(path);
   }
 
   #send(slot: TransmitSlot<FiveTuple>): void {
@@ -327,7 +335,7 @@ export class TurnServer {
         break;
       case 'bind-connection': {
         const client = this.#connections.get(event.path)?.release();
-        this.#connections.delete(event.path);
+        this.#forget(event.path);
         if (client === undefined) this.#tcpRelays.close(event.connection);
         else this.#tcpRelays.bind(event.connection, client);
         break;

@@ -13,6 +13,7 @@ import {
   type TurnServerOptions,
 } from '../../src/server/index.ts';
 import { MAX_STRANGER_CONNECTIONS, MAX_UNSENT_BYTES } from '../../src/server/turn-connections.ts';
+import { IDLE_CONNECTION_MS } from '../../src/server/turn-server.ts';
 import { encodeStun, newTransactionId, STUN_METHODS } from '../../src/stun/index.ts';
 import type { TurnDataConnectionEvent } from '../../src/turn/index.ts';
 import { freeAddress, type RunningClient, useTurnClients } from './turn-clients.ts';
@@ -71,6 +72,15 @@ async function tcpEcho(): Promise<{ port: number; dial(to: TransportAddress): vo
     dial: (to) => echo(connect(to.port, to.ip)),
     hangUp,
   };
+}
+
+/** On which nobody listens, nor has had a connection lately (its TIME-WAIT keeps the port). */
+async function freeTcpAddress(): Promise<TransportAddress> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return { ip: '127.0.0.1', port: typeof address === 'object' && address !== null ? address.port : 0 };
 }
 
 async function relayOnce({ client, driver, events }: RunningClient): Promise<void> {
@@ -342,6 +352,40 @@ describe('bounds', () => {
     expect(await server.metrics()).toContain('turn_connections 1\n');
   });
 
+  it('closes a connection without an allocation after a while, and keeps no timer of one that is over', async () => {
+    const idle = new Set<() => void>();
+    const setTimer = (at: number, fire: () => void) => {
+      if (Math.abs(at - platform.now() - IDLE_CONNECTION_MS) > 1000) return platform.setTimer(at, fire);
+      idle.add(fire);
+      return () => idle.delete(fire);
+    };
+    const server = serve({ platform: { ...platform, setTimer } });
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    const dial = async () => {
+      const socket = connect(remote.port, remote.ip);
+      await new Promise((resolve) => socket.once('connect', resolve));
+      const closed = new Promise((resolve) => socket.once('close', resolve));
+      return { socket, closed, ...streamClient(socket, remote, 'tcp') };
+    };
+    const [busy, silent, gone] = [await dial(), await dial(), await dial()];
+    busy.driver.mutate((now) => busy.client.allocate(now));
+    await busy.events.next('allocated');
+    for (const { socket } of [silent, gone]) socket.write(Uint8Array.of(0));
+    await expect.poll(() => idle.size).toBe(3);
+    gone.socket.destroy();
+    await expect.poll(() => idle.size).toBe(2);
+    for (const fire of [...idle]) {
+      idle.delete(fire);
+      fire();
+    }
+    await silent.closed;
+    await expect.poll(() => server.shellStats.connections).toBe(1);
+    expect(idle.size).toBe(1); // it is watched on
+    server.close();
+    await busy.closed;
+    await expect.poll(() => idle.size).toBe(0);
+  });
+
   it.each(['silent', 'half-way through TLS'] as const)(
     'keeps a bounded number of connections that are %s; the oldest makes room',
     async (how) => {
@@ -431,7 +475,7 @@ describe('ends', () => {
   });
 
   it.each(['udp', 'tcp'] as const)('closes a %s relay too that is just being opened', async (relayTransport) => {
-    const { port } = await freeAddress();
+    const { port } = relayTransport === 'tcp' ? await freeTcpAddress() : await freeAddress();
     const findUser = (username: string) => {
       process.nextTick(() => server.close()); // before the system has answered
       return { username, password: 'lovelace' };
