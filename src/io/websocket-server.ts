@@ -117,6 +117,7 @@ export class WebSocketServer<E> {
       server.once('error', reject);
       server.listen(address.port, address.host, () => {
         server.off('error', reject);
+        server.on('error', () => undefined); // accept failed: the next may work
         resolve();
       });
     });

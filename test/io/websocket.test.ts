@@ -1,4 +1,5 @@
-import { createServer } from 'node:http';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { createServer, Server } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -206,6 +207,21 @@ describe('WebSocketServer and WebSocketClient', () => {
     await new Promise<void>((resolve) => again.listen(port, '127.0.0.1', resolve));
   });
 
+  it('go on when a connection could not be accepted', async () => {
+    const { port, url } = await serve();
+    const servers: Server[] = [];
+    const seen = (message: unknown) => {
+      if (message instanceof Object && 'server' in message && message.server instanceof Server)
+        servers.push(message.server);
+    };
+    subscribe('http.server.request.start', seen);
+    closers.push(() => unsubscribe('http.server.request.start', seen));
+    await fetch(`http://127.0.0.1:${port}/`);
+    // As Node does when the system has refused to accept one (ENOMEM, EPERM): without a listener it would throw.
+    expect(servers.map((server) => server.emit('error', new Error('accept')))).toEqual([true]);
+    await bare(url).opened;
+  });
+
   it('a port in use is a rejection', async () => {
     const { port } = await serve();
     const second = new WebSocketServer<ServerEvent>({
@@ -319,6 +335,16 @@ describe('WebSocketServer refuses', () => {
       event = await inbox.next();
     }
     expect(event.connection).toBe(1);
+  });
+
+  it('a connection that asks for pongs and does not read them', async () => {
+    const { inbox, url } = await serve();
+    const { socket, opened } = bare(url);
+    await opened;
+    socket.pause();
+    for (let i = 0; i < 1000; i++) socket.ping(new Uint8Array(125)); // `ws` lets 60 pongs wait (maxPendingAutoPongs)
+    expect(await inbox.next()).toEqual({ type: 'open', connection: 1 });
+    expect(await inbox.next()).toEqual({ type: 'close', connection: 1 });
   });
 
   it('keeps a bounded number of connections that are no WebSockets; the oldest makes room', async () => {

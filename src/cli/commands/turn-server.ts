@@ -161,6 +161,7 @@ async function serveMetrics(
     http.once('error', reject);
     http.listen(port, host, resolve);
   });
+  http.on('error', () => undefined); // accept failed: the next may work
   const bound = http.address();
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
   log({ level: 'info', event: 'listening', service: 'metrics', ip: host, port: boundPort, path });

@@ -55,6 +55,7 @@ export class PageServer {
       this.http.once('error', reject);
       this.http.listen(port, host, () => {
         this.http.off('error', reject);
+        this.http.on('error', () => undefined); // accept failed: the next may work
         resolve();
       });
     });
