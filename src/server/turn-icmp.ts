@@ -29,6 +29,22 @@ export interface PeerWatchHandlers {
   icmp(local: TransportAddress, peer: TransportAddress, icmp: IcmpError): void;
 }
 
+/** One watched peer. It may be forgotten while its socket is being opened, and even be watched anew by then. */
+class Watch {
+  #socket: UdpSocket | undefined;
+  #isOver = false;
+
+  opened(socket: UdpSocket): void {
+    if (this.#isOver) socket.close();
+    else this.#socket = socket;
+  }
+
+  end(): void {
+    this.#isOver = true;
+    this.#socket?.close();
+  }
+}
+
 /**
  * Learns of ICMP errors that datagrams of relayed addresses meet (RFC 8656 §11.5). A socket that sends to many peers is not
  * told of them; one that is connected to a peer is, also of what another socket of the same address has sent there. So each
@@ -36,8 +52,8 @@ export interface PeerWatchHandlers {
  */
 export class PeerWatches {
   readonly #handlers: PeerWatchHandlers;
-  /** By the relay's address, then by the peer's: a socket, or undefined while it is being opened. */
-  readonly #relays = new Map<string, Map<string, UdpSocket | undefined>>();
+  /** By the relay's address, then by the peer's. */
+  readonly #relays = new Map<string, Map<string, Watch>>();
 
   constructor(handlers: PeerWatchHandlers) {
     this.#handlers = handlers;
@@ -46,17 +62,18 @@ export class PeerWatches {
   /** Listens for errors of one peer. Never rejects: without a socket there are no reports. */
   async watch(local: TransportAddress, peer: TransportAddress): Promise<void> {
     const [relayKey, key] = [formatAddress(local), formatAddress(peer)];
-    const watched = this.#relays.get(relayKey) ?? new Map<string, UdpSocket | undefined>();
+    const watched = this.#relays.get(relayKey) ?? new Map<string, Watch>();
     this.#relays.set(relayKey, watched);
     if (watched.has(key)) return;
     if (watched.size >= MAX_WATCHED_PEERS) {
       const [oldest] = watched.keys();
       if (oldest !== undefined) {
-        watched.get(oldest)?.close();
+        watched.get(oldest)?.end();
         watched.delete(oldest);
       }
     }
-    watched.set(key, undefined);
+    const watch = new Watch();
+    watched.set(key, watch);
     const paths = pathsAt(() => local);
     const handlers = {
       onDatagram: (bytes: Uint8Array, remote: TransportAddress) => this.#handlers.datagram(bytes, paths(remote)),
@@ -66,20 +83,18 @@ export class PeerWatches {
       },
     };
     const socket = await bindUdpSocket(local, handlers, { shared: true, remote: peer }).catch(() => undefined);
-    const stillWanted = this.#relays.get(relayKey) === watched && watched.has(key);
-    if (stillWanted && socket !== undefined) watched.set(key, socket);
-    else socket?.close();
+    if (socket !== undefined) watch.opened(socket);
   }
 
   /** The relay is closed. */
   close(local: TransportAddress): void {
     const key = formatAddress(local);
-    for (const socket of this.#relays.get(key)?.values() ?? []) socket?.close();
+    for (const watch of this.#relays.get(key)?.values() ?? []) watch.end();
     this.#relays.delete(key);
   }
 
   closeAll(): void {
-    for (const watched of this.#relays.values()) for (const socket of watched.values()) socket?.close();
+    for (const watched of this.#relays.values()) for (const watch of watched.values()) watch.end();
     this.#relays.clear();
   }
 }

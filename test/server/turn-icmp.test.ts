@@ -71,4 +71,16 @@ describe('ICMP errors (RFC 8656 §11.5)', () => {
     await enough;
     expect(new Set(told)).toEqual(new Set(dead.slice(1).map(({ port }) => port)));
   });
+
+  it('leaves no socket behind for a peer that is forgotten, and watched anew, while its socket is being opened', async () => {
+    const relay = await echoPeer('127.0.0.1');
+    relay.close();
+    const watches = new PeerWatches({ datagram: () => undefined, icmp: () => undefined });
+    closers.push(() => watches.closeAll());
+    const peers = Array.from({ length: MAX_WATCHED_PEERS + 1 }, (_, i) => ({ ip: '127.0.0.1', port: 1 + i }));
+    await Promise.all([...peers, peers[0]!].map((peer) => watches.watch(relay.address, peer)));
+    watches.close(relay.address);
+    const alone = await bindUdpSocket(relay.address, { onDatagram: () => undefined, onError: () => undefined });
+    alone.close();
+  });
 });
