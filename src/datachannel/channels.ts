@@ -240,7 +240,7 @@ export class DataChannels {
         break;
       case 'incoming-reset':
         // RFC 6525 §4.1: an empty list stands for all streams.
-        for (const id of event.streamIds.length > 0 ? event.streamIds : this.#life.streams.ids())
+        for (const id of event.streamIds.length > 0 ? event.streamIds : this.#life.streams.receiving())
           this.#life.incomingReset(id, now);
         break;
       case 'outgoing-reset':

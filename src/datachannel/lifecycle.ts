@@ -217,9 +217,8 @@ export class ChannelLifecycle {
   }
 
   incomingReset(id: number, now: Instant): void {
-    const stream = this.streams.get(id);
-    if (stream === undefined || stream.incoming === 'reset') return;
-    stream.incoming = 'reset';
+    const stream = this.streams.incomingReset(id);
+    if (stream === undefined) return;
     const channel = stream.channel;
     if (channel?.state === 'open') {
       // RFC 8832 §6: a reset without an ACK before it tells that the setup of the channel failed.

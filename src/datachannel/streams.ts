@@ -20,6 +20,8 @@ export interface Stream {
 export class StreamTable {
   #carrier: StreamCarrier;
   readonly #streams = new Map<number, Stream>();
+  /** Those whose incoming half is open: resets of all streams, of which one packet may hold hundreds, walk over no others. */
+  readonly #receiving = new Set<number>();
   readonly #ids: StreamIdAllocator = new StreamIdAllocator((id) => this.#streams.has(id));
 
   constructor(carrier: StreamCarrier) {
@@ -30,26 +32,36 @@ export class StreamTable {
     return this.#streams.get(id);
   }
 
-  /** Identifiers in use, also those that only wait for a reset. */
-  ids(): number[] {
-    return [...this.#streams.keys()];
-  }
-
   /** The lowest free identifier of our parity; undefined when there is none below `limit`. */
   nextFree(role: DtlsRole, limit: number): number | undefined {
     return this.#ids.next(role, limit);
+  }
+
+  /** Identifiers in use whose half the peer has not reset. */
+  receiving(): number[] {
+    return [...this.#receiving];
+  }
+
+  /** The peer has reset its half. @returns the stream; undefined where it is not in use or was reset before. */
+  incomingReset(id: number): Stream | undefined {
+    if (!this.#receiving.delete(id)) return undefined;
+    const stream = this.#streams.get(id);
+    if (stream !== undefined) stream.incoming = 'reset';
+    return stream;
   }
 
   /** Takes a free identifier. Without a channel it is only there to be reset. */
   claim(id: number, channel: Channel | undefined): Stream {
     const stream: Stream = { channel, outgoing: 'open', incoming: 'open', awaitsStaleAnswer: false };
     this.#streams.set(id, stream);
+    this.#receiving.add(id);
     return stream;
   }
 
   /** The identifier may be used again. */
   free(id: number): void {
     this.#streams.delete(id);
+    this.#receiving.delete(id);
     this.#ids.release(id);
   }
 
@@ -101,6 +113,6 @@ export class StreamTable {
   }
 
   clear(): void {
-    for (const id of this.ids()) this.free(id);
+    for (const id of [...this.#streams.keys()]) this.free(id);
   }
 }

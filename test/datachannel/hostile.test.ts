@@ -5,7 +5,7 @@ import { concatBytes, hexToBytes } from '../../src/core/index.ts';
 import { DataChannels, encodeDcep, PPID } from '../../src/datachannel/index.ts';
 import { connectedPair } from '../sctp/helpers.ts';
 import { chunksOf, hex32, packet, tagOf } from '../sctp/packets.ts';
-import { fakePair } from './fake-association.ts';
+import { fakePair, fakeSide } from './fake-association.ts';
 
 const OPEN = encodeDcep({
   type: 'open',
@@ -92,5 +92,21 @@ describe('a peer that takes nothing of what we send', () => {
     a.channels.send(first, 'x', 0);
     settle();
     expect(b.association.sent).toMatchObject([{ streamId: 0, ppid: PPID.dcep }]);
+  });
+});
+
+describe('a peer that resets all its streams again and again', () => {
+  it('pays for it: streams that are reset already cost nothing', () => {
+    const { association, channels } = fakeSide({ role: 'server' });
+    association.event({ type: 'connected', inboundStreams: 65_535, outboundStreams: 65_535 });
+    for (let streamId = 0; streamId < 65_535; streamId++)
+      association.event({ type: 'message', streamId, ppid: PPID.string, bytes: Uint8Array.of(1), unordered: false });
+    expect(association.resets).toHaveLength(65_535); // of streams without a channel; that they are answered does not come
+    const before = process.cpuUsage();
+    // The largest packet holds 800 (RFC 6525 §4.1: no stream named is every stream).
+    for (let i = 0; i < 2000; i++) association.event({ type: 'incoming-reset', streamIds: [] });
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 1000).toBeLessThan(500); // it took two seconds and more
+    expect(channels.drops.get('bad-state')).toBe(65_535);
   });
 });
