@@ -69,8 +69,12 @@ export function bindUdpSocket(
     socket.once('error', failed);
     // Both at once: what arrives in between, from anybody, waits in this socket.
     socket.bind({ port: local.port, address: local.ip + zone, exclusive: true }, () => {
-      if (remote === undefined) succeeded();
-      else socket.connect(remote.port, zone !== '' && isLinkLocal(remote.ip) ? remote.ip + zone : remote.ip, succeeded);
+      if (remote === undefined) {
+        succeeded();
+        return;
+      }
+      socket.once('connect', succeeded); // a callback would be called with a failure too
+      socket.connect(remote.port, zone !== '' && isLinkLocal(remote.ip) ? remote.ip + zone : remote.ip);
     });
   });
 }

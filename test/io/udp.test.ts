@@ -11,7 +11,7 @@ import {
 } from '../../src/core/index.ts';
 import { platform } from '../../src/io/platform.ts';
 import { UdpShell } from '../../src/io/udp.ts';
-import { MAX_CACHED_REMOTES, MAX_SENDS_IN_FLIGHT, RemoteCache } from '../../src/io/udp-socket.ts';
+import { bindUdpSocket, MAX_CACHED_REMOTES, MAX_SENDS_IN_FLIGHT, RemoteCache } from '../../src/io/udp-socket.ts';
 
 interface Received {
   readonly text: string;
@@ -190,6 +190,12 @@ it('an IPv6 socket takes IPv6 only, so both families can have the same port', as
   const four = await platform.bindUdp({ ip: '0.0.0.0', port: six.socket.local.port }, handlers);
   closers.push(() => four.close());
   expect(four.local).toEqual({ ip: '0.0.0.0', port: six.socket.local.port });
+});
+
+it('a socket that cannot be connected is a rejection', async () => {
+  const handlers = { onDatagram: () => undefined, onError: () => undefined };
+  const opening = bindUdpSocket({ ip: '127.0.0.1', port: 0 }, handlers, { remote: { ip: '255.255.255.255', port: 9 } });
+  await expect(opening).rejects.toMatchObject({ code: 'EACCES' }); // nobody has asked for broadcasts
 });
 
 describe('RemoteCache', () => {
