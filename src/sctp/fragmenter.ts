@@ -46,12 +46,12 @@ export class Fragmenter {
         continue;
       }
       const rest = message.bytes.length - message.sent;
-      const room = end - pos - this.#chunks.headerBytes;
+      const room = (end - pos - this.#chunks.headerBytes) & ~3; // padding needs room as well
       let length = Math.min(rest, this.#chunks.maxFragmentBytes);
       if (length > room) {
         // Filling the packet costs a fragment more; with partial reliability that is a higher chance of losing the message.
         if (room < MIN_FRAGMENT_BYTES || (pos > at && message.isUnreliable)) break;
-        length = room & ~3;
+        length = room;
       }
       if (out.unackedBytes > 0 && out.unackedBytes + length > peerWindow) break;
       pos = this.#writeFragment(bytes, pos, message, length, now);

@@ -35,6 +35,23 @@ function sentBy(pair: Pair): Uint8Array[] {
 }
 
 describe('answers that would fit no packet', () => {
+  it('DATA: padding counts, so that no packet is a byte longer than it may be', () => {
+    const pair = connectedPair({ a: { mtuBytes: MTU_BYTES } });
+    let longest = 0;
+    pair.a.end.link.onSend = (bytes) => {
+      longest = Math.max(longest, bytes.length);
+    };
+    for (let length = MTU_BYTES - 80; length < MTU_BYTES; length++) {
+      pair.a.end.driver.mutate((now) => {
+        for (const bytes of [pattern(4, 1), pattern(length, 2)])
+          pair.a.core.send({ streamId: 0, ppid: 51, bytes, ordered: true }, now);
+      });
+      pair.world.run({ until: pair.world.now + 1000 });
+    }
+    expect(longest).toBeLessThanOrEqual(MTU_BYTES);
+    expect(longest).toBeGreaterThan(MTU_BYTES - 4);
+  });
+
   it.each([512, MTU_BYTES])(
     'INIT: of 4,000 parameters to be reported an INIT ACK reports those that fit into %i bytes',
     (mtuBytes) => {
