@@ -1,7 +1,7 @@
 import { type Env, type Instant, type Mac, utf8 } from '../core/index.ts';
 import { constantTimeEqual } from '../crypto/index.ts';
 import type { ClientHello } from './messages/index.ts';
-import { opaque8, opaque16, u16 } from './wire.ts';
+import { opaque8, opaque16, u16, u16s } from './wire.ts';
 
 /** A cookie's secret is used this long, and taken for as long again; ms. */
 export const COOKIE_ROTATION_MS = 60_000;
@@ -64,7 +64,7 @@ function sign(mac: Mac, hello: ClientHello, clientIdentity: Uint8Array): Uint8Ar
     u16(hello.version),
     hello.random,
     opaque8(hello.sessionId),
-    opaque16(...hello.cipherSuites.map(u16)),
+    opaque16(u16s(hello.cipherSuites)),
     opaque8(hello.compressionMethods),
   );
 }

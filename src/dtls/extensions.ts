@@ -1,5 +1,5 @@
 import { ByteReader, concatBytes, DecodeError, EMPTY, utf8 } from '../core/index.ts';
-import { opaque8, opaque16, readOpaque8, readOpaque16, readU16List, u8, u16 } from './wire.ts';
+import { opaque8, opaque16, readOpaque8, readOpaque16, readU16List, u8, u16, u16s } from './wire.ts';
 
 /** More extensions than any real peer sends; a hello with more is refused. */
 export const MAX_EXTENSIONS = 64;
@@ -65,7 +65,7 @@ export function decodeCodeList(data: Uint8Array, field: string): readonly number
 }
 
 export function encodeCodeList(codes: readonly number[]): Uint8Array {
-  return opaque16(...codes.map(u16));
+  return opaque16(u16s(codes));
 }
 
 /** ec_point_formats (RFC 8422 §5.1.2). */
@@ -190,5 +190,5 @@ export function decodeSupportedVersions(data: Uint8Array): readonly number[] {
 }
 
 export function encodeSupportedVersions(versions: readonly number[]): Uint8Array {
-  return opaque8(...versions.map(u16));
+  return opaque8(u16s(versions));
 }

@@ -28,6 +28,17 @@ export function u32(value: number): Uint8Array {
   return bigEndian(value, 4);
 }
 
+/** 16-bit numbers in a row. A peer's list may have 32,000 of them: far too many to be call arguments one by one. */
+export function u16s(values: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(2 * values.length);
+  let at = 0;
+  for (const value of values) {
+    bytes[at++] = value >>> 8;
+    bytes[at++] = value;
+  }
+  return bytes;
+}
+
 /** `opaque<0..2^8-1>` of the concatenated parts. */
 export function opaque8(...parts: readonly Uint8Array[]): Uint8Array {
   return concatBytes(u8(lengthOf(parts)), ...parts);

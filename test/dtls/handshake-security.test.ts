@@ -3,6 +3,7 @@ import { concatBytes, utf8 } from '../../src/core/index.ts';
 import { encodeWholeMessage } from '../../src/dtls/handshake-fragment.ts';
 import { CookieJar } from '../../src/dtls/index.ts';
 import { decodeClientHello, encodeClientHello } from '../../src/dtls/messages/index.ts';
+import { MAX_HANDSHAKE_MESSAGE_BYTES } from '../../src/dtls/reassembly.ts';
 import { SeededRandom } from '../sim/index.ts';
 import {
   authenticRecord,
@@ -107,6 +108,28 @@ describe('security of the handshake', () => {
       false,
     ]);
     expect(jar.check({ ...hello, cookie: cookie.slice(1) }, utf8('a'), 1)).toBe(false);
+  });
+
+  it('a hello with as many cipher suites as a handshake message holds needs no more stack than another', () => {
+    const jar = new CookieJar(PLAIN_ENV);
+    const plain = {
+      version: 0xfefd,
+      random: new Uint8Array(32),
+      sessionId: new Uint8Array(0),
+      cookie: new Uint8Array(0),
+    };
+    const cipherSuites = Array.from({ length: (MAX_HANDSHAKE_MESSAGE_BYTES - 42) >> 1 }, (_, i) => i);
+    const hello = { ...plain, cipherSuites, compressionMethods: Uint8Array.of(0), extensions: undefined };
+    expect(decodeClientHello(encodeClientHello(hello))).toEqual(hello);
+    const deepest = (depth: number): number => {
+      try {
+        return deepest(depth + 1);
+      } catch {
+        return depth; // RangeError: no more stack
+      }
+    };
+    const atDepth = (left: number): Uint8Array => (left === 0 ? jar.make(hello, utf8('a'), 0) : atDepth(left - 1));
+    expect(atDepth(deepest(0) >> 1)).toHaveLength(32);
   });
 
   it('amplification before the cookie: never more bytes out than in, never a state, whatever comes', () => {

@@ -1,5 +1,15 @@
 import { ByteReader, concatBytes, DecodeError } from '../../core/index.ts';
-import { opaque8, opaque16, opaque24, readOpaque8, readOpaque16, readOpaque24, readU16List, u16 } from '../wire.ts';
+import {
+  opaque8,
+  opaque16,
+  opaque24,
+  readOpaque8,
+  readOpaque16,
+  readOpaque24,
+  readU16List,
+  u16,
+  u16s,
+} from '../wire.ts';
 
 /** Longest chain taken from a peer. */
 export const MAX_CHAIN_CERTIFICATES = 16;
@@ -71,7 +81,7 @@ export function decodeCertificateRequest(body: Uint8Array): CertificateRequest {
 export function encodeCertificateRequest(m: CertificateRequest): Uint8Array {
   return concatBytes(
     opaque8(m.certificateTypes),
-    opaque16(...m.signatureSchemes.map(u16)),
+    opaque16(u16s(m.signatureSchemes)),
     opaque16(...m.authorities.map((name) => opaque16(name))),
   );
 }

@@ -1,6 +1,6 @@
 import { ByteReader, concatBytes, DecodeError } from '../../core/index.ts';
 import { type Extension, encodeExtensions, readExtensions } from '../extensions.ts';
-import { opaque8, opaque16, readOpaque8, readU16List, u8, u16 } from '../wire.ts';
+import { opaque8, opaque16, readOpaque8, readU16List, u8, u16, u16s } from '../wire.ts';
 
 export const RANDOM_BYTES = 32;
 const MAX_SESSION_ID_BYTES = 32;
@@ -67,7 +67,7 @@ export function encodeClientHello(m: ClientHello): Uint8Array {
     m.random,
     opaque8(m.sessionId),
     opaque8(m.cookie),
-    opaque16(...m.cipherSuites.map(u16)),
+    opaque16(u16s(m.cipherSuites)),
     opaque8(m.compressionMethods),
     encodeExtensions(m.extensions),
   );
