@@ -1,5 +1,7 @@
+import { BlockList } from 'node:net';
 import makeMdns from 'multicast-dns';
 import { canonicalIp, type InterfaceAddress, ipFamily, type MulticastNames } from '../core/index.ts';
+import { systemInterfaces } from './system-interfaces.ts';
 
 /** RFC 6762 §5.2: the second question a second after the first, then twice as long each time. Milliseconds. */
 const QUESTION_TIMES_MS: readonly number[] = [0, 1000, 3000];
@@ -138,15 +140,19 @@ class Link {
   readonly names = new Map<string, Published>();
   readonly #mdns: Mdns;
   readonly #port: number;
+  readonly #interfaceName: string;
   readonly #onClosed: () => void;
   readonly #questions = new Map<string, Set<Question>>();
   #users = 0;
   /** Answers of the current second. */
   #answers = 0;
   #second = 0;
+  /** Of the interface; looked up when somebody asks from a port of his own, which is rare. */
+  #subnets: BlockList | undefined;
 
   constructor(address: InterfaceAddress, port: number, onClosed: () => void) {
     this.#port = port;
+    this.#interfaceName = address.name;
     this.#onClosed = onClosed;
     this.#mdns = makeMdns(
       ipFamily(address.ip) === 4
@@ -212,6 +218,8 @@ class Link {
     if (from.port === 0) return; // nobody listens there: a datagram out of nowhere, and sending to it throws
     const looked = questions.slice(0, MAX_MDNS_MESSAGE_QUESTIONS);
     const multicast = from.port === this.#port;
+    // RFC 6762 §5.5: from outside of the link come direct questions only, and the name is to hide the address from there.
+    if (!multicast && !this.#isOnLink(from.address)) return;
     const answers = looked.flatMap(({ name, type }) => {
       const published = this.names.get(name.toLowerCase());
       if (published === undefined) return [];
@@ -223,6 +231,12 @@ class Link {
     // RFC 6762 §6.7: a plain resolver asks from a port of its own, and is answered there.
     if (multicast) this.#multicast(unique);
     else this.#mdns.respond({ id, questions: looked, answers: unique }, { address: from.address, port: from.port });
+  }
+
+  #isOnLink(address: string): boolean {
+    this.#subnets ??= subnetsOf(this.#interfaceName);
+    const ip = address.replace(/%.*/, '');
+    return this.#subnets.check(ip, ipFamily(ip) === 4 ? 'ipv4' : 'ipv6');
   }
 
   /** Whether the record may be multicast now; if not it is when its second is over. */
@@ -261,6 +275,15 @@ class Link {
     const type = ipFamily(published.ip) === 4 ? 'A' : 'AAAA';
     this.#mdns.respond(recordsOf(published, type, 0));
   }
+}
+
+function subnetsOf(interfaceName: string): BlockList {
+  const subnets = new BlockList();
+  for (const { address, cidr } of systemInterfaces()[interfaceName] ?? []) {
+    const prefix = Number(cidr?.split('/')[1] ?? Number.NaN);
+    if (Number.isInteger(prefix)) subnets.addSubnet(address, prefix, ipFamily(address) === 4 ? 'ipv4' : 'ipv6');
+  }
+  return subnets;
 }
 
 /** The address of a name; for the other type of address the statement that there is none (RFC 6762 §6.1). */

@@ -1,5 +1,4 @@
 import { lookup, resolveSrv } from 'node:dns/promises';
-import { networkInterfaces } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { rootCertificates } from 'node:tls';
 import {
@@ -19,6 +18,7 @@ import { INTERFACE_POLL_MS, InterfaceMonitor } from './interface-monitor.ts';
 import { interfaceMtu } from './interface-mtu.ts';
 import { MulticastDns } from './mdns.ts';
 import { nodeCrypto } from './node-crypto.ts';
+import { systemInterfaces } from './system-interfaces.ts';
 import { connectTcp, connectTls } from './tcp-connection.ts';
 import { listenTcp } from './tcp-listener.ts';
 import { TimerQueue } from './timer-queue.ts';
@@ -65,15 +65,6 @@ const monitor = new InterfaceMonitor({
 const INTERFACES_KEPT_MS = 500;
 let known: readonly InterfaceAddress[] = [];
 let knownAt = Number.NEGATIVE_INFINITY;
-
-/** Android tells programs nothing and makes Node throw: without a list there are candidates of servers only. */
-function systemInterfaces(): ReturnType<typeof networkInterfaces> {
-  try {
-    return networkInterfaces();
-  } catch {
-    return {};
-  }
-}
 
 function lookAtInterfaces(): readonly InterfaceAddress[] {
   const found: InterfaceAddress[] = [];

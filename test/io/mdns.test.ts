@@ -87,7 +87,11 @@ describe('multicast DNS on loopback', () => {
     });
   });
 
-  it('a question from UDP port 0, which only a forger sends from, is not answered and harms nothing', async () => {
+  it.each([
+    ['UDP port 0, which only a forger sends from', { address: '127.0.0.1', port: 0 }, 0],
+    ['outside of the link', { address: '192.0.2.66', port: 4000 }, 0],
+    ['a port on the link', { address: '127.0.0.2', port: 4000 }, 1],
+  ])('a question from %s (RFC 6762 §5.5)', async (_name, from, answers) => {
     const port = await freePort();
     const made = vi.spyOn(dgram, 'createSocket');
     const owner = new MulticastDns({ port });
@@ -96,13 +100,14 @@ describe('multicast DNS on loopback', () => {
     made.mockRestore();
     // Through the group first, so that the socket is known to be bound.
     expect(await new MulticastDns({ port }).resolve(NAME, [LOOPBACK])).toEqual(['127.0.0.1']);
-    // As such a datagram arrives: a socket that could send it takes a privilege that tests do not have.
+    // As such datagrams arrive: a socket that could send them takes a privilege that tests do not have.
     const labels = NAME.split('.').map((label) => String.fromCharCode(label.length) + label);
     const question = Buffer.from(`${'\0'.repeat(5)}\x01${'\0'.repeat(6)}${labels.join('')}\0\0\x01\0\x01`, 'latin1');
-    const sent = vi.spyOn(opened?.value, 'send');
-    opened?.value.emit('message', question, { address: '127.0.0.1', family: 'IPv4', port: 0, size: question.length });
+    const sent = vi.spyOn(opened?.value, 'send').mockReturnValue(undefined);
+    opened?.value.emit('message', question, { ...from, family: 'IPv4', size: question.length });
     await new Promise((resolve) => setImmediate(resolve));
-    expect(sent).not.toHaveBeenCalled();
+    expect(sent).toHaveBeenCalledTimes(answers);
+    sent.mockRestore();
   });
 
   it('an answer from another port than multicast DNS has is ignored (RFC 6762 §6)', async () => {
