@@ -171,7 +171,10 @@ export class Relay {
     if (dtls.state === 'connected') {
       const { offset } = slot;
       slot.offset += dtls.recordHeadroom;
-      if (this.#client.pollTransmit(slot)) return this.#seal(slot);
+      while (this.#client.pollTransmit(slot)) {
+        if (this.#seal(slot)) return true;
+        slot.offset = offset + dtls.recordHeadroom;
+      }
       slot.offset = offset;
       if (this.#state === 'closing') dtls.close(now);
     }
@@ -234,8 +237,13 @@ export class Relay {
     }
   }
 
-  /** @returns true. */
+  /** @returns false when the way to the server has just ended, or a record does not hold it: it is lost, as on any path. */
   #seal(slot: TransmitSlot<FiveTuple>): boolean {
+    const limit = this.#dtls?.state === 'connected' ? this.#dtls.negotiated?.maxSendRecordBytes : undefined;
+    if (limit === undefined || slot.length > limit) {
+      this.#env.trace.drop('relay', limit === undefined ? 'closed' : 'bad-length', 'for the server');
+      return false;
+    }
     this.#dtls?.sealInPlace(slot);
     slot.path = this.#recordPath;
     return true;

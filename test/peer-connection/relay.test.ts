@@ -178,6 +178,14 @@ describe('two transports with relayed candidates only', () => {
     expect(until(() => b.received.length === 20)).toBe(true);
   });
 
+  it('over DTLS, what is too long for a record is lost as on any path: a probe for packets of that size finds shorter ones', () => {
+    const { a, b, channel, opened, until } = meet(1, PERFECT, 'dtls', { sctp: { maxMtuBytes: 16_384 } });
+    expect(opened).toBe(true);
+    for (let i = 0; i < 30; i++) a.driver.mutate((now) => a.transport.channels.send(channel, 'x'.repeat(10_000), now));
+    expect(until(() => b.received.length === 30 && (a.transport.sctp?.stats().mtuBytes ?? 0) > 16_200)).toBe(true);
+    expect(a.transport.sctp?.stats().mtuBytes).toBeLessThan(16_384);
+  });
+
   it('a DTLS association that the server ends takes its relay with it', () => {
     const { world, dtls, a, opened } = meet(1, PERFECT, 'dtls');
     expect(opened).toBe(true);
