@@ -50,10 +50,12 @@ export class DatagramDeframer {
         this.#header = (this.#header << 8) | bytes[at++]!;
         if (++this.#headerBytes < LENGTH_BYTES) continue;
         if (this.#header > this.#maxDatagramBytes) throw new DecodeError('bad-length', 'LENGTH', at - LENGTH_BYTES);
-        this.#frame = new Uint8Array(this.#header);
-        this.#filled = 0;
+        const length = this.#header;
         this.#header = 0;
         this.#headerBytes = 0;
+        if (length === 0) continue; // RFC 4571 §2: a null packet; two bytes must not cost a walk through all layers
+        this.#frame = new Uint8Array(length);
+        this.#filled = 0;
       }
       const take = Math.min(this.#frame.length - this.#filled, bytes.length - at);
       this.#frame.set(bytes.subarray(at, at + take), this.#filled);

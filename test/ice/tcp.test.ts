@@ -205,7 +205,7 @@ describe('framing (RFC 4571 §2)', () => {
     expect(() => frameDatagram(new Uint8Array(65_536))).toThrow(expect.objectContaining({ name: 'UsageError' }));
   });
 
-  it('however the stream is cut, the datagrams come out', () => {
+  it('however the stream is cut, the datagrams come out, and of the null packets nothing', () => {
     fc.assert(
       fc.property(
         fc.array(fc.uint8Array({ maxLength: 50 }), { maxLength: 10 }),
@@ -219,7 +219,7 @@ describe('framing (RFC 4571 §2)', () => {
             deframer.push(stream.slice(at, end), (datagram) => out.push(datagram));
             at = end;
           }
-          expect(out).toEqual(datagrams);
+          expect(out).toEqual(datagrams.filter(({ length }) => length > 0));
         },
       ),
     );
