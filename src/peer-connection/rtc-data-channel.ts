@@ -217,7 +217,10 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
     try {
       added = link.send(message);
     } catch (error) {
-      throw error instanceof DataChannelError ? toDomError(error) : error;
+      if (!(error instanceof DataChannelError)) throw error;
+      // The peer has closed it, and the event that says so is still to come: what is sent now is lost, and no error.
+      if (error.code !== 'not-open') throw toDomError(error);
+      added = messageSize(message);
     }
     this.#hold(before + added);
   }

@@ -68,6 +68,20 @@ describe.each(KINDS)('closing (%s)', (kind) => {
     expect(received).toHaveLength(51);
   });
 
+  it('by the other side right behind its messages: all of them come, and answers to them are lost', async () => {
+    const [a, b] = await open(kind);
+    const states: string[] = [];
+    b.onmessage = ({ data }) => {
+      b.send(data as string); // open until the event says otherwise, so that it must not throw
+      states.push(b.readyState);
+    };
+    const closed = once(b, 'close');
+    for (let i = 0; i < 5; i++) a.send('x');
+    a.close();
+    await closed;
+    expect(states).toEqual(new Array(5).fill('open'));
+  });
+
   it('the connection: an error and then close there, nothing here', async () => {
     const [a, b] = await open(kind);
     const log: string[] = [];
