@@ -146,7 +146,7 @@ export class AllocationTable {
     this.#onReleased(allocation);
     this.#deadlines.remove(allocation.deadline);
     this.#all.delete(allocation);
-    this.#forgetNext(allocation);
+    this.cancelMove(allocation);
     this.#byPath.delete(formatFiveTuple(allocation.path));
     this.#byTransport[allocation.path.protocol]--;
     if (allocation.isCounted) this.#count(allocation.quotaKey, -1);
@@ -160,7 +160,7 @@ export class AllocationTable {
 
   /** The client will go on from another path (RFC 8016 §3.2.2); the old one serves until it does. */
   announceMove(allocation: Allocation, path: FiveTuple): void {
-    this.#forgetNext(allocation);
+    this.cancelMove(allocation);
     allocation.nextPath = path;
     this.#byPath.set(formatFiveTuple(path), allocation);
   }
@@ -178,7 +178,8 @@ export class AllocationTable {
     this.#emit({ type: 'moved', username, from, path: nextPath });
   }
 
-  #forgetNext(allocation: Allocation): void {
+  /** The client stays where it is: the path that it meant to go on from is gone. */
+  cancelMove(allocation: Allocation): void {
     if (allocation.nextPath !== undefined) this.#byPath.delete(formatFiveTuple(allocation.nextPath));
     allocation.nextPath = undefined;
   }

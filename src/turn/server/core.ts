@@ -203,9 +203,14 @@ export class TurnServerCore implements SansIo<TurnServerEvent, FiveTuple> {
   pathClosed(path: FiveTuple, now: Instant): void {
     const allocation = this.#allocations.find(path);
     if (allocation === undefined) return;
+    const { nextPath } = allocation;
     // RFC 8016 §3.2.2: what can move stays for its lifetime, so that the client can come back from elsewhere.
-    if (allocation.nextPath !== undefined) this.#completeMove(allocation);
-    else if (!this.#tickets.has(allocation)) this.#allocations.release(allocation, 'disconnected', now);
+    if (nextPath !== undefined) {
+      if (formatFiveTuple(path) === formatFiveTuple(nextPath)) this.#allocations.cancelMove(allocation);
+      else this.#completeMove(allocation);
+    } else if (!this.#tickets.has(allocation)) {
+      this.#allocations.release(allocation, 'disconnected', now);
+    }
     this.#checkDrained();
   }
 

@@ -118,6 +118,16 @@ describe('mobility (RFC 8016)', () => {
     expect(m.server.fromPeer(m.relayed, PEER, DATA)[0]!.path).toBe(m.client.path);
   });
 
+  it('comes to nothing when the new connection ends before the client has said anything there', () => {
+    const m = mobile('tcp');
+    move(m, m.ticket);
+    m.server.core.pathClosed(m.client.path, m.server.now);
+    expect(m.server.fromPeer(m.relayed, PEER, DATA)[0]!.path).toBe(m.home);
+    expect(m.server.core.stats.allocationsByTransport).toMatchObject({ tcp: 1, udp: 0 });
+    m.client.path = m.home;
+    expect(m.client.channelData(0x4000, DATA)).toHaveLength(1);
+  });
+
   it('tickets have no zero byte: coturn keeps them as strings', () => {
     expect(Array.from({ length: 50 }, () => mobile().ticket).every((ticket) => !ticket.includes(0))).toBe(true);
   });
