@@ -194,7 +194,8 @@ export class TurnWorker {
       client.hasSocket = false;
       return;
     }
-    if (this.#parts.core.hasAllocation(path)) this.#parts.udp.addClient(path, socket);
+    // Meanwhile it may have gone, and another one have come from the same address.
+    if (this.#clients.get(formatFiveTuple(path)) === client) this.#parts.udp.addClient(path, socket);
     else socket.close();
   }
 

@@ -16,8 +16,11 @@ export class Resident implements WorkerProcess {
   isBusy = false;
   /** What comes to each client's socket before that is connected. */
   stray: { readonly bytes: Uint8Array; readonly from: TransportAddress } | undefined;
-  /** Of clients, open. */
+  /** Of clients: open ones, and all that were opened. */
   sockets = 0;
+  socketsTotal = 0;
+  /** Those of clients are opened after it. */
+  hold: Promise<void> | undefined;
   #worker: TurnWorker | undefined;
   #isDead = false;
 
@@ -52,8 +55,10 @@ export class Resident implements WorkerProcess {
     };
     this.#worker = new TurnWorker(message, channel, async (local, handlers, options) => {
       if (this.stray !== undefined) handlers.onDatagram(this.stray.bytes, this.stray.from);
+      await this.hold;
       const socket = await bindUdpSocket(local, handlers, options);
       this.sockets++;
+      this.socketsTotal++;
       const close = () => {
         this.sockets--;
         socket.close();

@@ -44,7 +44,8 @@ export interface UdpClient extends RunningClient {
 export interface TurnClients {
   /** More to close after the test, in reverse order. */
   readonly closers: (() => unknown)[];
-  udpClient(remote: TransportAddress, options?: Partial<TurnClientOptions>): Promise<UdpClient>;
+  /** @param at - where; default: somewhere. */
+  udpClient(remote: TransportAddress, options?: Partial<TurnClientOptions>, at?: TransportAddress): Promise<UdpClient>;
   /** On a socket that is connected. */
   streamClient(
     socket: Socket,
@@ -75,8 +76,8 @@ export function useTurnClients(): TurnClients {
   };
   return {
     closers,
-    udpClient: async (remote, options) => {
-      const local = await freeAddress(remote.ip);
+    udpClient: async (remote, options, at) => {
+      const local = at ?? (await freeAddress(remote.ip));
       const client = make({ protocol: 'udp', local, remote }, options);
       const events = new ClientEvents();
       const shell = new UdpShell<TurnClientEvent>({ core: client, onEvent: events.push });

@@ -352,6 +352,29 @@ describe('workers', () => {
     await allocate(await tcpClient(stream));
   });
 
+  it('leave no socket behind for a client that ends while it is being opened, and whose address comes back', async () => {
+    const server = await serve({ workers: 1 });
+    const remote = await server.listen({ port: 0 });
+    const resident = residents[1]!;
+    let letGo: () => void = () => undefined;
+    resident.hold = new Promise((resolve) => {
+      letGo = resolve;
+    });
+    const local = await freeAddress();
+    const one = await udpClient(remote, {}, local);
+    await allocate(one);
+    await release(one);
+    one.shell.close();
+    const two = await udpClient(remote, {}, local);
+    await allocate(two);
+    letGo();
+    await expect.poll(() => resident.socketsTotal).toBe(2);
+    await expect.poll(() => resident.sockets).toBe(1);
+    await echo(two, (await echoPeer()).address, 1);
+    await release(two);
+    await expect.poll(() => resident.sockets).toBe(0);
+  });
+
   it('drain together', async () => {
     const server = await serve();
     const remote = await server.listen({ port: 0 });
