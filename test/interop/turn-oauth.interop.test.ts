@@ -25,8 +25,8 @@ describe('third-party authorization (RFC 7635) with turnutils_uclient', () => {
       oauth: { serverName: 'blackdow.carleon.gov', keys: [KEY] },
     });
     closers.push(() => server.close());
-    const { port } = await server.listen({ port: 0, host: '127.0.0.1' });
-    await server.listen({ port, host: '127.0.0.1', transport: 'tcp' });
+    const { port } = await server.listen({ port: 0, host: '127.0.0.1', transport: 'tcp' }); // first: UDP has no TIME-WAIT
+    await server.listen({ port, host: '127.0.0.1' });
     const peerPort = await freePort();
     const peer = new PeerProcess('turnutils_peer', ['-L', '127.0.0.1', '-p', String(peerPort)]);
     const common = ['-p', String(port), '-r', String(peerPort), '-e', '127.0.0.1', '-n', '10'];

@@ -48,8 +48,8 @@ async function serve(options: Partial<TurnServerOptions> = {}): Promise<{ server
     ...options,
   });
   closers.push(() => server.close());
-  const { port } = await server.listen({ port: 0 });
-  await server.listen({ port, transport: 'tcp' });
+  const { port } = await server.listen({ port: 0, transport: 'tcp' }); // first: ended connections keep ports from TCP alone
+  await server.listen({ port });
   await server.listen({ host: '::1', port });
   await server.listen({ host: '::1', port, transport: 'tcp' });
   return { server, port };
