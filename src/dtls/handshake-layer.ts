@@ -146,14 +146,12 @@ export class HandshakeLayer {
   }
 
   #handleFault(error: unknown) {
-    if (error instanceof HandshakeFault) {
-      if (this.#handshake.stateless) return this.#owner.drop(error.reason, error.message);
-      return this.#owner.fail(error.alert, error.reason, error.message);
-    }
-    if (error instanceof DecodeError) {
-      if (this.#handshake.stateless) return this.#owner.drop(error.reason, error.message);
-      return this.#owner.fail(alertForDecodeError(error), error.reason, error.message);
-    }
+    const isPeers = error instanceof HandshakeFault || error instanceof DecodeError;
+    // Before the cookie anybody may have sent what led to this: nothing changes, not even for what ought not to happen.
+    if (this.#handshake.stateless)
+      return this.#owner.drop(isPeers ? error.reason : 'bad-state', isPeers ? error.message : String(error));
+    if (error instanceof HandshakeFault) return this.#owner.fail(error.alert, error.reason, error.message);
+    if (error instanceof DecodeError) return this.#owner.fail(alertForDecodeError(error), error.reason, error.message);
     // The backend cannot do what was negotiated, or a bug: the connection ends, and whoever drives it learns why.
     this.#owner.fail('internal_error', 'bad-state', String(error));
   }

@@ -132,6 +132,17 @@ describe('security of the handshake', () => {
     expect(atDepth(deepest(0) >> 1)).toHaveLength(32);
   });
 
+  it('before the cookie a fault of our own ends nothing either', () => {
+    const sign = (): never => {
+      throw new RangeError('the backend has failed');
+    };
+    const env = { ...PLAIN_ENV, crypto: { ...PLAIN_ENV.crypto, createMac: () => ({ length: 32, sign }) } };
+    const { a, b, client, server, world } = makePair({ server: { env, cookieExchange: true } });
+    a.driver.mutate((now) => client.start(now));
+    world.run({ until: 500 });
+    expect([server.state, server.drops.toJSON(), b.events]).toEqual(['new', { 'bad-state': 1 }, []]);
+  });
+
   it('amplification before the cookie: never more bytes out than in, never a state, whatever comes', () => {
     const pair = makePair({ server: { cookieExchange: true } });
     let hello = new Uint8Array(0);
