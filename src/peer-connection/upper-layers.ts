@@ -209,8 +209,14 @@ export class UpperLayers {
     if (!dtls.pollTransmit(inner, now)) {
       const sctp = this.#sctp;
       if (dtls.state !== 'connected' || sctp === undefined) return false;
-      inner.offset = slot.offset + dtls.recordHeadroom;
-      if (!sctp.pollTransmit(inner, now)) return false;
+      // SCTP keeps its packets to what a record takes. Should one be longer all the same, it is lost, and the process is not.
+      const limit = dtls.negotiated?.maxSendRecordBytes ?? 0;
+      for (let fits = false; !fits; ) {
+        inner.offset = slot.offset + dtls.recordHeadroom;
+        if (!sctp.pollTransmit(inner, now)) return false;
+        fits = inner.length <= limit;
+        if (!fits) this.#onDrop('bad-length');
+      }
       dtls.sealInPlace(inner);
     }
     slot.offset = inner.offset;

@@ -195,6 +195,25 @@ describe('a peer that is authenticated and hostile', () => {
     expect(sent[0]).toBeLessThanOrEqual(MAX_DATAGRAM_BYTES);
   });
 
+  it('a packet that no record holds, whatever has made it, is lost and counted', () => {
+    const { pair } = openPair(5);
+    const { driver, transport } = pair.b;
+    const { sctp } = transport;
+    if (sctp === undefined) throw new Error('not open');
+    let more = 1;
+    const { pollTransmit } = sctp;
+    sctp.pollTransmit = (slot, now) => {
+      if (more-- <= 0) return pollTransmit.call(sctp, slot, now);
+      slot.length = MAX_RECORD_BYTES + 1;
+      return true;
+    };
+    driver.drain();
+    expect(transport.drops.toJSON()).toEqual({ 'bad-length': 1 });
+    const handle = driver.mutate((now) => transport.channels.open({ label: 'y' }, now));
+    pair.world.run({ until: pair.world.now + 1000 });
+    expect(transport.channels.info(handle)?.state).toBe('open');
+  });
+
   it.each(seeds(4))(`seed %i: ${PACKETS} packets with fields at their ends throw nothing and leave nothing`, (seed) => {
     let { pair, wire, inject } = openPair(seed);
     const random = pair.world.random.fork();
