@@ -20,6 +20,8 @@ import type { DtlsEndpoint, DtlsEvent, DtlsServerOptions } from './types.ts';
 
 export const DEFAULT_MAX_CONNECTIONS = 10_000;
 export const DEFAULT_IDLE_TIMEOUT_MS = 300_000;
+/** A handshake has so long for itself; then it makes room for another client, where there is none. */
+export const HANDSHAKE_RESERVED_MS = 10_000;
 
 export interface DtlsListenerOptions {
   readonly env: Env;
@@ -30,7 +32,10 @@ export interface DtlsListenerOptions {
   readonly accept: (
     path: FiveTuple,
   ) => Omit<DtlsServerOptions, 'env' | 'cookies' | 'cookieExchange' | 'clientIdentity' | 'connectionId'> | undefined;
-  /** Associations at one time; default 10,000. Beyond it ClientHellos are dropped. */
+  /**
+   * Associations at one time; default 10,000. Beyond it a handshake that has not come to its end in
+   * 10 s makes room; where there is none ClientHellos are dropped.
+   */
   readonly maxConnections?: number;
   /** An association from which nothing authentic came for so long is closed; ms, default 300,000. */
   readonly idleTimeoutMs?: number;
@@ -97,6 +102,8 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
   readonly #byCid = new Map<string, Association>();
   /** New associations from an address that has one already, until they are connected. */
   readonly #candidates = new Map<string, Association>();
+  /** Whose handshake is not complete, the oldest first. */
+  readonly #handshaking = new Set<Association>();
   readonly #deadlines = new DeadlineHeap<Association>();
   readonly #events = new Ring<DtlsListenerEvent>();
   readonly #sending = new Ring<Association>();
@@ -269,7 +276,7 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
   }
 
   #admit(path: FiveTuple): DtlsServerOptions | undefined {
-    if (this.#byId.size >= this.#maxConnections) {
+    if (this.#byId.size >= this.#maxConnections && this.#handshaking.size === 0) {
       this.#drop('limit', 'ClientHello: too many connections');
       return undefined;
     }
@@ -282,10 +289,25 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
   #handleHello(bytes: Uint8Array, path: FiveTuple, key: string, now: Instant): Association | undefined {
     const server = this.#desk.handleHello(bytes, path, key, now);
     if (server === undefined) return undefined;
+    if (this.#byId.size >= this.#maxConnections && !this.#makeRoom(now)) {
+      this.#drop('limit', 'ClientHello: too many connections');
+      return undefined;
+    }
     const association = new Association(this.#nextId++, server, path, now);
+    this.#handshaking.add(association);
     this.#byId.set(association.id, association);
     if (association.cid !== '') this.#byCid.set(association.cid, association);
     return association;
+  }
+
+  /** A cookie costs next to nothing: who goes no further must not keep others out. @returns whether there is room now. */
+  #makeRoom(now: Instant): boolean {
+    for (const oldest of this.#handshaking) {
+      if (now < oldest.lastHeardAt + HANDSHAKE_RESERVED_MS) return false;
+      this.#remove(oldest);
+      return true;
+    }
+    return false;
   }
 
   #feed(association: Association, bytes: Uint8Array, path: FiveTuple, key: string, now: Instant): void {
@@ -325,6 +347,7 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
 
   /** After each change: it may have something to send or to say, and another deadline. */
   #touch(association: Association): void {
+    if (association.server.state === 'connected') this.#handshaking.delete(association);
     if (!association.sending) {
       association.sending = true;
       this.#sending.push(association);
@@ -341,6 +364,7 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
   #remove(association: Association): void {
     if (!this.#byId.delete(association.id)) return;
     this.#deadlines.remove(association);
+    this.#handshaking.delete(association);
     if (this.#byPath.get(association.address.key) === association) this.#byPath.delete(association.address.key);
     if (this.#candidates.get(association.address.key) === association) this.#candidates.delete(association.address.key);
     if (this.#byCid.get(association.cid) === association) this.#byCid.delete(association.cid);

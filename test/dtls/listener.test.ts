@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type FiveTuple, utf8 } from '../../src/core/index.ts';
 import { MAX_FRAGMENTED_HELLOS } from '../../src/dtls/hello-desk.ts';
 import { DtlsClient } from '../../src/dtls/index.ts';
-import { DEFAULT_IDLE_TIMEOUT_MS, DEFAULT_MAX_CONNECTIONS } from '../../src/dtls/listener.ts';
+import { DEFAULT_IDLE_TIMEOUT_MS, DEFAULT_MAX_CONNECTIONS, HANDSHAKE_RESERVED_MS } from '../../src/dtls/listener.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import { PERFECT, SimWorld, seeds, simEnv } from '../sim/index.ts';
 import { SERVER_CERTIFICATE } from './harness.ts';
@@ -82,6 +82,28 @@ describe('DtlsListener', () => {
     house.run(10_000);
     expect(guests.map((guest) => guest.client.state)).toEqual(['connected', 'connected', 'failed', 'failed']);
     expect(house.listener.drops.get('limit')).toBeGreaterThan(0);
+  });
+
+  it(`HANDSHAKE_RESERVED_MS: at the bound who has not come to an end in ${HANDSHAKE_RESERVED_MS} ms makes room`, () => {
+    const house = new House({ maxConnections: 2 });
+    const first = house.guest(at(1));
+    house.run(1000);
+    const silent = house.guest(at(2)); // comes back with its cookie, and never again
+    house.world.run({ until: house.world.now + 1000, done: () => house.listener.connectionCount === 2 });
+    silent.leave();
+    const early = house.guest(at(3), { maxRetransmissions: 1 });
+    house.run(HANDSHAKE_RESERVED_MS - 100);
+    expect([house.listener.connectionCount, early.client.state]).toEqual([2, 'failed']);
+    const late = house.guest(at(4));
+    house.run(1000);
+    expect([first.client.state, late.client.state, house.listener.connectionCount]).toEqual([
+      'connected',
+      'connected',
+      2,
+    ]);
+    const tooMany = house.guest(at(5), { maxRetransmissions: 1 });
+    house.run(HANDSHAKE_RESERVED_MS + 1000);
+    expect([tooMany.client.state, first.client.state, late.client.state]).toEqual(['failed', 'connected', 'connected']);
   });
 
   it('close_notify from either side ends an association and forgets it', () => {
