@@ -118,6 +118,8 @@ export class ServerHandshake implements Handshake {
   }
 
   abandon(): void {
+    // A client that has not proved that it has the secret may have read the ID on the wire: it ends nobody's session.
+    if (this.#resumed && this.#step !== 'done') return;
     if (this.#sessionId.length > 0) this.#server.sessionCache?.delete(this.#sessionId);
   }
 

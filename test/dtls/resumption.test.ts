@@ -190,6 +190,16 @@ describe('the server side of resumption', () => {
     expect(sessionCache.size).toBe(1);
   });
 
+  it('who has only read the ID of a session on the wire cannot end the session', () => {
+    const { client, server } = byId();
+    const session = firstSession({ client, server });
+    const few = { maxRetransmissions: 1 };
+    const guess = { ...session, masterSecret: new Uint8Array(48) };
+    const pair = makePair({ seed: 2, client: { ...few, session: guess }, server: { ...server, ...few } });
+    expect(handshake(pair).server.state).toBe('failed');
+    expect(connectedPair({ seed: 3, client: { session }, server }).client.negotiated?.resumed).toBe(true);
+  });
+
   it('tickets: a changed byte anywhere, or another key, is not a ticket', () => {
     const keys = new TicketKeys(PLAIN_ENV);
     const session = firstSession({ client: { tickets: true }, server: { ticketKeys: keys } });
