@@ -1,7 +1,9 @@
 import {
   ByteWriter,
+  concatBytes,
   DecodeError,
   DropCounters,
+  EMPTY,
   type Env,
   type FiveTuple,
   type Instant,
@@ -55,7 +57,7 @@ export class TurnDataConnection implements SansIo<TurnDataConnectionEvent, FiveT
   /** Bytes of the first of them that have left: one may be longer than a slot. */
   #polled = 0;
   /** The beginning of the answer, while that is not whole. */
-  #partial: Uint8Array = new Uint8Array(0);
+  #partial: Uint8Array = EMPTY;
   #transaction: StunTransaction;
   #signed = false;
   #challenges = 0;
@@ -139,27 +141,33 @@ export class TurnDataConnection implements SansIo<TurnDataConnectionEvent, FiveT
 
   /** The answer is one STUN message; whatever follows it in the same chunk is the peer's. */
   #handleAnswer(chunk: Uint8Array, now: Instant): void {
-    const bytes = new Uint8Array(this.#partial.length + chunk.length);
-    bytes.set(this.#partial);
-    bytes.set(chunk, this.#partial.length);
-    this.#partial = bytes;
-    if (bytes.length < HEADER_BYTES) return;
-    const end = HEADER_BYTES + ((bytes[2]! << 8) | bytes[3]!);
-    if (end > MAX_RESPONSE_BYTES) {
-      this.#fail('bad-response', undefined);
-      return;
+    let rest = this.#partial.length === 0 ? chunk : concatBytes(this.#partial, chunk);
+    this.#partial = EMPTY;
+    while (this.#state === 'binding') {
+      const end = rest.length < HEADER_BYTES ? HEADER_BYTES : HEADER_BYTES + ((rest[2]! << 8) | rest[3]!);
+      if (end > MAX_RESPONSE_BYTES) {
+        this.#fail('bad-response', undefined);
+        return;
+      }
+      if (rest.length < end) {
+        this.#partial = rest.slice();
+        return;
+      }
+      this.#handleMessage(rest.subarray(0, end), now);
+      rest = rest.subarray(end);
     }
-    if (bytes.length < end) return;
-    this.#partial = new Uint8Array(0);
+    if (rest.length > 0) this.handleInput(rest, this.#path, now);
+  }
+
+  #handleMessage(bytes: Uint8Array, now: Instant): void {
     try {
-      this.#transaction.handleMessage(decodeStun(bytes.subarray(0, end)), now);
+      this.#transaction.handleMessage(decodeStun(bytes), now);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.drops.count(error.reason);
       this.#fail('bad-response', undefined);
     }
     this.#advance(now);
-    if (bytes.length > end) this.handleInput(bytes.subarray(end), this.#path, now);
   }
 
   #advance(now: Instant): void {

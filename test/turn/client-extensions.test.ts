@@ -378,6 +378,23 @@ describe('the data connection (RFC 6062 §4.3)', () => {
     }
   });
 
+  it('a heap of messages that answer nothing costs its bytes, and the answer behind it counts', () => {
+    const { auth, connection } = open();
+    connection.handleInput(answer(auth, connection), DATA, 1); // 438
+    const last = answer(auth, connection);
+    const other = encodeStun({
+      messageClass: 'success',
+      method: STUN_METHODS.Binding,
+      transactionId: new Uint8Array(12),
+    });
+    const chunk = concatBytes(...new Array<Uint8Array>(3000).fill(other), last, Uint8Array.of(5));
+    const before = process.memoryUsage().arrayBuffers;
+    connection.handleInput(chunk, DATA, 2);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(10_000_000); // it was a hundred
+    expect(connection.pollEvent()).toEqual({ type: 'bound' });
+    expect(connection.pollEvent()).toEqual({ type: 'data', bytes: Uint8Array.of(5) });
+  });
+
   it('cuts what is longer than a slot, and keeps its order', () => {
     const { auth, connection } = open();
     for (let i = 0; i < 2; i++) connection.handleInput(answer(auth, connection), DATA, 1);
