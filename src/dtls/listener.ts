@@ -340,7 +340,7 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
     const change = address.heard(path, key, bytes, server.newestSequence, now);
     if (change === 'returned') this.#drop('unknown-path', 'migration that was none');
     if (change !== 'moved') return;
-    if (this.#byPath.get(fromKey) === association) this.#byPath.delete(fromKey);
+    this.#leave(association, fromKey);
     this.#byPath.set(key, association);
     this.#events.push({ type: 'migrated', connection: association.id, from, path });
   }
@@ -365,10 +365,20 @@ export class DtlsListener implements SansIo<DtlsListenerEvent, FiveTuple> {
     if (!this.#byId.delete(association.id)) return;
     this.#deadlines.remove(association);
     this.#handshaking.delete(association);
-    if (this.#byPath.get(association.address.key) === association) this.#byPath.delete(association.address.key);
+    this.#leave(association, association.address.key);
     if (this.#candidates.get(association.address.key) === association) this.#candidates.delete(association.address.key);
     if (this.#byCid.get(association.cid) === association) this.#byCid.delete(association.cid);
     this.#events.push({ type: 'removed', connection: association.id });
+  }
+
+  /** It is not at that address any more; who was to replace it there, is. */
+  #leave(association: Association, key: string): void {
+    if (this.#byPath.get(key) !== association) return;
+    this.#byPath.delete(key);
+    const candidate = this.#candidates.get(key);
+    if (candidate === undefined) return;
+    this.#candidates.delete(key);
+    this.#byPath.set(key, candidate);
   }
 
   #drop(reason: DropReason, detail: string): void {

@@ -145,6 +145,21 @@ describe('DtlsListener', () => {
     expect(second.received).toEqual(['again']);
   });
 
+  it('also when the old one ends in the middle of its handshake', () => {
+    const house = new House();
+    house.guest(at(1));
+    const first = house.guest(at(2));
+    house.run(1000);
+    first.leave();
+    const second = house.guest(at(2));
+    house.world.run({ until: house.world.now + 1000, done: () => house.count('accepted') === 3 });
+    house.driver.mutate((now) => house.listener.close(2, now));
+    house.run(5000);
+    expect([second.client.state, house.listener.connectionCount]).toEqual(['connected', 2]);
+    house.say(second, 'again');
+    expect(second.received).toEqual(['again']);
+  });
+
   it('also when its first handshake never ended', () => {
     const house = new House();
     const first = house.guest(at(1));
