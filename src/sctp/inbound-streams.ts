@@ -1,4 +1,4 @@
-import { type Deadline, DeadlineHeap, type Ring } from '../core/index.ts';
+import { type Deadline, DeadlineHeap, Ring } from '../core/index.ts';
 import { HELD_OVERHEAD_BYTES } from './limits.ts';
 import type { SctpEvent } from './types.ts';
 
@@ -63,6 +63,9 @@ class InboundStream {
   /** Delivered bytes stay on our account until `consume`. */
   held = false;
   unconsumed = 0;
+  /** Lengths of the messages that these bytes are of, and what has been consumed of the first. */
+  lengths: Ring<number> | undefined;
+  consumedOfFirst = 0;
 }
 
 /**
@@ -142,8 +145,10 @@ export class InboundStreams {
     const stream = this.#stream(streamId);
     stream.held = hold;
     if (hold) return;
-    this.heldBytes -= stream.unconsumed;
+    this.heldBytes -= stream.unconsumed + (stream.lengths?.length ?? 0) * HELD_OVERHEAD_BYTES;
     stream.unconsumed = 0;
+    stream.lengths = undefined;
+    stream.consumedOfFirst = 0;
   }
 
   /** See `SctpAssociation.consume`. */
@@ -153,6 +158,13 @@ export class InboundStreams {
     const given = Math.min(bytes, stream.unconsumed);
     stream.unconsumed -= given;
     this.heldBytes -= given;
+    stream.consumedOfFirst += given;
+    const { lengths } = stream;
+    for (let first = lengths?.peek(); first !== undefined && first <= stream.consumedOfFirst; first = lengths?.peek()) {
+      stream.consumedOfFirst -= first;
+      this.heldBytes -= HELD_OVERHEAD_BYTES;
+      lengths?.shift();
+    }
   }
 
   #stream(id: number): InboundStream {
@@ -179,8 +191,11 @@ export class InboundStreams {
 
   #deliver(stream: InboundStream, streamId: number, ppid: number, bytes: Uint8Array, unordered: boolean): void {
     if (stream.held) {
+      // With its overhead, or a peer could have a reader that is slow hold millions of tiny messages.
       stream.unconsumed += bytes.length;
-      this.heldBytes += bytes.length;
+      stream.lengths ??= new Ring();
+      stream.lengths.push(bytes.length);
+      this.heldBytes += bytes.length + HELD_OVERHEAD_BYTES;
     }
     this.#events.push({ type: 'message', streamId, ppid, bytes, unordered });
   }

@@ -1,6 +1,7 @@
 /** What a peer with the right tags may ask for: answers that fit no packet, and lists that cost more to walk than to send. */
 import { describe, expect, it } from 'vitest';
 import { concatBytes, hexToBytes } from '../../src/core/index.ts';
+import { HELD_OVERHEAD_BYTES, RECEIVE_OVERCOMMIT } from '../../src/sctp/limits.ts';
 import { encodeInit, type InitChunk } from '../../src/sctp/wire/init.ts';
 import { encodeReConfig } from '../../src/sctp/wire/re-config.ts';
 import { connectedPair, makePair, type Pair, pattern } from './helpers.ts';
@@ -105,6 +106,31 @@ describe('answers that would fit no packet', () => {
       expect(chunksOf(sent.at(-1)!)[0]).toMatchObject({ type: 5, bytes: { length: 12 } });
     }
     expect(pair.b.core.drops.get('limit')).toBe(dropped);
+  });
+});
+
+describe('tiny messages for a reader that is slow', () => {
+  it('count with their overhead until they are consumed, each as a whole', () => {
+    const { pair } = established({ b: { receiveWindowBytes: 600_000 } });
+    const whole = pair.b.core.stats().receiveWindowBytes;
+    const consume = (bytes: number) => pair.b.end.driver.mutate((now) => pair.b.core.consume(0, bytes, now));
+    pair.b.end.driver.mutate((now) => pair.b.core.holdReceived(0, true, now));
+    for (let i = 0; i < 20_000; i++) pair.a.send({ bytes: pattern(2, i) });
+    pair.world.run({ until: pair.world.now + 60_000 });
+    const held = pair.b.messages.length - 1;
+    expect(held).toBeGreaterThan(8000);
+    expect(held).toBeLessThan((RECEIVE_OVERCOMMIT * whole) / (2 + HELD_OVERHEAD_BYTES) + 1);
+    expect(pair.b.core.state).toBe('established');
+    consume(2 * held);
+    pair.world.run({ until: pair.world.now + 60_000 });
+    const rest = pair.b.messages.length - 1 - held;
+    expect(pair.b.core.stats().receiveWindowBytes).toBe(whole - rest * (2 + HELD_OVERHEAD_BYTES));
+    consume(3); // one and a half
+    expect(pair.b.core.stats().receiveWindowBytes).toBe(
+      whole - rest * (2 + HELD_OVERHEAD_BYTES) + 3 + HELD_OVERHEAD_BYTES,
+    );
+    pair.b.end.driver.mutate((now) => pair.b.core.holdReceived(0, false, now));
+    expect(pair.b.core.stats().receiveWindowBytes).toBe(whole);
   });
 });
 
