@@ -288,7 +288,7 @@ export class DataChannels {
     if (channel.id !== undefined && channel.state === 'open') this.#carrier.holdReceived(channel.id, hold, now);
   }
 
-  /** The application is done with `bytes` of the messages of a channel under {@link holdReceived}. */
+  /** The application is done with `bytes` of the messages of a channel under {@link holdReceived}: their `heldBytes`. */
   consume(handle: ChannelHandle, bytes: number, now: Instant): void {
     const channel = this.#lookUp(handle);
     if (channel?.id !== undefined && channel.held) this.#carrier.consume(channel.id, bytes, now);
@@ -326,11 +326,11 @@ export class DataChannels {
       this.#life.drop(result.reason, `stream ${channel.id}: ${result.message}`);
       this.#life.fail(channel, result.message, now);
     } else if (result.kind === 'message') {
-      if (result.bytes === 0 && channel.held && channel.id !== undefined)
-        this.#carrier.consume(channel.id, bytes.length, now); // the placeholder byte, which the application never sees
       channel.messagesReceived++;
       channel.bytesReceived += result.bytes;
-      this.#life.events.push({ type: 'message', handle: channel.handle, data: result.data });
+      const heldBytes = result.bytes === 0 ? bytes.length : result.bytes;
+      const { handle } = channel;
+      this.#life.events.push({ type: 'message', handle, data: result.data, ...(channel.held && { heldBytes }) });
     }
   }
 

@@ -83,7 +83,16 @@ export type DataChannelEvent =
   | { readonly type: 'id'; readonly handle: ChannelHandle; readonly id: number }
   | { readonly type: 'open'; readonly handle: ChannelHandle }
   /** The bytes belong to the receiver of the event. */
-  | { readonly type: 'message'; readonly handle: ChannelHandle; readonly data: string | Uint8Array }
+  | {
+      readonly type: 'message';
+      readonly handle: ChannelHandle;
+      readonly data: string | Uint8Array;
+      /**
+       * Under `holdReceived`: what to give to `consume` for it. As it came, which `data` does not tell: an empty message has a
+       * placeholder, and what is no UTF-8 becomes longer.
+       */
+      readonly heldBytes?: number;
+    }
   /** The peer began to close (not sent for a local `close`). */
   | { readonly type: 'closing'; readonly handle: ChannelHandle }
   /**

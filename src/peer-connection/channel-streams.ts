@@ -1,4 +1,4 @@
-import { Ring, utf8 } from '../core/index.ts';
+import { Ring } from '../core/index.ts';
 import { type ChannelReader, channelControl, type RTCDataChannel, RTCDataChannelImpl } from './rtc-data-channel.ts';
 import { domError } from './web-idl.ts';
 
@@ -47,7 +47,7 @@ class MessageSource implements ChannelReader {
   readonly #onEnd: (error: Error | undefined) => void;
   readonly #consume: (bytes: number) => void;
   /** Bounded by the receive window: nothing in here has been consumed. */
-  readonly #arrived = new Ring<Uint8Array | string>();
+  readonly #arrived = new Ring<{ readonly data: Uint8Array | string; readonly heldBytes: number }>();
   #end: { readonly error: Error | undefined } | undefined;
   #controller: ReadableStreamDefaultController<Uint8Array | string> | undefined;
   /** A read is waiting for a message. */
@@ -75,8 +75,8 @@ class MessageSource implements ChannelReader {
     this.#channel.close();
   }
 
-  message(data: string | Uint8Array): void {
-    this.#arrived.push(data);
+  message(data: string | Uint8Array, heldBytes: number): void {
+    this.#arrived.push({ data, heldBytes });
     this.#handOver();
   }
 
@@ -92,8 +92,8 @@ class MessageSource implements ChannelReader {
     if (resume === undefined) return;
     const message = this.#arrived.shift();
     if (message !== undefined) {
-      this.#controller?.enqueue(message);
-      this.#consume(typeof message === 'string' ? utf8(message).length : message.length);
+      this.#controller?.enqueue(message.data);
+      this.#consume(message.heldBytes);
     } else if (this.#end?.error !== undefined) {
       this.#controller?.error(this.#end.error);
     } else if (this.#end !== undefined) {

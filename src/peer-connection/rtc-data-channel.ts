@@ -45,7 +45,8 @@ export interface ChannelLink {
 
 /** Takes what arrives in the place of `message` events, and is told when nothing more will. */
 export interface ChannelReader {
-  message(data: string | Uint8Array): void;
+  /** @param heldBytes - to consume when it has been read. */
+  message(data: string | Uint8Array, heldBytes: number): void;
   /** Without an error the channel was closed in order: all that the peer sent has been here. */
   closed(error: Error | undefined): void;
 }
@@ -73,7 +74,7 @@ interface ChannelControl {
   allowSending(channel: RTCDataChannelImpl): void;
   /** W3C "announce as open". */
   announceOpen(channel: RTCDataChannelImpl): void;
-  deliver(channel: RTCDataChannelImpl, data: string | Uint8Array): void;
+  deliver(channel: RTCDataChannelImpl, data: string | Uint8Array, heldBytes: number): void;
   bufferedAmountLow(channel: RTCDataChannelImpl): void;
   /** The peer has begun to close. */
   announceClosing(channel: RTCDataChannelImpl): void;
@@ -307,10 +308,10 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
     this.#reader?.closed(error);
   }
 
-  #deliver(data: string | Uint8Array): void {
+  #deliver(data: string | Uint8Array, heldBytes: number): void {
     if (this.#readyState !== 'open') return;
     if (this.#reader !== undefined) {
-      this.#reader.message(data);
+      this.#reader.message(data, heldBytes);
       return;
     }
     const value =
@@ -345,7 +346,7 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
         channel.#readyState = 'open';
         channel.dispatchEvent(new Event('open'));
       },
-      deliver: (channel, data) => channel.#deliver(data),
+      deliver: (channel, data, heldBytes) => channel.#deliver(data, heldBytes),
       bufferedAmountLow: (channel) => channel.#checkLow(),
       announceClosing(channel) {
         if (channel.#readyState === 'closing' || channel.#readyState === 'closed') return;

@@ -147,7 +147,7 @@ export class SessionChannels {
     if (channel === undefined) return;
     switch (event.type) {
       case 'message':
-        channelControl.deliver(channel, event.data);
+        channelControl.deliver(channel, event.data, event.heldBytes ?? 0);
         break;
       case 'id':
         channelControl.setId(channel, event.id);
