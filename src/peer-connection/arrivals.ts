@@ -12,6 +12,9 @@ export const MAX_FIRST_FRAME_BYTES = 1280;
 /** Bytes kept of a connection that belongs to nobody: the first frame, and its repetitions while the owner is being made. */
 export const MAX_ARRIVAL_BYTES = 8192;
 
+/** Pieces that they are kept in: one that sends byte by byte costs no more than its bytes. */
+const MAX_ARRIVAL_CHUNKS = 32;
+
 const LENGTH_BYTES = 2;
 
 /** A TCP connection whose owner is not known. */
@@ -36,6 +39,7 @@ export class Arrival {
     this.#bytes += bytes.length;
     if (this.#bytes > MAX_ARRIVAL_BYTES) return 'limit';
     this.#chunks.push(bytes.slice());
+    if (this.#chunks.length >= MAX_ARRIVAL_CHUNKS) this.#joined();
     if (this.request !== undefined || this.#bytes < LENGTH_BYTES) return undefined;
     const all = this.#joined();
     const length = (all[0]! << 8) | all[1]!; // RFC 4571 §2
@@ -51,7 +55,7 @@ export class Arrival {
     return chunks;
   }
 
-  /** Small pieces become one: a peer that sends byte by byte costs no more than its bytes. */
+  /** Small pieces become one. */
   #joined(): Uint8Array {
     const [only] = this.#chunks;
     if (this.#chunks.length === 1 && only !== undefined) return only;

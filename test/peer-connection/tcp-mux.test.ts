@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { ByteStream, TransportAddress } from '../../src/core/index.ts';
+import { type ByteStream, concatBytes, type TransportAddress } from '../../src/core/index.ts';
 import { frameDatagram } from '../../src/ice/index.ts';
 import { MAX_MUX_CONNECTIONS, RTCPeerConnection, TcpMux, UdpMux, type UnknownCheck } from '../../src/index.ts';
 import {
   ARRIVAL_TIMEOUT_MS,
+  Arrival,
   MAX_ARRIVAL_BYTES,
   MAX_ARRIVALS,
   MAX_FIRST_FRAME_BYTES,
@@ -219,5 +220,17 @@ describe('TcpMux', () => {
     for (let i = 0; i < MAX_MUX_CONNECTIONS; i++) await mux.listenTcp({ ip: '10.0.0.1', port: 0 }, none);
     await expect(mux.listenTcp({ ip: '10.0.0.1', port: 0 }, none)).rejects.toThrow('connections');
     mux.close();
+  });
+
+  it('a connection that comes byte by byte while its owner is being made is kept in few pieces', () => {
+    const nobody: TransportAddress = { ip: '10.0.0.1', port: 1 };
+    const arrival = new Arrival({ local: nobody, remote: nobody, write: () => true, close: () => undefined });
+    const sent = Uint8Array.from({ length: MAX_ARRIVAL_BYTES }, (_, i) => i & 0xff);
+    sent.set([0, 20]);
+    for (const byte of sent) expect(arrival.push(Uint8Array.of(byte))).toBeUndefined();
+    expect(arrival.request).toEqual(sent.subarray(2, 22));
+    const pieces = arrival.take();
+    expect(pieces.length).toBeLessThanOrEqual(32);
+    expect(concatBytes(...pieces)).toEqual(sent);
   });
 });
