@@ -79,7 +79,7 @@ export function createEndpoint(
   // RFC 8827 §6.5: both sides authenticate. No cookie: ICE has shown that the peer is where it says (RFC 8842 §4).
   return remote.dtlsRole === 'client'
     ? new DtlsClient(given)
-    : new DtlsServer({ requestClientCertificate: true, cookieExchange: false, ...given });
+    : new DtlsServer(Object.assign(given, { requestClientCertificate: true, cookieExchange: false }));
 }
 
 /** Three of ICE's round trips: one for the flight and some for a peer that has signatures to make. */

@@ -56,7 +56,7 @@ export class PeerTransport implements SansIo<PeerTransportEvent, FiveTuple> {
 
   constructor(options: PeerTransportOptions) {
     this.#options = options;
-    this.ice = new IceAgent({ env: options.env, role: options.iceRole, ...options.ice });
+    this.ice = new IceAgent(Object.assign({}, options.ice, { env: options.env, role: options.iceRole }));
     this.relays = new Relays({
       env: options.env,
       ice: this.ice,

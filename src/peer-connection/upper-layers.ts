@@ -95,13 +95,14 @@ export class UpperLayers {
       return;
     }
     this.#sctp = createAssociation(this.#options, remote);
-    this.#channels = new DataChannels({
-      association: this.#sctp,
-      role: remote.dtlsRole,
-      maxSendMessageBytes,
-      trace: this.#options.env.trace,
-      ...this.#options.channels,
-    });
+    this.#channels = new DataChannels(
+      Object.assign({}, this.#options.channels, {
+        association: this.#sctp,
+        role: remote.dtlsRole,
+        maxSendMessageBytes,
+        trace: this.#options.env.trace,
+      }),
+    );
     this.#onEvent({ type: 'sctp-state', state: 'connecting' });
     if (this.#ice.selectedPath !== undefined) this.#startDtls(now);
   }

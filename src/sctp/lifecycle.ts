@@ -261,8 +261,8 @@ export class Lifecycle {
   }
 
   #makeSession(tcb: Tcb, now: Instant): Session {
-    const parts = { tcb, rtt: this.#rtt, events: this.#events, control: this.#control, reporter: this.#reporter };
-    return new Session(Object.assign(parts, this.#settings), now);
+    const parts = { rtt: this.#rtt, events: this.#events, control: this.#control, reporter: this.#reporter };
+    return new Session({ tcb, ...parts, ...this.#settings }, now);
   }
 
   /** RFC 9260 §9.1. */

@@ -51,6 +51,14 @@ describe('PeerTransport: the whole path in virtual time', () => {
     expect(b.events.some((event) => event.type === 'closed')).toBe(true);
   });
 
+  it('asks for the certificate of the peer whatever the options say (RFC 8827 §6.5)', () => {
+    // As JavaScript may write it: the types leave no room for these.
+    const dtls = { mtuBytes: 1200, requestClientCertificate: false, cookieExchange: true };
+    const { a, b, world } = new SimPair(1, { dtlsRole: 'server', a: { dtls } });
+    expect(world.run({ until: 10_000, done: () => statesOf(b, 'dtls-state').includes('connected') })).toBe(true);
+    expect(a.transport.dtls?.peerCertificates).toEqual([CERTIFICATES[1].der]);
+  });
+
   const harsh: LinkOptions = { latencyMs: 20, jitterMs: 200, loss: 0.2, duplicate: 0.1, reorder: 0.1 };
   it.each(seeds(500))('seed %i: 20%% loss, duplication, reordering, 200 ms jitter: 200 messages in order', (seed) => {
     const pair = new SimPair(seed, { link: harsh, dtlsRole: seed % 2 ? 'client' : 'server' });
