@@ -1,3 +1,4 @@
+export { outliveAcceptErrors } from './accept-errors.ts';
 export { systemSetsDontFragment } from './dont-fragment.ts';
 export * from './interface-monitor.ts';
 export * from './mdns.ts';

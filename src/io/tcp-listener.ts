@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
 import type { ByteStream, ListenOptions, StreamHandlers, StreamListener, TransportAddress } from '../core/index.ts';
+import { outliveAcceptErrors } from './accept-errors.ts';
 import { NodeStream } from './tcp-connection.ts';
 
 /** Connections that one listener holds at a time, unless its owner says otherwise; more are closed as they arrive. */
@@ -28,7 +29,7 @@ export function listenTcp(
     server.once('error', reject);
     server.listen({ host: local.ip, port: local.port, ipv6Only: true }, () => {
       server.off('error', reject);
-      server.on('error', () => undefined); // a connection that could not be accepted: its owner notices
+      outliveAcceptErrors(server, 'a TCP candidate');
       const address = server.address();
       const port = address !== null && typeof address === 'object' ? address.port : local.port;
       resolve({ local: { ip: local.ip, port }, close: () => server.close() });

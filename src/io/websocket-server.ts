@@ -13,6 +13,7 @@ import {
   type TransportAddress,
   UsageError,
 } from '../core/index.ts';
+import { outliveAcceptErrors } from './accept-errors.ts';
 import { platform as nodePlatform } from './platform.ts';
 import { Strangers } from './strangers.ts';
 import { WakeTimer } from './wake-timer.ts';
@@ -117,7 +118,7 @@ export class WebSocketServer<E> {
       server.once('error', reject);
       server.listen(address.port, address.host, () => {
         server.off('error', reject);
-        server.on('error', () => undefined); // accept failed: the next may work
+        outliveAcceptErrors(server, 'the WebSocket server');
         resolve();
       });
     });

@@ -8,7 +8,7 @@ import {
   type TransmitSlot,
   type TransportAddress,
 } from '../core/index.ts';
-import { plainBytes, Strangers } from '../io/index.ts';
+import { outliveAcceptErrors, plainBytes, Strangers } from '../io/index.ts';
 import { StreamDeframer } from '../stun/index.ts';
 
 /** Bytes that wait for a slow client; what exceeds it is dropped, as a full queue of UDP would. */
@@ -149,7 +149,7 @@ export class StreamListener {
       this.#server.once('error', reject);
       this.#server.listen({ host: address.ip, port: address.port, ipv6Only: true }, () => {
         this.#server.off('error', reject);
-        this.#server.on('error', () => undefined); // accept failed (out of descriptors): the next may work
+        outliveAcceptErrors(this.#server, 'the TURN listener');
         const bound = this.#server.address();
         resolve(typeof bound === 'object' && bound !== null ? { ip: address.ip, port: bound.port } : address);
       });

@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { canonicalIp, type TransportAddress } from '../core/index.ts';
+import { outliveAcceptErrors } from '../io/index.ts';
 
 /** What a client gets to read what its peer sent last, after the peer has hung up; then it is cut off. */
 export const ENDED_CLIENT_MS = 30_000;
@@ -54,7 +55,7 @@ export class TcpRelays {
       server.once('error', reject);
       server.listen({ host: local.ip, port: local.port, ipv6Only: true }, () => {
         server.off('error', reject);
-        server.on('error', () => undefined); // accept failed: the next may work
+        outliveAcceptErrors(server, 'a TCP relay');
         this.#listeners.set(relay, server);
         resolve();
       });

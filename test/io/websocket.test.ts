@@ -218,7 +218,9 @@ describe('WebSocketServer and WebSocketClient', () => {
     closers.push(() => unsubscribe('http.server.request.start', seen));
     await fetch(`http://127.0.0.1:${port}/`);
     // As Node does when the system has refused to accept one (ENOMEM, EPERM): without a listener it would throw.
+    const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
     expect(servers.map((server) => server.emit('error', new Error('accept')))).toEqual([true]);
+    expect((await warned).message).toBe('the WebSocket server could not accept a connection: accept');
     await bare(url).opened;
   });
 

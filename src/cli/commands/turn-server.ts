@@ -2,7 +2,7 @@ import { createWriteStream, openSync, readFileSync, rmSync, writeFileSync } from
 import { createServer, type Server } from 'node:http';
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
-import { platform } from '../../io/index.ts';
+import { outliveAcceptErrors, platform } from '../../io/index.ts';
 import {
   formatLogLine,
   type Log,
@@ -161,7 +161,7 @@ async function serveMetrics(
     http.once('error', reject);
     http.listen(port, host, resolve);
   });
-  http.on('error', () => undefined); // accept failed: the next may work
+  outliveAcceptErrors(http, 'the metrics server');
   const bound = http.address();
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
   log({ level: 'info', event: 'listening', service: 'metrics', ip: host, port: boundPort, path });

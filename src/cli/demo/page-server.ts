@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import type { TransportAddress } from '../../core/index.ts';
-import { boundAddress } from '../../io/index.ts';
+import { boundAddress, outliveAcceptErrors } from '../../io/index.ts';
 
 /** The page's files: nothing else can be asked for, whatever the path says. */
 const FILES: readonly { readonly path: string; readonly file: string; readonly type: string }[] = [
@@ -55,7 +55,7 @@ export class PageServer {
       this.http.once('error', reject);
       this.http.listen(port, host, () => {
         this.http.off('error', reject);
-        this.http.on('error', () => undefined); // accept failed: the next may work
+        outliveAcceptErrors(this.http, 'the page server');
         resolve();
       });
     });
