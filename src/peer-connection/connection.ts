@@ -359,7 +359,12 @@ export class Connection {
       throw domError('OperationError', `no remote description has the ufrag ${ufrag}`); // step 4.5
     }
     await this.#tasks.next();
-    if (candidate !== undefined && !negotiation.hasRoom(index)) return; // as if it were prohibited: no program has erred
+    if (candidate !== undefined && !negotiation.hasRoom(index)) {
+      // As if it were prohibited: no program has erred.
+      this.env.trace.drop('peer-connection', 'limit', 'remote candidates');
+      this.#session?.transport.drops.count('limit');
+      return;
+    }
     if (candidate !== undefined) negotiation.addCandidate('remote', index, ufrag, given.candidate);
     else for (const section of sections) negotiation.addEndOfCandidates('remote', section, ufrag);
     this.#ice.trickle(this.#session, candidate, ufrag, index, given.sdpMid);

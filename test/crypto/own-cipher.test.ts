@@ -3,24 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { bytesToHex, type WebAssemblyEngine } from '../../src/core/index.ts';
 import { chooseOwnCipher, ownCipher, withRecordCipher } from '../../src/crypto/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
+import { REFUSALS } from '../core/wasm/refusing-engine.ts';
 
 const KEY = new Uint8Array(32).fill(7);
-
-class Refused extends Error {}
-
-/** An engine that refuses, as one without SIMD does, or one under a policy. */
-function refusing(error: unknown): WebAssemblyEngine {
-  const refuse = class {
-    constructor() {
-      throw error;
-    }
-
-    get exports(): never {
-      throw error;
-    }
-  };
-  return { Module: refuse, Instance: refuse };
-}
 
 function sealed(createAead: (key: Uint8Array) => ReturnType<typeof nodeCrypto.createAead>): string {
   const buffer = new Uint8Array(36).fill(1);
@@ -34,12 +19,7 @@ describe('our own cipher', () => {
     expect(ownCipher()).toBe(ownCipher());
   });
 
-  it.each([
-    ['there is no WebAssembly', undefined, 'this runtime has no WebAssembly'],
-    ['an instruction is unknown', refusing(new Refused('invalid opcode 0xfd')), 'invalid opcode 0xfd'],
-    ['a policy forbids it', refusing(new Refused('blocked by CSP')), 'blocked by CSP'],
-    ['something else is thrown', refusing('no'), 'no'],
-  ])('is JavaScript where %s, says why, and seals to the same bytes', (_name, engine, reason) => {
+  it.each(REFUSALS)('is JavaScript where %s, says why, and seals to the same bytes', (_name, engine, reason) => {
     const cipher = chooseOwnCipher(engine);
     expect([cipher.implementation, cipher.reason]).toEqual(['javascript', reason]);
     expect(sealed(cipher.createAead)).toBe(sealed(ownCipher().createAead));

@@ -1,6 +1,8 @@
 /** addIceCandidate (W3C §4.4.2), step by step, on an offer with two media sections of different credentials. */
 import { describe, expect, it } from 'vitest';
+import { SILENT } from '../../src/core/index.ts';
 import { RTCIceCandidate, type RTCIceCandidateInit, type RTCPeerConnection } from '../../src/index.ts';
+import { platform } from '../../src/io/index.ts';
 import { MAX_SDP_CANDIDATES, parseSdp } from '../../src/sdp/index.ts';
 import { useOfflineConnections } from './offline.ts';
 
@@ -82,13 +84,17 @@ describe('where a candidate goes', () => {
   });
 
   it(`in a section that has ${MAX_SDP_CANDIDATES} nowhere: what a peer trickles has a bound too`, async () => {
-    const pc = await withRemoteOffer();
-    for (let port = 1; port <= MAX_SDP_CANDIDATES + 5; port++) {
+    const dropped: string[] = [];
+    const trace = { ...SILENT, drop: (_layer: string, reason: string, detail: string) => dropped.push(reason, detail) };
+    const pc = connections.make({ platform: { ...platform, env: { ...platform.env, trace } } });
+    await pc.setRemoteDescription({ type: 'offer', sdp: MEDIA_OFFER });
+    for (let port = 1; port <= MAX_SDP_CANDIDATES + 1; port++) {
       await pc.addIceCandidate({ candidate: FIRST.replace('10100', `${port}`), sdpMid: 'a1' });
     }
     await pc.addIceCandidate({ candidate: FIRST, sdpMid: 'v1' });
     expect(sections(pc).map((text) => text.match(/a=candidate/g)?.length)).toEqual([MAX_SDP_CANDIDATES, 1]);
     expect(parseSdp(pc.remoteDescription!.sdp).media).toHaveLength(2);
+    expect(dropped).toEqual(['limit', 'remote candidates']);
   });
 
   it.each([undefined, null, {}, { candidate: '' }])('%j ends all candidates', async (init) => {

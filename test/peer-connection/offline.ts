@@ -1,5 +1,6 @@
 import { afterEach } from 'vitest';
 import { RTCPeerConnection, type RTCSdpType } from '../../src/index.ts';
+import type { PurertcOptions } from '../../src/peer-connection/index.ts';
 
 /** No interface is usable: descriptions are all that there is. */
 export const OFFLINE = { purertc: { interfaceFilter: (): boolean => false } } as const;
@@ -11,7 +12,7 @@ export interface Made {
 }
 
 export interface OfflineConnections {
-  make(): RTCPeerConnection;
+  make(extras?: PurertcOptions): RTCPeerConnection;
   withChannel(): RTCPeerConnection;
   /** An offer of somebody else. */
   offer(): Promise<Made>;
@@ -25,8 +26,8 @@ export function useOfflineConnections(): OfflineConnections {
   afterEach(() => {
     for (const pc of open.splice(0)) pc.close();
   });
-  const make = (): RTCPeerConnection => {
-    const pc = new RTCPeerConnection(OFFLINE);
+  const make = (extras?: PurertcOptions): RTCPeerConnection => {
+    const pc = new RTCPeerConnection({ purertc: { ...OFFLINE.purertc, ...extras } });
     open.push(pc);
     return pc;
   };

@@ -15,6 +15,12 @@ import { AV, vector } from './vectors.ts';
 
 const contentError = expect.objectContaining({ name: 'SdpError', line: 0 });
 
+function offerTo(answerer: Peer, offerer: Peer): void {
+  const offer = offerer.offer();
+  offerer.apply('local', 'offer', offer);
+  answerer.apply('remote', 'offer', offer);
+}
+
 describe('ICE restart and DTLS (RFC 9429 §5.10, §5.11, RFC 8842)', () => {
   it('new credentials restart ICE on both sides and continue DTLS', () => {
     const [a, b] = [new Peer('a'), new Peer('b')];
@@ -29,18 +35,14 @@ describe('ICE restart and DTLS (RFC 9429 §5.10, §5.11, RFC 8842)', () => {
     const [a, b] = [new Peer('a'), new Peer('b')];
     exchange(a, b);
     b.newCredentials();
-    const offer = a.offer();
-    a.apply('local', 'offer', offer);
-    b.apply('remote', 'offer', offer);
+    offerTo(b, a);
     expect(offerRestartsIce(b.session)).toBe(false);
     expect(() => b.apply('local', 'answer', b.answer())).toThrow(contentError);
 
     const [c, d] = [new Peer('c'), new Peer('d')];
     exchange(c, d);
     c.newCredentials();
-    const restart = c.offer();
-    c.apply('local', 'offer', restart);
-    d.apply('remote', 'offer', restart);
+    offerTo(d, c);
     expect(offerRestartsIce(d.session)).toBe(true);
     expect(() => c.apply('remote', 'answer', d.answer())).toThrow(contentError);
   });

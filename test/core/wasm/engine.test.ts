@@ -1,21 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { compileModule, runtimeWebAssembly, type WebAssemblyEngine } from '../../../src/core/index.ts';
+import { compileModule, runtimeWebAssembly } from '../../../src/core/index.ts';
 import { crc32cKernel } from '../../../src/core/wasm/crc32c-kernel.ts';
 import { FunctionWriter, ModuleWriter } from '../../../src/core/wasm/module-writer.ts';
-
-/** An engine that refuses, as one without SIMD does, or one under a policy. */
-function refusing(error: unknown): WebAssemblyEngine {
-  const refuse = class {
-    constructor() {
-      throw error;
-    }
-
-    get exports(): never {
-      throw error;
-    }
-  };
-  return { Module: refuse, Instance: refuse };
-}
+import { REFUSALS, refusing } from './refusing-engine.ts';
 
 function answering(value: number): Uint8Array {
   const module = new ModuleWriter(1);
@@ -29,12 +16,7 @@ describe('compiling', () => {
     expect(exports?.answer()).toBe(42);
   });
 
-  it.each([
-    ['there is no WebAssembly', undefined, 'this runtime has no WebAssembly'],
-    ['an instruction is unknown', refusing(new Error('invalid opcode 0xfd')), 'invalid opcode 0xfd'],
-    ['a policy forbids it', refusing(new Error('blocked by CSP')), 'blocked by CSP'],
-    ['something else is thrown', refusing('no'), 'no'],
-  ])('says why not where %s', (_name, engine, reason) => {
+  it.each(REFUSALS)('says why not where %s', (_name, engine, reason) => {
     expect(compileModule(engine, () => answering(1))).toEqual({ exports: undefined, reason });
   });
 
