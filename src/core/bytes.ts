@@ -210,6 +210,26 @@ export class ByteWriter {
   }
 }
 
+/**
+ * Makes views of one buffer that is used again and again, such as a slot: ranges of one length follow each other there, and
+ * a view costs as much as copying 1,200 bytes. Keeps the last buffer alive.
+ */
+export class LastView {
+  #buffer: Uint8Array = EMPTY;
+  #start = 0;
+  #view: Uint8Array = EMPTY;
+
+  /** `buffer[start, start + length)`, sharing the memory. */
+  get(buffer: Uint8Array, start: number, length: number): Uint8Array {
+    if (buffer !== this.#buffer || start !== this.#start || length !== this.#view.length) {
+      this.#view = buffer.subarray(start, start + length);
+      this.#buffer = buffer;
+      this.#start = start;
+    }
+    return this.#view;
+  }
+}
+
 /** Joins byte strings into a new one. Not for the packet path: there, write once into the slot. */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;

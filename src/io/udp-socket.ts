@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   canonicalIp,
   ipFamily,
+  LastView,
   MAX_KEPT_DATAGRAMS,
   type TransportAddress,
   type UdpHandlers,
@@ -187,21 +188,21 @@ class NodeUdpSocket implements UdpSocket {
       return undefined;
     }
     const pending = takeSend(length);
-    pending.bytes.set(buffer.subarray(offset, offset + length));
-    pending.length = length;
+    pending.bytes.set(borrowed.get(buffer, offset, length));
+    if (pending.datagram.length !== length) pending.datagram = pending.bytes.subarray(0, length);
     pending.owner = this;
     pending.remote = remote;
     this.#inFlight++;
     return pending;
   }
 
-  #submit({ bytes, length, remote, done }: PendingSend): void {
+  #submit({ datagram, remote, done }: PendingSend): void {
     try {
       if (this.#isConnected || remote === undefined) {
-        this.#socket.send(bytes, 0, length, done);
+        this.#socket.send(datagram, done);
       } else {
         const ip = this.#zone !== '' && isLinkLocal(remote.ip) ? remote.ip + this.#zone : remote.ip;
-        this.#socket.send(bytes, 0, length, remote.port, ip, done);
+        this.#socket.send(datagram, remote.port, ip, done);
       }
     } catch (error) {
       done(asError(error)); // port 0, or a socket that the system has closed
@@ -286,7 +287,8 @@ function toRemote(rawIp: string, port: number): TransportAddress {
  */
 interface PendingSend {
   readonly bytes: Uint8Array;
-  length: number;
+  /** The part of `bytes` that is sent; kept, as the next datagram is often as long. */
+  datagram: Uint8Array;
   readonly done: (error: Error | null) => void;
   owner: NodeUdpSocket | undefined;
   remote: TransportAddress | undefined;
@@ -294,12 +296,16 @@ interface PendingSend {
 
 const freeSends: PendingSend[] = [];
 
+/** Of the slot that is sent from. */
+const borrowed = new LastView();
+
 function takeSend(length: number): PendingSend {
   const free = length <= SEND_BUFFER_BYTES ? freeSends.pop() : undefined;
   if (free !== undefined) return free;
+  const bytes = new Uint8Array(Math.max(length, SEND_BUFFER_BYTES));
   const pending: PendingSend = {
-    bytes: new Uint8Array(Math.max(length, SEND_BUFFER_BYTES)),
-    length,
+    bytes,
+    datagram: bytes,
     owner: undefined,
     remote: undefined,
     done: (error) => {

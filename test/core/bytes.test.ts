@@ -10,6 +10,7 @@ import {
   decodeUtf8,
   equalBytes,
   hexToBytes,
+  LastView,
   utf8,
 } from '../../src/core/index.ts';
 
@@ -146,5 +147,28 @@ describe('hexadecimal and comparison', () => {
     expect(bytesToHex(concatBytes(utf8('a'), new Uint8Array(0), utf8('bc')), ':')).toBe('61:62:63');
     expect(equalBytes(utf8('ab'), utf8('abc'))).toBe(false);
     expect(equalBytes(utf8('ab'), utf8('ac'))).toBe(false);
+  });
+});
+
+describe('LastView', () => {
+  it('gives the view asked for, whatever was asked for before', () => {
+    const buffers = [new Uint8Array(8).map((_, i) => i), new Uint8Array(8).map((_, i) => 100 + i)];
+    const last = new LastView();
+    const range = fc.tuple(fc.constantFrom(...buffers), fc.nat(8), fc.nat(8));
+    fc.assert(
+      fc.property(fc.array(range), (asked) => {
+        for (const [buffer, start, length] of asked)
+          expect(last.get(buffer, start, length)).toEqual(buffer.subarray(start, start + length));
+      }),
+    );
+  });
+
+  it('keeps the view, and shares the memory', () => {
+    const buffer = new Uint8Array(8);
+    const last = new LastView();
+    const view = last.get(buffer, 2, 3);
+    expect(last.get(buffer, 2, 3)).toBe(view);
+    buffer[2] = 7;
+    expect([...view]).toEqual([7, 0, 0]);
   });
 });

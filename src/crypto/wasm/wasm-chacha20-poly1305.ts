@@ -1,4 +1,4 @@
-import { type AeadContext, checkAeadKey, checkAeadRange } from '../../core/index.ts';
+import { type AeadContext, checkAeadKey, checkAeadRange, LastView } from '../../core/index.ts';
 import { ChaCha20Poly1305 } from '../chacha20-poly1305.ts';
 import type { AeadKernel } from './aead-kernel.ts';
 import { AAD_AT, INPUT_AT, KEY_AT, MAX_AAD_BYTES, MAX_TEXT_BYTES, NONCE_AT, OUTPUT_AT } from './layout.ts';
@@ -14,6 +14,8 @@ export class WasmRecordKernel {
   /** As `AeadKernel` has them; taken out of the exports, because a call to a property of theirs is slower. */
   readonly seal: AeadKernel['seal'];
   readonly open: AeadKernel['open'];
+  /** Records are sealed in the buffer that they are sent from; received ones come in buffers of their own. */
+  readonly plaintext: LastView = new LastView();
   readonly #bytes: Uint8Array;
   readonly #words: Int32Array;
 
@@ -25,13 +27,13 @@ export class WasmRecordKernel {
   }
 
   /** @param key - eight words in the machine's own order, which is the order of the bytes. */
-  load(key: Int32Array, nonce: Uint8Array, aad: Uint8Array, buffer: Uint8Array, start: number, end: number): void {
+  load(key: Int32Array, nonce: Uint8Array, aad: Uint8Array, text: Uint8Array): void {
     const bytes = this.#bytes;
     const words = this.#words;
     for (let i = 0; i < key.length; i++) words[KEY_WORDS_AT + i] = key[i]!;
     for (let i = 0; i < nonce.length; i++) bytes[NONCE_AT + i] = nonce[i]!;
     for (let i = 0; i < aad.length; i++) bytes[AAD_AT + i] = aad[i]!;
-    bytes.set(buffer.subarray(start, end), INPUT_AT);
+    bytes.set(text, INPUT_AT);
   }
 
   /** A view of what the last call has left; good until the next one. */
@@ -70,7 +72,7 @@ export class WasmChaCha20Poly1305 implements AeadContext {
       return;
     }
     const kernel = this.#kernel;
-    kernel.load(this.#key, nonce, aad, buffer, offset, offset + length);
+    kernel.load(this.#key, nonce, aad, kernel.plaintext.get(buffer, offset, length));
     kernel.seal(aad.length, length);
     this.#copyOutput(buffer, offset, length + TAG_BYTES);
   }
@@ -83,7 +85,7 @@ export class WasmChaCha20Poly1305 implements AeadContext {
       return this.#reference().open(nonce, aad, buffer, offset, length);
     }
     const kernel = this.#kernel;
-    kernel.load(this.#key, nonce, aad, buffer, offset, offset + length);
+    kernel.load(this.#key, nonce, aad, buffer.subarray(offset, offset + length));
     if (kernel.open(aad.length, textLength) === 0) return -1;
     this.#copyOutput(buffer, offset, textLength);
     return textLength;
