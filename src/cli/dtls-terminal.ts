@@ -234,7 +234,7 @@ async function trustOf(options: DtlsCommonOptions): Promise<PeerTrust> {
   if (ca !== undefined && fingerprint !== undefined)
     throw new CliUsageError('--ca and --fingerprint exclude each other');
   if (fingerprint !== undefined) return { fingerprint };
-  return ca === undefined ? {} : { ca: await Promise.all(ca.map(readText)) };
+  return ca === undefined ? {} : { ca: await Promise.all(ca.map(readCertificates)) };
 }
 
 function describeTrust(trust: PeerTrust): string {
@@ -255,6 +255,12 @@ async function readCommon(options: DtlsCommonOptions): Promise<{
     ...(alpn === undefined ? {} : { alpn: alpn.split(',') }),
     ...(keylog === undefined ? {} : { keyLog: (line: string) => appendFileSync(keylog, `${line}\n`, { mode: 0o600 }) }),
   };
+}
+
+async function readCertificates(file: string): Promise<string> {
+  const text = await readText(file);
+  if (!text.includes('-----BEGIN CERTIFICATE-----')) throw new CliError(`there is no certificate, PEM, in ${file}`);
+  return text;
 }
 
 async function readText(file: string): Promise<string> {

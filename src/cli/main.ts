@@ -7,7 +7,7 @@ import { signalingServerCommand } from './commands/signaling-server.ts';
 import { stunCommand } from './commands/stun.ts';
 import { stunServerCommand } from './commands/stun-server.ts';
 import { turnServerCommand } from './commands/turn-server.ts';
-import { CliUsageError, describeError, EXIT_FAILURE, EXIT_USAGE } from './exit.ts';
+import { CliUsageError, describeError, EXIT_FAILURE, EXIT_USAGE, outliveLostOutput } from './exit.ts';
 
 const packageJson: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
 const version =
@@ -30,6 +30,7 @@ for (const command of [
   for (const part of command.commands) part.copyInheritedSettings(program);
 }
 
+outliveLostOutput();
 try {
   await program.parseAsync();
 } catch (error) {

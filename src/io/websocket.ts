@@ -116,8 +116,20 @@ export class WebSocketClient<E> {
   }
 }
 
+/**
+ * What the functions below need of a WebSocket. Spelt out, so that the declarations of this package name no types of `ws`, which
+ * come in a package of their own that users of ours do not have.
+ */
+export interface MessageSocket {
+  readonly readyState: number;
+  close(code: number, reason: string): void;
+  terminate(): void;
+  once(event: 'close', handler: () => void): unknown;
+  send(bytes: Uint8Array, options: { readonly binary: boolean }): void;
+}
+
 /** Closes politely, and cuts the connection when the other end does not answer. */
-export function closeSocket(socket: WebSocket, code: number, reason: string): void {
+export function closeSocket(socket: MessageSocket, code: number, reason: string): void {
   if (socket.readyState === WebSocket.CONNECTING) {
     socket.terminate();
     return;
@@ -129,7 +141,7 @@ export function closeSocket(socket: WebSocket, code: number, reason: string): vo
 }
 
 /** One datagram of a core as one text message; copied, because the socket keeps it until it is written. */
-export function sendText(socket: WebSocket, slot: { buffer: Uint8Array; offset: number; length: number }): void {
+export function sendText(socket: MessageSocket, slot: { buffer: Uint8Array; offset: number; length: number }): void {
   socket.send(slot.buffer.slice(slot.offset, slot.offset + slot.length), { binary: false });
 }
 

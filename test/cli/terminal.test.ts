@@ -3,7 +3,7 @@ import { InvalidArgumentError } from 'commander';
 import { afterEach, describe, expect, it } from 'vitest';
 import { formatBytes, formatRate, printable } from '../../src/cli/demo/format.ts';
 import { Printer } from '../../src/cli/demo/printer.ts';
-import { CliError, describeError, untilSignal } from '../../src/cli/exit.ts';
+import { CliError, describeError, outliveLostOutput, untilSignal } from '../../src/cli/exit.ts';
 import { collect, consoleLog, integer, ipAddress, port, roomName } from '../../src/cli/options.ts';
 
 describe('Printer', () => {
@@ -105,6 +105,11 @@ describe('exit', () => {
     expect(describeError(new AggregateError([new Error('one'), new Error('two')]))).toBe('one; two');
     expect(describeError(new CliError('Ada: failed'))).toBe('Ada: failed');
     expect(describeError('text')).toBe('text');
+    const unknownName = Object.assign(new Error('getaddrinfo ENOTFOUND a.invalid'), {
+      code: 'ENOTFOUND',
+      hostname: 'a.invalid',
+    });
+    expect(describeError(unknownName)).toMatch(/^a\.invalid has no address: /);
   });
 
   it.each([
@@ -126,6 +131,42 @@ describe('exit', () => {
     await running;
     expect([closed, process.exitCode]).toEqual([1, code]);
   });
+
+  it.each([
+    ['EPIPE', false, 141],
+    ['ENOSPC', false, 1],
+    ['EPIPE', true, 0],
+  ] as const)(
+    'output lost to %s is told once, and ends all but a service (%s), with %i',
+    async (code, isService, exit) => {
+      const [signals, output, errors] = [new EventEmitter(), new EventEmitter(), new EventEmitter()];
+      const told: string[] = [];
+      outliveLostOutput(output, Object.assign(errors, { write: (text: string) => told.push(text) }));
+      errors.emit('error', new Error('nobody reads that either'));
+      let closed = 0;
+      const running = untilSignal(
+        new Promise(() => undefined),
+        async () => {
+          closed++;
+        },
+        () => isService,
+        signals,
+        output,
+      );
+      for (let i = 0; i < 2; i++) output.emit('error', Object.assign(new Error(`write ${code}`), { code }));
+      if (isService) {
+        expect(closed).toBe(0);
+        signals.emit('SIGINT');
+      }
+      await running;
+      expect([closed, process.exitCode, told]).toEqual([
+        1,
+        exit,
+        [`purertc: nothing more is printed: write ${code}\n`],
+      ]);
+      expect(output.listenerCount('error')).toBe(1);
+    },
+  );
 
   it('work that ends or fails closes too, and takes its handlers back', async () => {
     const signals = new EventEmitter();

@@ -79,6 +79,17 @@ describe('purertc demo', () => {
     expect(demo.output).toMatch(/purertc: not done within 1 s; still waiting for: \w+/);
   });
 
+  it('ends without a word of Node when nobody reads it any more', async () => {
+    const demo = spawn(process.execPath, [MAIN, 'demo', '--file-size', '1'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let errors = '';
+    demo.stderr.setEncoding('utf8').on('data', (text: string) => {
+      errors += text;
+    });
+    demo.stdout.once('data', () => demo.stdout.destroy());
+    const code = await new Promise((resolve) => demo.once('close', resolve));
+    expect([code, errors]).toEqual([141, 'purertc: nothing more is printed: write EPIPE\n']);
+  });
+
   it('--serve lets a browser chat with the Node peer and exchange files with it, and ends with 0', async () => {
     const demo = new DemoProcess(['--serve', '--file-size', '1']);
     const [, url] = await demo.printed(/Open (http:\S+) in a browser/);

@@ -92,6 +92,31 @@ describe.each([THIS_NODE, ...RUNTIMES])('the installed package in $name', (runti
   });
 });
 
+describe('the types of the installed package', () => {
+  it.each([
+    ['nodenext', 'nodenext'],
+    ['esnext', 'bundler'],
+  ])('are complete for a strict program with the types of Node alone (%s, %s)', async (module, moduleResolution) => {
+    const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: object };
+    const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'));
+    expect(entries.length).toBeGreaterThan(10);
+    const lines = entries.map((entry, i) => `import * as m${i} from 'purertc${entry.slice(1)}'; void m${i};\n`);
+    writeFileSync(join(folder, 'types.ts'), lines.join(''));
+    const tsconfig = {
+      compilerOptions: {
+        ...{ module, moduleResolution, target: 'es2022', lib: ['es2022'], noEmit: true },
+        ...{ strict: true, exactOptionalPropertyTypes: true, verbatimModuleSyntax: true, skipLibCheck: false },
+        ...{ types: ['node'], typeRoots: [join(root, 'node_modules/@types')] },
+      },
+      files: ['types.ts'],
+    };
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(tsconfig));
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const compiled = run(process.execPath, [tsc, '-p', folder], { timeout: TIMEOUT_MS });
+    await expect(compiled).resolves.toEqual({ stdout: '', stderr: '' });
+  });
+});
+
 /** One end of a channel in a process of its own. */
 class Peer {
   readonly #process;

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { platform } from '../../io/index.ts';
 import {
   connectDtls,
@@ -55,15 +55,15 @@ function connectCommand(): Command {
     .argument('<host:port>', 'an IPv6 address in brackets')
     .option('--servername <name>', 'host name to ask for, and to find in the certificate (default: the host)')
     .option('--insecure', 'go on with a certificate that does not verify, and say so')
-    .option('-4, --ipv4', 'over IPv4 only')
-    .option('-6, --ipv6', 'over IPv6 only')
+    .addOption(new Option('-4, --ipv4', 'over IPv4 only').conflicts('ipv6'))
+    .addOption(new Option('-6, --ipv6', 'over IPv6 only').conflicts('ipv4'))
     .option('--timeout <seconds>', 'for the handshake', integer(1, 3600), 30)
     .option('--ignore-eof', 'stay when standard input ends, until the peer closes')
     .action(async (target: string, { ipv4, ipv6, timeout, ...flags }: ConnectFlags) => {
       const options: DtlsConnectOptions = {
         ...flags,
         timeoutMs: timeout * 1000,
-        ...(ipv4 === ipv6 ? {} : { family: ipv4 === true ? 4 : 6 }),
+        ...(ipv4 === undefined && ipv6 === undefined ? {} : { family: ipv4 === true ? 4 : 6 }),
       };
       const abort = new AbortController();
       const work = connectDtls(

@@ -12,7 +12,10 @@ function report(message: FromPeer): void {
 function stop(): void {
   peer?.stop();
   peer = undefined;
-  if (process.connected) process.disconnect();
+  // Not at once: Node hands over what came before the listener in a loop that does not survive the end of the channel.
+  setImmediate(() => {
+    if (process.connected) process.disconnect();
+  });
 }
 
 process.on('message', (message: ToPeer) => {
