@@ -2,11 +2,11 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { canonicalIp, type TransportAddress } from '../core/index.ts';
 import { outliveAcceptErrors } from '../io/index.ts';
 
-/** What a client gets to read what its peer sent last, after the peer has hung up; then it is cut off. */
-export const ENDED_CLIENT_MS = 30_000;
+/** What one side gets to read what the other sent last, after that has hung up; then it is cut off. */
+export const ENDED_STREAM_MS = 30_000;
 
-/** Clients whose peers have hung up, and who still read; the oldest is cut off for one more. */
-export const MAX_ENDED_CLIENTS = 1024;
+/** Connections whose other side has hung up, and whose ends still read; the oldest is cut off for one more. */
+export const MAX_ENDED_STREAMS = 1024;
 
 /** What a TCP relay tells of (RFC 6062). */
 export interface TcpRelayHandlers {
@@ -35,7 +35,7 @@ export class TcpRelays {
   readonly #peers = new Map<number, Socket>();
   /** The client's side of those that are joined. */
   readonly #clients = new Map<number, Socket>();
-  /** Clients whose peers have hung up, the oldest first. */
+  /** Connections whose other side has hung up, the oldest first. */
   readonly #ended = new Set<Socket>();
 
   constructor(handlers: TcpRelayHandlers) {
@@ -94,49 +94,61 @@ export class TcpRelays {
     forward(peer, client, (bytes) => this.#handlers.passed(connection, 'to-client', bytes));
   }
 
-  /** Closes both sides. Idempotent. */
+  /** Ends both sides; of those that are joined each gets what the other has sent. Idempotent. */
   close(connection: number): void {
-    this.#peers.get(connection)?.destroy();
-    this.#clients.get(connection)?.destroy();
-    this.#clients.delete(connection);
+    const peer = this.#peers.get(connection);
+    const client = this.#clients.get(connection);
+    if (peer === undefined) return;
+    if (client === undefined) {
+      peer.destroy(); // a 'close' event follows
+      return;
+    }
+    this.#forget(connection);
+    this.#end(peer);
+    this.#end(client);
   }
 
   closeAll(): void {
     for (const relay of [...this.#listeners.keys()]) this.closeRelay(relay);
     for (const connection of [...this.#peers.keys()]) this.close(connection);
-    for (const client of this.#ended) client.destroy();
+    for (const socket of this.#ended) socket.destroy();
   }
 
   #keep(connection: number, socket: Socket): void {
     this.#peers.set(connection, socket);
     socket.once('close', () => {
-      this.#peers.delete(connection);
+      if (this.#peers.get(connection) !== socket) return;
       const client = this.#clients.get(connection);
-      this.#clients.delete(connection);
+      this.#forget(connection);
       if (client !== undefined) this.#end(client);
-      this.#handlers.closed(connection);
     });
   }
 
+  #forget(connection: number): void {
+    this.#peers.delete(connection);
+    this.#clients.delete(connection);
+    this.#handlers.closed(connection);
+  }
+
   /**
-   * The peer has hung up. What it sent last is still on its way to the client, who may read slowly, or not at all, or never
+   * The other side has hung up. What it sent last is still on its way to this one, who may read slowly, or not at all, or never
    * close: nothing else limits it now, for its connection does not count any more.
    */
-  #end(client: Socket): void {
-    if (client.destroyed) return;
-    client.end();
-    client.removeAllListeners('data'); // what it still says has nowhere to go, but the end behind it is waited for
-    client.resume();
-    if (this.#ended.size >= MAX_ENDED_CLIENTS) {
+  #end(socket: Socket): void {
+    if (socket.destroyed) return;
+    socket.end();
+    socket.removeAllListeners('data'); // what it still says has nowhere to go, but the end behind it is waited for
+    socket.resume();
+    if (this.#ended.size >= MAX_ENDED_STREAMS) {
       const [oldest] = this.#ended;
       oldest?.destroy();
       if (oldest !== undefined) this.#ended.delete(oldest);
     }
-    this.#ended.add(client);
-    const cancel = this.#handlers.setTimer(ENDED_CLIENT_MS, () => client.destroy());
-    client.once('close', () => {
+    this.#ended.add(socket);
+    const cancel = this.#handlers.setTimer(ENDED_STREAM_MS, () => socket.destroy());
+    socket.once('close', () => {
       cancel();
-      this.#ended.delete(client);
+      this.#ended.delete(socket);
     });
   }
 }
