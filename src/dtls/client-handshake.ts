@@ -135,6 +135,11 @@ export class ClientHandshake implements Handshake {
     return this.#context.clientRandom;
   }
 
+  /** The client speaks first. */
+  handleHelloStart(): never {
+    throw new Error('nobody says hello to a client');
+  }
+
   handleMessage(message: HandshakeMessage, now: Instant): void {
     if (message.type === HELLO_REQUEST) return; // RFC 5246 §7.4.1.1: ignored while a handshake runs, never hashed
     if (!LEGAL[this.#step].includes(message.type)) {

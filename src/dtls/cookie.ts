@@ -1,6 +1,6 @@
 import { type Env, type Instant, type Mac, utf8 } from '../core/index.ts';
 import { constantTimeEqual } from '../crypto/index.ts';
-import type { ClientHello } from './messages/index.ts';
+import type { ClientHelloStart } from './messages/index.ts';
 import { opaque8, opaque16, u16, u16s } from './wire.ts';
 
 /** A cookie's secret is used this long, and taken for as long again; ms. */
@@ -24,12 +24,12 @@ export class CookieJar {
   }
 
   /** @param clientIdentity - address and port of the client, as bytes. */
-  make(hello: ClientHello, clientIdentity: Uint8Array, now: Instant): Uint8Array {
+  make(hello: ClientHelloStart, clientIdentity: Uint8Array, now: Instant): Uint8Array {
     this.#rotate(now);
     return sign(this.#current, hello, clientIdentity);
   }
 
-  check(hello: ClientHello, clientIdentity: Uint8Array, now: Instant): boolean {
+  check(hello: ClientHelloStart, clientIdentity: Uint8Array, now: Instant): boolean {
     this.#rotate(now);
     if (constantTimeEqual(hello.cookie, sign(this.#current, hello, clientIdentity))) return true;
     return this.#previous !== undefined && constantTimeEqual(hello.cookie, sign(this.#previous, hello, clientIdentity));
@@ -57,7 +57,7 @@ export class CookieJar {
  * RFC 6347 §4.2.1: the client MUST repeat "the same parameter values (version, random, session_id, cipher_suites,
  * compression_method)"; each with its length, so that no two different hellos give the same bytes.
  */
-function sign(mac: Mac, hello: ClientHello, clientIdentity: Uint8Array): Uint8Array {
+function sign(mac: Mac, hello: ClientHelloStart, clientIdentity: Uint8Array): Uint8Array {
   return mac.sign(
     utf8('purertc dtls cookie'),
     opaque16(clientIdentity),

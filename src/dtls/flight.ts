@@ -94,6 +94,13 @@ export class Flight {
     this.#timer.start(now, awaitsReply);
   }
 
+  /** Nothing to send, but the rest of the peer's flight to wait for, as long as for an answer. It measures no round trip. */
+  awaitRest(now: Instant): void {
+    this.begin();
+    this.launch(now, true);
+    this.#timer.restart(now);
+  }
+
   /** The answer is complete: the timer stops; the flight stays, to be sent again if it is asked for. */
   acknowledge(): void {
     this.#timer.stop();

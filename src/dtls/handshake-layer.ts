@@ -3,7 +3,7 @@ import { type AlertDescription, alertForDecodeError, HandshakeFault } from './al
 import { Flight, type FlightOptions } from './flight.ts';
 import type { Handshake, HandshakeHost, HandshakeResult } from './handshake.ts';
 import { type HandshakeFragment, readHandshakeFragment } from './handshake-fragment.ts';
-import { HandshakeReassembler } from './reassembly.ts';
+import { HandshakeReassembler, MAX_UNPROVED_HELLO_BYTES } from './reassembly.ts';
 import { HELLO_SEQUENCE_LIMIT } from './record.ts';
 import type { RecordLayer } from './record-layer.ts';
 import { CLIENT_HELLO, FINISHED, HELLO_REQUEST, HELLO_VERIFY_REQUEST } from './registry.ts';
@@ -121,6 +121,7 @@ export class HandshakeLayer {
     if (state === 'new' && fragment.type !== CLIENT_HELLO) return this.#owner.drop('bad-state', 'handshake fragment');
     if (fragment.type === CLIENT_HELLO && recordSequence >= HELLO_SEQUENCE_LIMIT)
       return this.#owner.drop('out-of-window', 'record number of a ClientHello');
+    if (this.#handshake.stateless && !this.#mayAddUnproved(fragment, recordSequence, now)) return;
     const refused = this.#reassembler.add(fragment, recordSequence);
     if (refused === 'stale' && fragment.messageSeq === this.#reassembler.next - 1) {
       this.#flight.handlePeerRetransmission(now, epoch === 1);
@@ -128,6 +129,32 @@ export class HandshakeLayer {
     if (refused !== undefined) return this.#owner.drop(refused, 'handshake fragment');
     this.#flight.answered(now, fragment.type === HELLO_VERIFY_REQUEST);
     this.#handleMessages(now);
+  }
+
+  /**
+   * A fragment of a ClientHello whose sender has not proved its address (RFC 6347 §4.2.1). The first one mostly is enough for an answer,
+   * or shows the cookie. Where it is too short the hello is put together, within a bound, and the newest only: what is held proves nothing
+   * about who sent it, and must not keep another out. More of a hello that did not begin here is nothing.
+   */
+  #mayAddUnproved(fragment: HandshakeFragment, recordSequence: number, now: Instant): boolean {
+    const { body, length, messageSeq, offset } = fragment;
+    const continued = this.#reassembler.holdsMessageOf(fragment);
+    if (offset > 0) {
+      if (!continued) this.#owner.drop('bad-state', 'the rest of a ClientHello');
+      return continued;
+    }
+    if (!continued) this.#reassembler.clear();
+    if (body.length === length) return true;
+    try {
+      const outcome = this.#handshake.handleHelloStart(body, { messageSeq, recordSequence }, now);
+      if (outcome !== 'too-short') this.#reassembler.clear();
+      if (outcome === 'accepted') this.#flight.awaitRest(now);
+      if (outcome !== 'too-short' || length <= MAX_UNPROVED_HELLO_BYTES) return outcome !== 'answered';
+      this.#owner.drop('limit', 'a long ClientHello in short fragments');
+    } catch (error) {
+      this.#handleFault(error);
+    }
+    return false;
   }
 
   #handleMessages(now: Instant) {
@@ -185,11 +212,12 @@ export class HandshakeLayer {
         this.#records.changeWriter();
       },
       launchFlight: (now, awaitsReply) => this.#flight.launch(now, awaitsReply),
-      continueFrom: (hello, accepted) => {
+      continueFrom: (hello) => {
         this.#records.plainWriter.continueFrom(hello.recordSequence);
         this.#nextMessageSeq = hello.messageSeq;
-        if (!accepted) return;
-        this.#reassembler.continueAfter(hello.messageSeq);
+      },
+      accept: (messageSeq) => {
+        this.#reassembler.beginWith(messageSeq);
         this.#owner.accepted();
       },
       forgetAhead: () => this.#reassembler.clear(),

@@ -29,8 +29,10 @@ export interface HandshakeHost {
   addChangeCipherSpec(): void;
   /** @param awaitsReply - false for the last flight of the handshake. */
   launchFlight(now: Instant, awaitsReply: boolean): void;
-  /** Server: counts on from the numbers of this ClientHello (RFC 6347 §4.2.1). @param accepted - false to answer it only. */
-  continueFrom(hello: HandshakeMessage, accepted: boolean): void;
+  /** Server: counts on from the numbers of this ClientHello (RFC 6347 §4.2.1). */
+  continueFrom(hello: HelloNumbers): void;
+  /** Server: there is an association from now on. @param messageSeq - of the message that comes next. */
+  accept(messageSeq: number): void;
   /** Client: drops messages held ahead; they cannot be answers to the ClientHello that comes now. */
   forgetAhead(): void;
   /** From now on records of epoch 1 are opened; they are written after the next ChangeCipherSpec. */
@@ -39,6 +41,15 @@ export interface HandshakeHost {
   emit(event: DtlsEvent): void;
   complete(result: HandshakeResult): void;
 }
+
+/** What a server's answer to a ClientHello, or to the first fragment of one, repeats. */
+export type HelloNumbers = Pick<HandshakeMessage, 'messageSeq' | 'recordSequence'>;
+
+/**
+ * What the first fragment of a ClientHello was good for: `answered` with a HelloVerifyRequest, so that nothing of it is needed any
+ * more; `accepted`, as its cookie is right; or `too-short`: the cookie, or what it covers, goes on in the next fragment.
+ */
+export type HelloStartOutcome = 'answered' | 'accepted' | 'too-short';
 
 /** One role's state machine. */
 export interface Handshake {
@@ -50,6 +61,8 @@ export interface Handshake {
   readonly clientRandom: Uint8Array;
   /** Client: sends the first flight. */
   start(now: Instant): void;
+  /** Server, while `stateless`: the first fragment of a ClientHello. @throws {DecodeError} */
+  handleHelloStart(fragment: Uint8Array, numbers: HelloNumbers, now: Instant): HelloStartOutcome;
   /** @throws {HandshakeFault} @throws {DecodeError} both end the connection. */
   handleMessage(message: HandshakeMessage, now: Instant): void;
   /** The connection has failed: nothing of it may be resumed (RFC 5246 §7.2.2). */

@@ -12,7 +12,7 @@ import { CookieJar } from './cookie.ts';
 import { DtlsServer } from './server.ts';
 import type { DtlsServerOptions } from './types.ts';
 
-/** ClientHellos in fragments, whose cookie cannot be seen before they are whole, that are put together at one time. */
+/** ClientHellos whose first fragment does not reach to the cookie, that are put together at one time. */
 export const MAX_FRAGMENTED_HELLOS = 64;
 
 export interface HelloDeskOptions {
@@ -25,7 +25,8 @@ export interface HelloDeskOptions {
 
 /**
  * Where clients without an association say hello (RFC 6347 §4.2.1). Each ClientHello is read by a server made for it, which
- * answers with HelloVerifyRequest and is forgotten, unless the cookie is right. Only hellos in fragments are remembered.
+ * answers with HelloVerifyRequest and is forgotten, unless the cookie is right. Of a hello in fragments the first is enough for both;
+ * only those cut so small that it is not are remembered, and they keep nobody else out.
  */
 export class HelloDesk {
   readonly #options: HelloDeskOptions;
@@ -46,19 +47,10 @@ export class HelloDesk {
   }
 
   /**
-   * Fragments held for an address prove nothing about who sent them: a hello that they contradict is read without them,
-   * so that one stray or forged fragment does not keep the client out.
-   * @returns the server whose cookie came back; it has read the hello.
+   * @returns the server whose cookie came back; it has read the hello, or the beginning of it.
    */
   handleHello(bytes: Uint8Array, path: FiveTuple, key: string, now: Instant): DtlsServer | undefined {
-    const held = this.#fragmented.get(key);
-    if (held !== undefined) {
-      const drops = held.drops.total;
-      const accepted = this.#tryHello(held, bytes, path, key, now);
-      if (accepted !== undefined || held.drops.total === drops) return accepted;
-      this.#fragmented.delete(key);
-    }
-    const server = this.#newServer(path);
+    const server = this.#fragmented.get(key) ?? this.#newServer(path);
     return server && this.#tryHello(server, bytes, path, key, now);
   }
 

@@ -8,6 +8,12 @@ export const MAX_MESSAGES_AHEAD = 8;
 /** Bytes of bodies held ahead of the next message, in all; the next message itself is always held. */
 export const MAX_AHEAD_BYTES = 131_072;
 
+/**
+ * Longest ClientHello that is put together for a client that has not proved its address, because its first fragment does not reach to
+ * the cookie: one at a time.
+ */
+export const MAX_UNPROVED_HELLO_BYTES = 16_384;
+
 /** A complete handshake message; the body is owned by the receiver. */
 export interface HandshakeMessage {
   readonly type: number;
@@ -63,7 +69,7 @@ class PartialMessage {
 
 /**
  * Puts handshake messages together again and in order (RFC 6347 §4.2.2, §4.2.3): fragments may come in any order, twice,
- * and overlap. What a peer can make it hold is bounded by the three constants above.
+ * and overlap. What a peer can make it hold is bounded by the constants above.
  */
 export class HandshakeReassembler {
   /** message_seq of the message that is handled next. */
@@ -120,10 +126,16 @@ export class HandshakeReassembler {
     return undefined;
   }
 
-  /** Begins in order behind `seq` and forgets everything up to it. */
-  continueAfter(seq: number): void {
-    this.#next = seq + 1;
-    for (const held of [...this.#partials.keys()]) if (held <= seq) this.#partials.delete(held);
+  /** Begins in order with `seq` and forgets everything before it. */
+  beginWith(seq: number): void {
+    this.#next = seq;
+    for (const held of [...this.#partials.keys()]) if (held < seq) this.#partials.delete(held);
+  }
+
+  /** Another fragment of the same message is held. */
+  holdsMessageOf(fragment: HandshakeFragment): boolean {
+    const partial = this.#partials.get(fragment.messageSeq);
+    return partial !== undefined && partial.type === fragment.type && partial.body.length === fragment.length;
   }
 
   clear(): void {

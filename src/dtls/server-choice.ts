@@ -2,13 +2,20 @@ import type { GroupName, KeyType } from '../core/index.ts';
 import { HandshakeFault } from './alert.ts';
 import type { ClientHello } from './messages/index.ts';
 import type { ResolvedOptions } from './options.ts';
-import type { CipherSuite } from './registry.ts';
+import { type CipherSuite, DTLS_1_2 } from './registry.ts';
 import type { ClientWishes } from './server-extensions.ts';
 import { type DtlsSession, sessionExpired } from './session.ts';
 import { chooseCertificate } from './signatures.ts';
 import type { DtlsServerOptions } from './types.ts';
 
 /** What a server decides from a ClientHello alone: suite, group and certificate, or the session to resume. */
+
+/** RFC 6347 §4.2.1 with RFC 5246 appendix E.1: the client's highest version; ours is 1.2, and nothing below is spoken. */
+export function checkVersion(version: number): void {
+  if (version >>> 8 !== 0xfe || version > DTLS_1_2) {
+    throw new HandshakeFault('protocol_version', 'bad-version', `the client offers version ${version.toString(16)}`);
+  }
+}
 
 /** What a full handshake will use, decided from the ClientHello at once. */
 export interface Choice {

@@ -1,13 +1,21 @@
-import { EMPTY, type GroupName, type Instant, type KeyShare, type VerifyingKey } from '../core/index.ts';
+import { DecodeError, EMPTY, type GroupName, type Instant, type KeyShare, type VerifyingKey } from '../core/index.ts';
 import { HandshakeFault } from './alert.ts';
 import { CookieJar } from './cookie.ts';
-import { type Handshake, HandshakeContext, type HandshakeHost } from './handshake.ts';
+import {
+  type Handshake,
+  HandshakeContext,
+  type HandshakeHost,
+  type HelloNumbers,
+  type HelloStartOutcome,
+} from './handshake.ts';
 import { pskPremaster } from './key-schedule.ts';
 import {
   type ClientHello,
+  type ClientHelloStart,
   decodeCertificate,
   decodeCertificateVerify,
   decodeClientHello,
+  decodeClientHelloStart,
   decodeClientKeyExchange,
   encodeCertificate,
   encodeCertificateRequest,
@@ -40,7 +48,7 @@ import {
   SERVER_HELLO_DONE,
   SERVER_KEY_EXCHANGE,
 } from './registry.ts';
-import { type Choice, certificateRequired, chooseSuite, findSession } from './server-choice.ts';
+import { type Choice, certificateRequired, checkVersion, chooseSuite, findSession } from './server-choice.ts';
 import { type ClientWishes, readClientWishes, settleExtensions } from './server-extensions.ts';
 import { DEFAULT_SESSION_LIFETIME_S, type DtlsSession } from './session.ts';
 import { peerKey, VERIFIED_SCHEME_CODES, verifySigned } from './signatures.ts';
@@ -105,7 +113,7 @@ export class ServerHandshake implements Handshake {
   }
 
   get awaitsFirstHello(): boolean {
-    return this.#step === 'wait-client-hello';
+    return !this.#accepted;
   }
 
   get stateless(): boolean {
@@ -154,14 +162,11 @@ export class ServerHandshake implements Handshake {
   #handleClientHello(message: HandshakeMessage, now: Instant) {
     const context = this.#context;
     const hello = decodeClientHello(message.body);
-    if (this.#cookies !== undefined) {
-      const identity = this.#server.clientIdentity ?? EMPTY;
-      if (!this.#cookies.check(hello, identity, now)) {
-        return this.#sendHelloVerifyRequest(message, this.#cookies.make(hello, identity, now), now);
-      }
+    if (!this.#accepted) {
+      if (!this.#checkCookie(hello, message, now)) return;
+      this.#accept(hello, message.messageSeq + 1);
     }
-    this.#accepted = true;
-    context.host.continueFrom(message, true);
+    context.host.continueFrom(message);
     checkVersion(hello.version);
     if (!hello.compressionMethods.includes(0)) {
       throw new HandshakeFault('illegal_parameter', 'bad-value', 'the client does not offer the null compression');
@@ -171,7 +176,6 @@ export class ServerHandshake implements Handshake {
       throw new HandshakeFault('handshake_failure', 'missing', 'the client lacks extended_master_secret'); // RFC 7627 §5.3
     }
     context.received(message);
-    context.clientRandom = hello.random;
     context.serverRandom = context.random(RANDOM_BYTES);
     this.#serverName = wishes.serverName;
     const found = findSession(this.#server, this.#options, hello, wishes);
@@ -180,10 +184,44 @@ export class ServerHandshake implements Handshake {
     this.#resume(found.session, hello, wishes, now);
   }
 
+  /**
+   * The cookie and what it covers come before the extensions, which are what makes a ClientHello long: its first fragment is enough to
+   * answer it, or to know the client again. So nothing is kept of a client that has not proved its address, and the rest of a
+   * hello is only put together for those that have.
+   */
+  handleHelloStart(fragment: Uint8Array, numbers: HelloNumbers, now: Instant): HelloStartOutcome {
+    let hello: ClientHelloStart;
+    try {
+      hello = decodeClientHelloStart(fragment);
+    } catch (error) {
+      if (error instanceof DecodeError && error.reason === 'too-short') return 'too-short';
+      throw error;
+    }
+    if (!this.#checkCookie(hello, numbers, now)) return 'answered';
+    this.#accept(hello, numbers.messageSeq);
+    return 'accepted';
+  }
+
+  /** @returns false for a client that has to prove its address first, and has been told so. */
+  #checkCookie(hello: ClientHelloStart, numbers: HelloNumbers, now: Instant): boolean {
+    const cookies = this.#cookies;
+    const identity = this.#server.clientIdentity ?? EMPTY;
+    if (cookies === undefined || cookies.check(hello, identity, now)) return true;
+    this.#sendHelloVerifyRequest(numbers, cookies.make(hello, identity, now), now);
+    return false;
+  }
+
+  /** From here on there is an association, and faults end it. @param nextMessageSeq - of what is handled next. */
+  #accept(hello: ClientHelloStart, nextMessageSeq: number): void {
+    this.#accepted = true;
+    this.#context.clientRandom = hello.random;
+    this.#context.host.accept(nextMessageSeq);
+  }
+
   /** RFC 6347 §4.2.1: an answer that costs no state; numbers repeat the ClientHello's. */
-  #sendHelloVerifyRequest(hello: HandshakeMessage, cookie: Uint8Array, now: Instant): void {
+  #sendHelloVerifyRequest(hello: HelloNumbers, cookie: Uint8Array, now: Instant): void {
     const { host } = this.#context;
-    host.continueFrom(hello, false);
+    host.continueFrom(hello);
     host.beginFlight();
     // "The server_version field … SHOULD be DTLS 1.0 … regardless of the version … expected to be negotiated."
     host.addMessage(HELLO_VERIFY_REQUEST, encodeHelloVerifyRequest({ version: DTLS_1_0, cookie }));
@@ -361,12 +399,5 @@ export class ServerHandshake implements Handshake {
     context.sendFinished();
     context.host.launchFlight(now, true);
     this.#step = 'wait-finished';
-  }
-}
-
-/** RFC 6347 §4.2.1 with RFC 5246 appendix E.1: the client's highest version; ours is 1.2, and nothing below is spoken. */
-function checkVersion(version: number): void {
-  if (version >>> 8 !== 0xfe || version > DTLS_1_2) {
-    throw new HandshakeFault('protocol_version', 'bad-version', `the client offers version ${version.toString(16)}`);
   }
 }

@@ -5,6 +5,16 @@ import { opaque8, opaque16, readOpaque8, readU16List, u8, u16, u16s } from '../w
 export const RANDOM_BYTES = 32;
 const MAX_SESSION_ID_BYTES = 32;
 
+/** A ClientHello up to its extensions: the cookie, and all that a cookie is made of (RFC 6347 §4.2.1). */
+export interface ClientHelloStart {
+  readonly version: number;
+  readonly random: Uint8Array;
+  readonly sessionId: Uint8Array;
+  readonly cookie: Uint8Array;
+  readonly cipherSuites: readonly number[];
+  readonly compressionMethods: Uint8Array;
+}
+
 /**
  * RFC 6347 §4.3.2:
  *
@@ -20,13 +30,7 @@ const MAX_SESSION_ID_BYTES = 32;
  * } ClientHello;
  * ```
  */
-export interface ClientHello {
-  readonly version: number;
-  readonly random: Uint8Array;
-  readonly sessionId: Uint8Array;
-  readonly cookie: Uint8Array;
-  readonly cipherSuites: readonly number[];
-  readonly compressionMethods: Uint8Array;
+export interface ClientHello extends ClientHelloStart {
   /** Undefined: the message ended before the block, which is not the same as an empty one. */
   readonly extensions: readonly Extension[] | undefined;
 }
@@ -38,12 +42,7 @@ function readSessionId(r: ByteReader): Uint8Array {
   return sessionId;
 }
 
-/**
- * Decodes the body of a ClientHello (RFC 6347 §4.3.2); everything is copied.
- * @throws {DecodeError} `bad-length` for lists that are empty or odd, `duplicate` extensions, and the reader's own.
- */
-export function decodeClientHello(body: Uint8Array): ClientHello {
-  const r = new ByteReader(body);
+function readHelloStart(r: ByteReader): ClientHelloStart {
   const version = r.u16('client_version');
   const random = r.bytes(RANDOM_BYTES, 'random').slice();
   const sessionId = readSessionId(r);
@@ -56,8 +55,24 @@ export function decodeClientHello(body: Uint8Array): ClientHello {
   const methodsAt = r.pos;
   const compressionMethods = readOpaque8(r, 'compression_methods');
   if (compressionMethods.length === 0) throw new DecodeError('bad-length', 'compression_methods', methodsAt);
-  const extensions = readExtensions(r);
-  return { version, random, sessionId, cookie, cipherSuites, compressionMethods, extensions };
+  return { version, random, sessionId, cookie, cipherSuites, compressionMethods };
+}
+
+/**
+ * Decodes the beginning of a ClientHello's body, which may be cut off anywhere behind the compression methods; everything is copied.
+ * @throws {DecodeError} `too-short` when it is cut off earlier; otherwise as {@link decodeClientHello}.
+ */
+export function decodeClientHelloStart(body: Uint8Array): ClientHelloStart {
+  return readHelloStart(new ByteReader(body));
+}
+
+/**
+ * Decodes the body of a ClientHello (RFC 6347 §4.3.2); everything is copied.
+ * @throws {DecodeError} `bad-length` for lists that are empty or odd, `duplicate` extensions, and the reader's own.
+ */
+export function decodeClientHello(body: Uint8Array): ClientHello {
+  const r = new ByteReader(body);
+  return { ...readHelloStart(r), extensions: readExtensions(r) };
 }
 
 /** Inverse of {@link decodeClientHello}. */
