@@ -1,12 +1,12 @@
 import { execFile, spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requireProgram } from './peers.ts';
-import { readmeProgram } from './readme.ts';
+import { codeBlocks, readmeProgram } from './readme.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const run = promisify(execFile);
@@ -92,28 +92,57 @@ describe.each([THIS_NODE, ...RUNTIMES])('the installed package in $name', (runti
   });
 });
 
-describe('the types of the installed package', () => {
+/** The READMEs' programs that need more than this machine has by itself: a server, an address, another package. */
+const NEED_MORE: readonly string[] = ['dtls-1', 'turn-1', 'turn-server-1', 'turn-server-2', 'polyfill-1'];
+
+describe('a strict TypeScript program with the types of Node alone', () => {
+  /** Compiles files of the folder. @throws with what the compiler says. */
+  async function compile(files: readonly string[], options: object): Promise<void> {
+    const compilerOptions = {
+      ...{ module: 'nodenext', target: 'es2022', lib: ['es2022'], noEmitOnError: true },
+      ...{ strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, verbatimModuleSyntax: true },
+      ...{ skipLibCheck: false, types: ['node'], typeRoots: [join(root, 'node_modules/@types')] },
+      ...options,
+    };
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }));
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const compiled = run(process.execPath, [tsc, '-p', folder], { timeout: TIMEOUT_MS });
+    await expect(compiled).resolves.toEqual({ stdout: '', stderr: '' });
+  }
+
   it.each([
     ['nodenext', 'nodenext'],
     ['esnext', 'bundler'],
-  ])('are complete for a strict program with the types of Node alone (%s, %s)', async (module, moduleResolution) => {
+  ])('may import every entry (%s, %s)', async (module, moduleResolution) => {
     const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: object };
     const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'));
     expect(entries.length).toBeGreaterThan(10);
     const lines = entries.map((entry, i) => `import * as m${i} from 'purertc${entry.slice(1)}'; void m${i};\n`);
     writeFileSync(join(folder, 'types.ts'), lines.join(''));
-    const tsconfig = {
-      compilerOptions: {
-        ...{ module, moduleResolution, target: 'es2022', lib: ['es2022'], noEmit: true },
-        ...{ strict: true, exactOptionalPropertyTypes: true, verbatimModuleSyntax: true, skipLibCheck: false },
-        ...{ types: ['node'], typeRoots: [join(root, 'node_modules/@types')] },
-      },
-      files: ['types.ts'],
-    };
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(tsconfig));
-    const tsc = join(root, 'node_modules/typescript/bin/tsc');
-    const compiled = run(process.execPath, [tsc, '-p', folder], { timeout: TIMEOUT_MS });
-    await expect(compiled).resolves.toEqual({ stdout: '', stderr: '' });
+    await compile(['types.ts'], { module, moduleResolution, noEmit: true });
+  });
+
+  it('compiles from what the READMEs show, and runs to its end', async () => {
+    const pages = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter(
+      (name) => basename(name) === 'README.md',
+    );
+    const programs: string[] = [];
+    const toCompile: string[] = [];
+    for (const page of ['../README.md', ...pages]) {
+      const blocks = codeBlocks(readFileSync(join(root, 'src', page), 'utf8'), ['ts', 'js']);
+      for (const [index, { language, code }] of blocks.entries()) {
+        const name = `${dirname(page).replaceAll(sep, '-')}-${index + 1}`;
+        writeFileSync(join(folder, `${name}.${language}`), code);
+        programs.push(name);
+        if (language === 'ts' && !code.includes("'simple-peer'")) toCompile.push(`${name}.ts`);
+      }
+    }
+    expect(programs).toEqual(expect.arrayContaining([...NEED_MORE, '..-1', 'signaling-1']));
+    await compile(toCompile, {});
+    // Each ends by itself, and complains of nothing.
+    await Promise.all(
+      programs.filter((name) => !NEED_MORE.includes(name)).map((name) => output(THIS_NODE, `${name}.js`)),
+    );
   });
 });
 
