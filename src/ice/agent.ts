@@ -153,11 +153,7 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
       throw new UsageError('new credentials of the peer are an ICE restart: call restart first (RFC 8445 §9)');
     }
     this.#requireOpen();
-    // RFC 8445 §6.1.1: a full agent takes the controlling role towards a lite one.
-    if (parameters.lite === true && !this.#host.lite && this.role === 'controlled') {
-      this.setRole('controlling');
-      this.#outbox.emit({ type: 'role', role: 'controlling' });
-    }
+    this.#settleRole(parameters.lite === true);
     this.#session.setRemote(parameters, now);
     this.#refresh(now);
   }
@@ -166,7 +162,9 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
    * A bound socket (RFC 8445 §5.1.1.1), or with `tcpType` a place for TCP connections (RFC 6544 §5.1): the address that
    * listens (`passive`, `so`), or for `active` the interface's address with port 9, the discard port that stands for "any".
    * A datagram for a path with such a `local` is to be sent over a connection, opened when the first one comes; what the
-   * connection brings is handed in with that same path, each datagram framed as RFC 4571 says. One that makes no candidate (§5.1.1.1's address rules) is ignored. */
+   * connection brings is handed in with that same path, each datagram framed as RFC 4571 says. One that makes no candidate
+   * (§5.1.1.1's address rules) is ignored.
+   */
   addHostCandidate(base: TransportAddress, now: Instant, options: HostCandidateOptions = {}): void {
     this.#requireOpen();
     this.#gathering.addHost(base, options);
@@ -368,6 +366,14 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   nextTimeout(): Instant {
     return this.#nextTimeout;
+  }
+
+  /** RFC 8445 §6.1.1: of a full agent and a lite one the full one is controlling, whatever the descriptions say. */
+  #settleRole(remoteIsLite: boolean): void {
+    const role = this.#host.lite ? 'controlled' : 'controlling';
+    if (this.#host.lite === remoteIsLite || role === this.role) return;
+    this.setRole(role);
+    this.#outbox.emit({ type: 'role', role });
   }
 
   get #session(): IceSession {

@@ -1,6 +1,7 @@
 import { DecodeError, type Env, type TransportAddress } from '../core/index.ts';
 import {
   encodeStun,
+  type IntegrityAlgorithm,
   type IntegrityKey,
   newTransactionId,
   STUN_METHODS,
@@ -40,12 +41,16 @@ export interface CheckRequest {
   readonly role: IceRole | undefined;
   readonly tieBreaker: bigint;
   readonly useCandidate: boolean;
+  /** What it is protected with, and so what its response is (RFC 8489 §9.1.3). */
+  readonly algorithm: IntegrityAlgorithm;
 }
 
 /** What an authenticated Binding response says. */
 export type CheckResponse =
-  | { readonly type: 'success'; readonly mapped: TransportAddress | undefined }
-  | { readonly type: 'error'; readonly code: number };
+  | { readonly type: 'success'; readonly mapped: TransportAddress }
+  | { readonly type: 'error'; readonly code: number }
+  /** Its transaction has failed. */
+  | { readonly type: 'unusable'; readonly reason: 'missing' | 'unsupported'; readonly detail: string };
 
 export interface CheckFields {
   readonly username: string;
@@ -84,9 +89,12 @@ export function encodeGatheringRequest(env: Env): { readonly id: string; readonl
   return { id: transactionKey(transactionId), bytes };
 }
 
+/** The request that a response answers. */
+export type Answered = Pick<CheckRequest, 'transactionId' | 'algorithm'>;
+
 /** @param mapped - the sender as we see it (RFC 8445 §7.3.1.2). */
 export function encodeBindingSuccess(
-  transactionId: Uint8Array,
+  { transactionId, algorithm }: Answered,
   key: IntegrityKey,
   mapped: TransportAddress,
 ): Uint8Array {
@@ -95,13 +103,13 @@ export function encodeBindingSuccess(
     method: STUN_METHODS.Binding,
     transactionId,
     attributes: [['XOR-MAPPED-ADDRESS', mapped]],
-    integrity: [{ key, algorithm: 'sha-1' }],
+    integrity: [{ key, algorithm }],
     fingerprint: true,
   });
 }
 
 export function encodeBindingError(
-  transactionId: Uint8Array,
+  { transactionId, algorithm }: Answered,
   key: IntegrityKey,
   code: StunErrorCode,
   unknownAttributes: readonly number[] = [],
@@ -113,7 +121,7 @@ export function encodeBindingError(
     method: STUN_METHODS.Binding,
     transactionId,
     attributes,
-    integrity: [{ key, algorithm: 'sha-1' }],
+    integrity: [{ key, algorithm }],
     fingerprint: true,
   });
 }
@@ -126,8 +134,15 @@ export function readUsername(message: StunMessage): { readonly ours: string; rea
   return { ours: username.slice(0, colon), theirs: username.slice(colon + 1) };
 }
 
-/** Reads a request whose integrity has been verified. @throws {DecodeError} `missing`, `bad-value`, `bad-length` … */
-export function readCheckRequest(message: StunMessage, remoteUfrag: string): CheckRequest {
+/**
+ * Reads a request whose integrity has been verified with `algorithm`.
+ * @throws {DecodeError} `missing`, `bad-value`, `bad-length` …
+ */
+export function readCheckRequest(
+  message: StunMessage,
+  remoteUfrag: string,
+  algorithm: IntegrityAlgorithm,
+): CheckRequest {
   const controlling = message.get('ICE-CONTROLLING');
   const controlled = message.get('ICE-CONTROLLED');
   if (controlling !== undefined && controlled !== undefined) throw new DecodeError('bad-value', 'ICE-CONTROLLED', 0);
@@ -140,11 +155,17 @@ export function readCheckRequest(message: StunMessage, remoteUfrag: string): Che
     role,
     tieBreaker: controlling ?? controlled ?? 0n,
     useCandidate: message.has('USE-CANDIDATE'),
+    algorithm,
   };
 }
 
 /** Reads a response. @throws {DecodeError} when an attribute is malformed or an error has no code. */
 export function readCheckResponse(message: StunMessage): CheckResponse {
+  // RFC 8489 §6.3.3, §6.3.4: "the response is discarded and the transaction is considered to have failed".
+  if (message.unknownRequired().length > 0)
+    return { type: 'unusable', reason: 'unsupported', detail: 'comprehension-required attribute' };
   if (message.messageClass === 'error') return { type: 'error', code: message.require('ERROR-CODE').code };
-  return { type: 'success', mapped: message.get('XOR-MAPPED-ADDRESS') };
+  const mapped = message.get('XOR-MAPPED-ADDRESS');
+  if (mapped === undefined) return { type: 'unusable', reason: 'missing', detail: 'XOR-MAPPED-ADDRESS' };
+  return { type: 'success', mapped };
 }

@@ -38,6 +38,12 @@ export class CandidateBook {
     this.locals.splice(0, this.locals.length, ...kept);
   }
 
+  isHost(address: TransportAddress, protocol: IceTransport): boolean {
+    return this.locals.some(
+      ({ base, candidate: c }) => c.type === 'host' && c.protocol === protocol && sameAddress(base, address),
+    );
+  }
+
   hasBase(base: TransportAddress): boolean {
     return this.locals.some((local) => sameAddress(local.base, base));
   }

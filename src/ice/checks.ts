@@ -2,7 +2,7 @@ import type { DropReason, Env, FiveTuple, Instant } from '../core/index.ts';
 import { IntegrityKey, shortTermKey } from '../stun/index.ts';
 import { encodeCheck } from './binding.ts';
 import type { Checklist } from './checklist.ts';
-import { CHECK_TIMEOUT_MS, FINAL_WAIT_FACTOR, MAX_CHECK_TRANSACTIONS, MIN_RTO_MS } from './limits.ts';
+import { CHECK_TIMEOUT_MS, FINAL_WAIT_FACTOR, MAX_CHECK_TRANSACTIONS, MIN_RTO_MS, TA_MS } from './limits.ts';
 import type { CandidatePair } from './pair.ts';
 import { type RequestSchedule, RequestTable } from './requests.ts';
 import type { IceParameters, IceRole } from './types.ts';
@@ -54,7 +54,8 @@ export class CheckSender {
   setRemote(remote: IceParameters): void {
     this.#remoteUfrag = remote.ufrag;
     this.#remoteKey = new IntegrityKey(this.#host.env.crypto, shortTermKey(remote.pwd));
-    this.#taMs = Math.max(this.#host.taMs, remote.pacingMs ?? 0); // RFC 8445 §14.2: both use the higher
+    // RFC 8445 §14.2: both use the higher. RFC 8839 §5.5: who says nothing means the default.
+    this.#taMs = Math.max(this.#host.taMs, remote.pacingMs ?? TA_MS);
   }
 
   /** Of the peer's password: what its responses are protected with. */

@@ -53,6 +53,8 @@ export class InboundChecks {
       host.drop('unknown-path', 'check to no candidate of ours');
       return;
     }
+    // RFC 8445 §7.3 looks at the first half only. The second tells apart those who answer one offer of ours (a forking call),
+    // and our peer before and after its restart.
     if (remote !== undefined && request.remoteUfrag !== remote.ufrag) {
       host.drop('stale', 'check of another generation');
       return;
@@ -63,7 +65,7 @@ export class InboundChecks {
       return;
     }
     if (!this.#settleRole(request)) {
-      host.send(encodeBindingError(request.transactionId, localKey, ROLE_CONFLICT), path);
+      host.send(encodeBindingError(request, localKey, ROLE_CONFLICT), path);
       return;
     }
     // Room is made before the answer: a check that is answered makes the peer believe in the pair.
@@ -73,7 +75,7 @@ export class InboundChecks {
       host.drop('limit', 'check from one more address');
       return;
     }
-    host.send(encodeBindingSuccess(request.transactionId, localKey, path.remote), path);
+    host.send(encodeBindingSuccess(request, localKey, path.remote), path);
     if (pair !== undefined) this.#accept(pair, request, now);
   }
 
@@ -88,8 +90,11 @@ export class InboundChecks {
 
   /** RFC 8445 §7.3.1.1. False: the peer has to change its role, and is told so. */
   #settleRole(request: CheckRequest): boolean {
-    const { role, tieBreaker } = this.#session.host;
+    const { role, tieBreaker, lite } = this.#session.host;
     if (request.role !== role) return true;
+    // RFC 8445 §6.1.1: whoever checks is a full agent, and "MUST take the controlling role" towards a lite one, however
+    // the two numbers compare. A 487 is what makes it.
+    if (lite) return role === 'controlling' && this.#session.switchRole('controlled', false);
     const weWin = tieBreaker >= request.tieBreaker;
     // Both controlling: the larger tie-breaker stays so. Both controlled: the larger becomes controlling.
     if (role === 'controlling') return !weWin && this.#session.switchRole('controlled', false);

@@ -18,7 +18,10 @@ const PRIVATE_PORT = 9;
 const RELAY_STEP = 0x4000;
 
 /** Steps between server-reflexive candidates of one base, so that priorities stay unique (RFC 8445 §5.1.2). */
-const SERVER_STEP = 0x100;
+const SERVER_STEP = 0x80;
+
+/** What one relay step leaves of the 13 bits that a TCP candidate has: more than all servers take together. */
+const TCP_RELAY_STEP = 0x800;
 
 /**
  * Makes our candidates: foundations (RFC 8445 §5.1.1.3) and priorities (§5.1.2). One for the life of an agent, so that
@@ -37,7 +40,7 @@ export class LocalCandidateFactory {
 
   host(base: TransportAddress, options: HostCandidateOptions, ufrag: string): LocalCandidate {
     const protocol: IceTransport = options.tcpType === undefined ? 'udp' : 'tcp';
-    const preference = options.localPreference ?? this.#preferenceOf(base);
+    const preference = options.localPreference ?? this.#ownPreference(base, 0, options.tcpType);
     return this.#make(base, protocol, preference, options.tcpType, {
       foundation: this.#foundation('host', base.ip, protocol, ''),
       component: 1,
@@ -56,7 +59,7 @@ export class LocalCandidateFactory {
     const { base, candidate } = host;
     if (!this.#servers.includes(server)) this.#servers.push(server);
     const { protocol, tcpType } = candidate;
-    const preference = Math.max(0, this.#preferenceOf(base) - SERVER_STEP * this.#servers.indexOf(server));
+    const preference = this.#ownPreference(base, SERVER_STEP * this.#servers.indexOf(server), tcpType);
     const hidden = candidate.address !== base.ip; // behind an mDNS name: the base must not show here either
     return this.#make(base, protocol, preference, tcpType, {
       foundation: this.#foundation('srflx', base.ip, protocol, server),
@@ -83,9 +86,8 @@ export class LocalCandidateFactory {
   ): LocalCandidate {
     const relayProtocol = options.relayProtocol ?? 'udp';
     const rank = relayProtocol === 'udp' ? 0 : relayProtocol === 'tcp' ? 1 : 2;
-    const ordered = Math.max(0, this.#preferenceOf(relayed) - RELAY_STEP * rank);
-    const preference = options.localPreference ?? ordered;
     const { tcpType } = options;
+    const preference = options.localPreference ?? this.#ownPreference(relayed, RELAY_STEP * rank, tcpType);
     const protocol: IceTransport = tcpType === undefined ? 'udp' : 'tcp';
     return this.#make(relayed, protocol, preference, tcpType, {
       foundation: this.#foundation('relay', relayed.ip, `${relayProtocol} ${protocol}`, options.url ?? ''),
@@ -123,6 +125,19 @@ export class LocalCandidateFactory {
   ): number {
     const local = tcpType === undefined ? preference : tcpLocalPreference(type, tcpType, preference >>> 3);
     return candidatePriority(typePreference(type, protocol), local);
+  }
+
+  /**
+   * The local preference where the caller has none, `below` under the best of its base. Of a TCP candidate's only the upper
+   * 13 bits count (`#priority`), in which candidates of one type and direction "MUST have a unique other-pref" (RFC 6544
+   * §4.2): neighbours are moved that far apart.
+   */
+  #ownPreference(base: TransportAddress, below: number, tcpType: IceTcpType | undefined): number {
+    const preference = Math.max(0, this.#preferenceOf(base) - below);
+    if (tcpType === undefined) return preference;
+    const under = 0xffff - preference;
+    const relaySteps = Math.floor(under / RELAY_STEP);
+    return (0x1fff - TCP_RELAY_STEP * relaySteps - Math.min(under % RELAY_STEP, TCP_RELAY_STEP - 1)) << 3;
   }
 
   /**

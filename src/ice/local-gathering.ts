@@ -1,4 +1,5 @@
 import {
+  DecodeError,
   type Env,
   type FiveTuple,
   formatAddress,
@@ -168,6 +169,17 @@ export class LocalGathering {
   /** A STUN server answered (RFC 8445 §5.1.1.2). @throws {DecodeError} when the answer lacks what it must have. */
   answered(task: GatheringTask, response: StunMessage, now: Instant): void {
     if (task.keepalive) return;
+    try {
+      this.#learn(task, response, now);
+    } catch (error) {
+      this.#serverError(task, NO_ANSWER, 'no usable answer');
+      throw error;
+    }
+  }
+
+  #learn(task: GatheringTask, response: StunMessage, now: Instant): void {
+    // RFC 8489 §6.3.3, §6.3.4: "the transaction is considered to have failed".
+    if (response.unknownRequired().length > 0) throw new DecodeError('unsupported', 'attribute', 0);
     if (response.messageClass === 'error') {
       const { code, reason } = response.require('ERROR-CODE');
       this.#serverError(task, code, reason);
@@ -201,6 +213,11 @@ export class LocalGathering {
   #announce(base: Base): boolean {
     const { ufrag } = this.#host.session.local;
     if (base.kind === 'relay') {
+      // RFC 8445 §5.1.1.2: one identical to a host candidate, "which can happen in rare cases … MUST be discarded".
+      if (this.#host.session.book.isHost(base.address, base.options.tcpType === undefined ? 'udp' : 'tcp')) {
+        this.#host.drop('bad-value', 'relayed candidate that is a host candidate');
+        return false;
+      }
       return this.#publish(this.#factory.relayed(base.address, base.related, base.options, ufrag));
     }
     if (this.#policy === 'relay') return true; // kept for a generation under another policy

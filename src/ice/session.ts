@@ -231,8 +231,8 @@ export class IceSession {
       this.#handleError(response.code, pending);
       return;
     }
-    if (response.mapped === undefined) {
-      this.host.drop('missing', 'XOR-MAPPED-ADDRESS');
+    if (response.type === 'unusable') {
+      this.host.drop(response.reason, response.detail);
       if (kind === 'check') this.#fail(pair);
       return;
     }

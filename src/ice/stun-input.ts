@@ -51,7 +51,8 @@ function handleRequest(host: StunInputHost, message: StunMessage, path: FiveTupl
     host.drop('missing', 'FINGERPRINT');
     return;
   }
-  if (integrityAlgorithm(message) === undefined) {
+  const algorithm = integrityAlgorithm(message);
+  if (algorithm === undefined) {
     host.drop('unauthenticated', 'check without MESSAGE-INTEGRITY');
     return;
   }
@@ -68,10 +69,11 @@ function handleRequest(host: StunInputHost, message: StunMessage, path: FiveTupl
   const unknown = message.unknownRequired();
   if (unknown.length > 0) {
     host.drop('unsupported', 'comprehension-required attribute');
-    host.send(encodeBindingError(message.transactionId, session.localKey, UNKNOWN_ATTRIBUTE, unknown), path);
+    const answered = { transactionId: message.transactionId, algorithm };
+    host.send(encodeBindingError(answered, session.localKey, UNKNOWN_ATTRIBUTE, unknown), path);
     return;
   }
-  session.inbound.handle(readCheckRequest(message, theirs), path, now);
+  session.inbound.handle(readCheckRequest(message, theirs, algorithm), path, now);
 }
 
 /** RFC 8445 §7.2.5. */
@@ -85,7 +87,8 @@ function handleResponse(host: StunInputHost, message: StunMessage, path: FiveTup
       host.drop('unauthenticated', 'response');
       return;
     }
-    if (!verifyIntegrity(message, key)) {
+    // RFC 8489 §9.1.4: our checks have MESSAGE-INTEGRITY alone, as RFC 8445 knows no other, and "has to match".
+    if (!verifyIntegrity(message, key, 'sha-1')) {
       host.drop('bad-integrity', 'response');
       return;
     }

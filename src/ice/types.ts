@@ -21,7 +21,7 @@ export interface IceParameters {
   readonly pwd: string;
   /** RFC 8839 §5.3: the peer only answers checks. */
   readonly lite?: boolean | undefined;
-  /** RFC 8839 §5.5 `a=ice-pacing`: the Ta the peer proposes; the larger of both sides is used. */
+  /** RFC 8839 §5.5 `a=ice-pacing`: the Ta the peer proposes, 50 if it says nothing; the larger of both sides is used. */
   readonly pacingMs?: number | undefined;
 }
 
@@ -53,7 +53,7 @@ export interface HostCandidateOptions {
   readonly tcpType?: IceTcpType | undefined;
   /** Published instead of the address: an mDNS name. */
   readonly hostname?: string | undefined;
-  /** 0–65535, unique per base (RFC 8445 §5.1.2.1). Default: by order of adding, IPv6 and IPv4 interleaved (RFC 8421 §4). */
+  /** 0–65535, unique per base (RFC 8445 §5.1.2.1; TCP: in its upper 13 bits). Default: by order of adding, IPv6 and IPv4 interleaved (RFC 8421 §4). */
   readonly localPreference?: number | undefined;
 }
 

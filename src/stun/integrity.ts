@@ -68,13 +68,14 @@ export function integrityAlgorithm(message: StunMessage): IntegrityAlgorithm | u
 
 /**
  * Verifies a message's integrity with the algorithm that {@link integrityAlgorithm} names, in constant time.
- * @param only - accept this algorithm only (RFC 8489 §9.1.4: the response has to match the request).
+ * @param only - this algorithm and no other (RFC 8489 §9.1.4: the response has to match the request). One beside it is
+ *   left alone, as a peer of RFC 5389 would leave it.
  * @returns false also when there is no integrity attribute, or a truncated one: no usage here allows truncation
  *   (RFC 8489 §14.6).
  */
 export function verifyIntegrity(message: StunMessage, key: IntegrityKey, only?: IntegrityAlgorithm): boolean {
-  const algorithm = integrityAlgorithm(message);
-  if (algorithm === undefined || (only !== undefined && only !== algorithm)) return false;
+  const algorithm = only ?? integrityAlgorithm(message);
+  if (algorithm === undefined) return false;
   const name = algorithm === 'sha-256' ? 'MESSAGE-INTEGRITY-SHA256' : 'MESSAGE-INTEGRITY';
   const value = message.valueBytes(name);
   if (value === undefined || value.length !== INTEGRITY_BYTES[algorithm]) return false;

@@ -126,7 +126,7 @@ export class LongTermClient implements ClientCredentials {
   sign(w: StunWriter): void {
     const c = this.#challenge;
     if (c === undefined) return;
-    if (c.anonymous) w.add('USERHASH', userHash(this.#crypto, this.#username, c.realm));
+    if (c.anonymous) w.add('USERHASH', userHash(this.#crypto, this.#username, preparedRealm(c.realm)));
     else w.add('USERNAME', this.#username);
     w.add('REALM', c.realm);
     w.add('NONCE', c.nonce);
@@ -143,7 +143,7 @@ export class LongTermClient implements ClientCredentials {
   /** Whether a response is signed with our credential and the algorithm of our requests. False before a challenge. */
   verify(message: StunMessage): boolean {
     const c = this.#challenge;
-    return c !== undefined && verifyIntegrity(message, c.key, this.#integrity(c));
+    return c !== undefined && !isBidDown(message) && verifyIntegrity(message, c.key, this.#integrity(c));
   }
 
   fork(): LongTermClient {
@@ -161,13 +161,27 @@ export class LongTermClient implements ClientCredentials {
   }
 
   #makeKey(realm: string, algorithm: LongTermAlgorithm): IntegrityKey {
-    // A realm that OpaqueString refuses is used as it came: the server hashed it so.
-    const prepared = opaqueString(realm) ?? realm;
     return new IntegrityKey(
       this.#crypto,
-      longTermKey(this.#crypto, this.#username, prepared, this.#password, algorithm),
+      longTermKey(this.#crypto, this.#username, preparedRealm(realm), this.#password, algorithm),
     );
   }
+}
+
+/** As it is hashed (RFC 8489 §9.2.2, §14.4). One that OpaqueString refuses is used as it came: the server hashed it so. */
+function preparedRealm(realm: string): string {
+  return opaqueString(realm) ?? realm;
+}
+
+/**
+ * RFC 8489 §9.2.5: where the nonce promises PASSWORD-ALGORITHMS and there are none, "the response MUST be ignored". 401 and
+ * 438 are `handleChallenge`'s.
+ */
+function isBidDown(message: StunMessage): boolean {
+  const nonce = message.valueBytes('NONCE');
+  if (nonce === undefined || message.has('PASSWORD-ALGORITHMS')) return false;
+  const code = errorCodeOf(message);
+  return code !== 401 && code !== 438 && readNonceCookie(nonce)?.passwordAlgorithms === true;
 }
 
 /** More than any list of algorithms takes that there is. */

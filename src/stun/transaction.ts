@@ -32,7 +32,7 @@ export interface StunTransactionOptions {
   readonly schedule?: ScheduleOptions;
   /** Over TCP or TLS a response without the right integrity ends the transaction at once (RFC 8489 §9.1.4). */
   readonly reliable?: boolean;
-  /** Responses must verify with this key; 400, 401 and 438 responses cannot and are let through. */
+  /** Responses must verify with this key; 401 and 438 responses cannot and are let through. */
   readonly key?: IntegrityKey;
   /** The one algorithm that was in the request, when only one was (RFC 8489 §9.1.4). */
   readonly algorithm?: IntegrityAlgorithm;
@@ -150,14 +150,17 @@ export class StunTransaction implements SansIo<StunTransactionEvent> {
     this.#schedule.stop();
   }
 
-  /** RFC 8489 §9.2.4: the server cannot protect 400 and 401, and need not protect 438. */
+  /**
+   * RFC 8489 §9.2.4: the server cannot protect 401 and need not protect 438. It cannot protect 400 either, and §14.8 says
+   * not to expect it, but §9.2.5 has an unprotected one discarded: anybody could end the transaction with it.
+   */
   #isAuthentic(message: StunMessage): boolean {
     const { key, algorithm, verify } = this.#options;
     if (key === undefined && verify === undefined) return true;
     const unprotected = !message.has('MESSAGE-INTEGRITY') && !message.has('MESSAGE-INTEGRITY-SHA256');
     if (unprotected && message.messageClass === 'error') {
       const code = errorCodeOf(message);
-      return code === 400 || code === 401 || code === 438;
+      return code === 401 || code === 438;
     }
     if (verify !== undefined) return verify(message);
     return key !== undefined && verifyIntegrity(message, key, algorithm);

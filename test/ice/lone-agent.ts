@@ -98,11 +98,15 @@ export class LoneAgent {
   }
 
   /** The usual start: one host base, the peer's credentials, and its candidates. */
-  start(remotes: readonly TransportAddress[], base: TransportAddress = { ip: '10.0.0.1', port: 5000 }): void {
+  start(
+    remotes: readonly TransportAddress[],
+    base: TransportAddress = { ip: '10.0.0.1', port: 5000 },
+    pacingMs?: number,
+  ): void {
     this.do((agent, now) => {
       agent.addHostCandidate(base, now);
       agent.endOfLocalCandidates(now);
-      agent.setRemoteParameters(this.peer, now);
+      agent.setRemoteParameters({ ...this.peer, pacingMs }, now);
       remotes.forEach((remote, i) => {
         agent.addRemoteCandidate(hostCandidate(remote, 2_130_706_431 - 256 * i, String(i + 1)), now);
       });

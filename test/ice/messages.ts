@@ -2,7 +2,7 @@ import { ByteWriter, EMPTY, type TransportAddress } from '../../src/core/index.t
 import type { IceParameters, IceRole } from '../../src/ice/index.ts';
 import { nodeCrypto } from '../../src/io/node-crypto.ts';
 import {
-  encodeStun,
+  type IntegrityAlgorithm,
   IntegrityKey,
   STUN_METHODS,
   type StunAttribute,
@@ -30,6 +30,8 @@ export interface HandMadeCheck {
   readonly extra?: readonly StunAttribute[];
   /** The type of an empty attribute that no registry knows. */
   readonly rawType?: number;
+  /** Default: SHA-1, as RFC 8445 peers send. */
+  readonly algorithms?: readonly IntegrityAlgorithm[];
 }
 
 export function checkBytes(random: SeededRandom, check: HandMadeCheck): Uint8Array {
@@ -44,7 +46,7 @@ export function checkBytes(random: SeededRandom, check: HandMadeCheck): Uint8Arr
   for (const [name, value] of attributes) w.add(name, value);
   if (check.rawType !== undefined) w.addRaw(check.rawType, EMPTY);
   const key = new IntegrityKey(nodeCrypto, shortTermKey(check.pwd ?? check.to.pwd));
-  if (check.integrity !== false) w.addIntegrity(key, 'sha-1');
+  if (check.integrity !== false) for (const algorithm of check.algorithms ?? ['sha-1']) w.addIntegrity(key, algorithm);
   if (check.fingerprint !== false) w.addFingerprint();
   return w.written().slice();
 }
@@ -55,19 +57,26 @@ export interface HandMadeResponse {
   readonly pwd?: string;
   readonly mapped?: TransportAddress;
   readonly code?: StunErrorCode;
+  /** The type of an empty attribute that no registry knows. */
+  readonly rawType?: number;
+  /** Default: SHA-1. */
+  readonly algorithms?: readonly IntegrityAlgorithm[];
 }
 
 export function responseBytes(response: HandMadeResponse): Uint8Array {
-  const attributes: StunAttribute[] = [];
-  if (response.mapped !== undefined) attributes.push(['XOR-MAPPED-ADDRESS', response.mapped]);
-  if (response.code !== undefined) attributes.push(['ERROR-CODE', stunError(response.code)]);
-  const key = response.pwd === undefined ? undefined : new IntegrityKey(nodeCrypto, shortTermKey(response.pwd));
-  return encodeStun({
-    messageClass: response.messageClass ?? (response.code === undefined ? 'success' : 'error'),
-    method: STUN_METHODS.Binding,
-    transactionId: response.transactionId,
-    attributes,
-    ...(key !== undefined && { integrity: [{ key, algorithm: 'sha-1' as const }] }),
-    fingerprint: true,
-  });
+  const messageClass = response.messageClass ?? (response.code === undefined ? 'success' : 'error');
+  const w = new StunWriter(
+    new ByteWriter(new Uint8Array(600)),
+    messageClass,
+    STUN_METHODS.Binding,
+    response.transactionId,
+  );
+  if (response.mapped !== undefined) w.add('XOR-MAPPED-ADDRESS', response.mapped);
+  if (response.code !== undefined) w.add('ERROR-CODE', stunError(response.code));
+  if (response.rawType !== undefined) w.addRaw(response.rawType, EMPTY);
+  if (response.pwd !== undefined) {
+    const key = new IntegrityKey(nodeCrypto, shortTermKey(response.pwd));
+    for (const algorithm of response.algorithms ?? ['sha-1']) w.addIntegrity(key, algorithm);
+  }
+  return w.addFingerprint().written().slice();
 }

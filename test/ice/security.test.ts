@@ -194,7 +194,7 @@ describe('bounds', () => {
 
   it(`${MAX_CHECK_TRANSACTIONS} checks under way are the most; the next one fails its pair`, () => {
     const lone = new LoneAgent({ role: 'controlled', taMs: 5 });
-    lone.start([peer]);
+    lone.start([peer], base, 5);
     // Each check of the peer has ours cancelled and made anew; the old ones still wait for their answers.
     for (let i = 0; i < MAX_CHECK_TRANSACTIONS + 10 && lone.agent.drops.get('limit') === 0; i++) {
       lone.input(checkBytes(lone.random, { to: lone.agent.localParameters, from: lone.peer.ufrag }), udp(base, peer));

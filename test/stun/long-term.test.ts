@@ -101,6 +101,41 @@ describe('the long-term mechanism (RFC 8489 §9.2)', () => {
     });
   });
 
+  it('a signed response whose nonce promises algorithms that it does not list is ignored (RFC 8489 §9.2.5)', () => {
+    const { server } = makeServer();
+    const client = makeClient();
+    converse(client, server);
+    const list = server.challenge(401, CLIENT).attributes;
+    const nonce = ['NONCE', attribute(list, 'NONCE')] as const;
+    const algorithms = ['PASSWORD-ALGORITHMS', attribute(list, 'PASSWORD-ALGORITHMS')] as const;
+    for (const [attributes, verifies] of [
+      [[], true],
+      [[nonce, algorithms], true],
+      [[['NONCE', utf8('plain')]], true],
+      [[nonce], false],
+    ] as const) {
+      const integrity = [{ key: keyOf('sha-256'), algorithm: 'sha-256' }] as const;
+      const bytes = encodeStun({ messageClass: 'success', method: 3, transactionId: ID, attributes, integrity });
+      expect(client.verify(decodeStun(bytes))).toBe(verifies);
+    }
+  });
+
+  it('a realm that is not prepared is, in the key and in USERHASH (RFC 8489 §14.4)', () => {
+    const composed = 'exampl\u00e9.org';
+    const { server } = makeServer({
+      realm: composed,
+      findUserByHash: (hash) =>
+        bytesToHex(hash) === bytesToHex(userHash(nobleCrypto, 'alice', composed)) ? ALICE : undefined,
+    });
+    const client = makeClient();
+    const challenge = server
+      .challenge(401, CLIENT)
+      .attributes.map((a): StunAttribute => (a[0] === 'REALM' ? ['REALM', composed.normalize('NFD')] : a));
+    expect(client.handleChallenge(errorResponse(challenge), false)).toBe('retry');
+    expect(request(client).get('USERHASH')).toEqual(userHash(nobleCrypto, 'alice', composed));
+    expect(request(client).get('REALM')).toBe(composed.normalize('NFD'));
+  });
+
   it.each([
     ['alice', 'wrong'],
     ['bob', 'wonderland'],

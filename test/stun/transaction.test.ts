@@ -185,10 +185,19 @@ describe('StunTransaction', () => {
     expect(world.now).toBeLessThan(10);
   });
 
-  it.each([400, 401, 438])('an unprotected %i is let through: the server may not have the key', (code) => {
+  it.each([401, 438])('an unprotected %i is let through: the server may not have the key', (code) => {
     const error = respond('error', [['ERROR-CODE', { code, reason: '' }]]);
     const { events } = run(new StunTransaction(request, 0, { key }), () => [error]);
     expect(events).toEqual([expect.objectContaining({ type: 'response' })]);
+  });
+
+  it('an unprotected 400 is discarded, as if it had never come (RFC 8489 §9.2.5)', () => {
+    const error = respond('error', [['ERROR-CODE', { code: 400, reason: '' }]]);
+    const { events, sentAt } = run(new StunTransaction(request, 0, { key }), (n) => [
+      n === 3 ? respond('success', [], key) : error,
+    ]);
+    expect(sentAt).toHaveLength(4);
+    expect(events).toMatchObject([{ type: 'response', message: { messageClass: 'success' } }]);
   });
 
   it('a signed response with the algorithm that was not asked for is dropped', () => {
