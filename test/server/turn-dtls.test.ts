@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { certificateToPem, generateCertificate } from '../../src/crypto/index.ts';
 import { platform } from '../../src/io/index.ts';
+import { TurnServer } from '../../src/server/index.ts';
 import { dtlsCertificate } from '../../src/server/turn-dtls.ts';
+import { hostileDtls } from './hostile-dtls.ts';
 
 const { env } = platform;
 const certificate = generateCertificate(env);
@@ -29,4 +31,15 @@ describe('the certificate for DTLS', () => {
     expect(() => dtlsCertificate(env, { cert: key, key })).toThrow('certificate');
     expect(() => dtlsCertificate(env, { cert: issuer, key })).toThrow('does not belong');
   });
+});
+
+it('a ClientHello that is too long for one datagram opens a connection, as one with post-quantum key shares is', async () => {
+  const server = new TurnServer({ realm: 'example.org', users: {}, certificate: { cert: pem, key: pem } });
+  const { port } = await server.listen({ port: 0 });
+  const alpn = Array.from({ length: 16 }, (_, n) => String.fromCharCode(97 + n).repeat(200));
+  const { client, settled, close } = await hostileDtls({ ip: '127.0.0.1', port }, { alpn, mtuBytes: 1200 });
+  await settled;
+  expect(client.state).toBe('connected');
+  close();
+  server.close();
 });
