@@ -112,6 +112,7 @@ export class RecordLayer {
     this.sequence = header.sequence;
     this.epoch = header.epoch;
     if (header.epoch === 0) {
+      if (header.end - header.bodyStart > MAX_PLAINTEXT_BYTES) return 'bad-length';
       this.type = header.type;
       this.start = header.bodyStart;
       this.end = header.end;

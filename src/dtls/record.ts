@@ -1,5 +1,5 @@
 import type { DropReason } from '../core/index.ts';
-import { CONTENT_TLS12_CID, DTLS_1_0, DTLS_1_2 } from './registry.ts';
+import { CONTENT_TLS12_CID, DTLS_1_2 } from './registry.ts';
 
 /** Bytes in front of a record's fragment, without a connection ID. */
 export const RECORD_HEADER_BYTES = 13;
@@ -58,7 +58,8 @@ export function readRecordHeader(
   const header = type === CONTENT_TLS12_CID ? RECORD_HEADER_BYTES + cidBytes : RECORD_HEADER_BYTES;
   if (bytes.length - at < header) return 'too-short';
   const version = (bytes[at + 1]! << 8) | bytes[at + 2]!;
-  if (version !== DTLS_1_2 && version !== DTLS_1_0) return 'bad-version';
+  // RFC 5246 appendix E.1: servers "MUST accept any value {03,XX} as the record layer version number for ClientHello".
+  if (version >>> 8 !== DTLS_1_2 >>> 8) return 'bad-version';
   const length = (bytes[at + header - 2]! << 8) | bytes[at + header - 1]!;
   if (length > MAX_CIPHERTEXT_BYTES) return 'bad-length';
   if (length > bytes.length - at - header) return 'too-short';

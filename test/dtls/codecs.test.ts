@@ -234,7 +234,7 @@ describe('record header', () => {
     ['16fefd000000000000000000', 'too-short'],
     ['16fefd00000000000000000001', 'too-short'],
     ['160303000000000000000000 00', 'bad-version'],
-    ['16fefc000000000000000000 00', 'bad-version'],
+    ['16fdfd000000000000000000 00', 'bad-version'],
     ['16fefd00000000000000004801', 'bad-length'],
     ['19fefd000000000000000001 0000', 'too-short'],
   ])('%s is refused as %s', (hex, reason) => {

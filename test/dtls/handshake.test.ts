@@ -349,9 +349,10 @@ describe('a ClientHello larger than the MTU', () => {
     expect(pair.server.drops.total).toBe(pair.server.drops.get('stale')); // duplicates behind the end
   });
 
-  it('is asked for its cookie when it is whole, and not before (RFC 6347 §4.2.1)', () => {
+  it('is asked for its cookie once, by its first fragment (RFC 6347 §4.2.1)', () => {
     const fragments = helloFragments(400);
     expect(feed(fragments.slice(1), true).answers).toHaveLength(0);
+    expect(feed(fragments.slice(0, 1), true).answers).toHaveLength(1);
     const { pair, answers } = feed(fragments, true);
     expect(answers).toHaveLength(1);
     expect(recordsOf(answers[0]!)[0]![13]).toBe(3);

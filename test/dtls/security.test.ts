@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/core/index.ts';
+import { MAX_PLAINTEXT_BYTES } from '../../src/dtls/record.ts';
 import { SeededRandom, seeds } from '../sim/index.ts';
 import {
   connectedPair,
@@ -11,6 +12,8 @@ import {
   type Pair,
   plainMessage,
   plainRecord,
+  recordsOf,
+  type Transform,
   toServer,
 } from './harness.ts';
 
@@ -157,6 +160,31 @@ describe('security of records', () => {
     expect(pair.server.drops.toJSON()).toEqual({ unauthenticated: 2 });
     expectUnharmed(pair);
   });
+
+  it('a plaintext record of more than 2^14 bytes is none (RFC 5246 §6.2.1)', () => {
+    const { b, server } = makePair();
+    const fragment = (length: number): Uint8Array => {
+      const bytes = new Uint8Array(length);
+      bytes.set([1, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, (length - 12) >>> 8, (length - 12) & 255]);
+      return plainRecord(22, bytes);
+    };
+    b.driver.input(fragment(MAX_PLAINTEXT_BYTES + 1), undefined);
+    expect([server.drops.toJSON(), server.holdsFragments]).toEqual([{ 'bad-length': 1 }, false]);
+    b.driver.input(fragment(MAX_PLAINTEXT_BYTES), undefined);
+    expect([server.drops.toJSON(), server.holdsFragments]).toEqual([{ 'bad-length': 1 }, true]);
+  });
+
+  it.each([0xfeff, 0xfefc, 0xfe00])(
+    'a ClientHello in a record of version %i is answered (RFC 5246 appendix E.1)',
+    (version) => {
+      const changed: Transform = (datagram) => {
+        const copy = datagram.slice();
+        for (const record of recordsOf(copy)) if (record[13] === 1) record[2] = version & 255;
+        return [copy];
+      };
+      expect(handshake(makePair({ toServer: changed })).server.state).toBe('connected');
+    },
+  );
 
   function handshake2(pair: Pair): void {
     pair.world.run({ until: 5000, done: () => pair.client.state === 'connected' });
