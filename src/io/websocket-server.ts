@@ -25,6 +25,8 @@ export const MAX_WEBSOCKET_STRANGERS = 256;
 /** A core at the server end of many message connections: one datagram is one text message of the connection `path`. */
 export interface ConnectionsCore<E> extends SansIo<E, number> {
   handleOpen(connection: number, now: Instant): void;
+  /** A WebSocket ping, or the answer to one of ours (RFC 6455 §5.5.2, §5.5.3): the other end is there, with nothing to say. */
+  handleAlive(connection: number, now: Instant): void;
   handleClose(connection: number, now: Instant): void;
 }
 
@@ -113,12 +115,16 @@ export class WebSocketServer<E> {
       tls === undefined ? createServer(onRequest) : createTlsServer({ ...tls, minVersion: 'TLSv1.2' }, onRequest);
     this.#ownServer = server;
     server.on('connection', (socket) => this.#strangers.add(socket));
-    this.attach(server, undefined);
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
+      const onError = (error: Error) => {
+        this.#ownServer = undefined; // another address may be tried
+        reject(error);
+      };
+      server.once('error', onError);
       server.listen(address.port, address.host, () => {
-        server.off('error', reject);
+        server.off('error', onError);
         outliveAcceptErrors(server, 'the WebSocket server');
+        this.attach(server, undefined);
         resolve();
       });
     });
@@ -184,9 +190,12 @@ export class WebSocketServer<E> {
     const connection: Connection = { id: this.#nextId++, socket, alive: true };
     const { id } = connection;
     this.#connections.set(id, connection);
-    socket.on('pong', () => {
+    const onAlive = () => {
       connection.alive = true;
-    });
+      if (this.#connections.has(id)) this.driver.mutate((now) => this.#core.handleAlive(id, now));
+    };
+    socket.on('ping', onAlive);
+    socket.on('pong', onAlive);
     socket.on('message', (data, isBinary) => {
       connection.alive = true;
       if (!this.#connections.has(id)) return; // hung up on: what still arrives is not wanted

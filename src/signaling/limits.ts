@@ -26,7 +26,7 @@ export interface SignalingLimits {
   readonly messageBurst: number;
   /** How long a connection may stay outside a room. */
   readonly joinTimeoutMs: number;
-  /** How long a connection may stay silent. */
+  /** How long a connection may stay silent: no message, and no sign of life of its WebSocket. */
   readonly idleTimeoutMs: number;
 }
 

@@ -61,7 +61,7 @@ interface Room {
 
 interface Connection {
   readonly id: ConnectionId;
-  /** The last message, or the opening. */
+  /** The last message or sign of life, or the opening. */
   heardAt: Instant;
   /** Since when it is outside a room; meaningless inside. */
   outsideSince: Instant;
@@ -133,15 +133,22 @@ export class SignalingServer implements SansIo<SignalingServerEvent, ConnectionI
     if (connection !== undefined) this.#forget(connection);
   }
 
+  /**
+   * The connection shows in a way of its own, as a WebSocket does by pongs (RFC 6455 §5.5.3), that the other end is there. Browsers
+   * answer pings also where they hold back a page's timers, and with them its `ping`. Unknown connections are ignored.
+   */
+  handleAlive(id: ConnectionId, now: Instant): void {
+    const connection = this.#connections.get(id);
+    if (connection !== undefined) this.#heard(connection, now);
+  }
+
   handleInput(bytes: Uint8Array, id: ConnectionId, now: Instant): void {
     const connection = this.#connections.get(id);
     if (connection === undefined) {
       this.#drop('unknown-path', `connection ${id}`);
       return;
     }
-    connection.heardAt = now;
-    this.#byHeard.delete(connection);
-    this.#byHeard.add(connection);
+    this.#heard(connection, now);
     if (!this.#takeToken(connection, now)) {
       this.#drop('rate-limited', `connection ${id}`);
       this.#hangUp(connection, 'rate-limited', `more than ${this.limits.messagesPerSecond} messages a second`);
@@ -311,6 +318,12 @@ export class SignalingServer implements SansIo<SignalingServerEvent, ConnectionI
       closeCode: CLOSE_CODES[code] ?? 1000,
       reason: code,
     });
+  }
+
+  #heard(connection: Connection, now: Instant): void {
+    connection.heardAt = now;
+    this.#byHeard.delete(connection);
+    this.#byHeard.add(connection);
   }
 
   #forget(connection: Connection): void {

@@ -23,6 +23,8 @@ type ServerEvent = { readonly type: 'open' | 'close' | 'message'; readonly conne
 /** Echoes every message to its connection, `copies` times. */
 class EchoServer implements SansIo<ServerEvent, number> {
   readonly copies: number;
+  /** Connections of which a sign of life was reported. */
+  readonly alive = new Set<number>();
   readonly #out: { readonly to: number; readonly bytes: Uint8Array }[] = [];
   readonly #events: ServerEvent[] = [];
 
@@ -32,6 +34,10 @@ class EchoServer implements SansIo<ServerEvent, number> {
 
   handleOpen(connection: number): void {
     this.#events.push({ type: 'open', connection });
+  }
+
+  handleAlive(connection: number): void {
+    this.alive.add(connection);
   }
 
   handleClose(connection: number): void {
@@ -224,7 +230,7 @@ describe('WebSocketServer and WebSocketClient', () => {
     await bare(url).opened;
   });
 
-  it('a port in use is a rejection', async () => {
+  it('a port in use is a rejection, and another one may be tried', async () => {
     const { port } = await serve();
     const second = new WebSocketServer<ServerEvent>({
       core: new EchoServer(),
@@ -233,6 +239,9 @@ describe('WebSocketServer and WebSocketClient', () => {
       onEvent: () => undefined,
     });
     await expect(second.listen({ host: '127.0.0.1', port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    const { port: other } = await second.listen({ host: '127.0.0.1', port: 0 }); // as the message advises
+    await bare(`ws://127.0.0.1:${other}`).opened;
+    await expect(second.listen({ host: '127.0.0.1', port: 0 })).rejects.toThrow('listen is called once');
     await second.close();
   });
 
@@ -309,7 +318,8 @@ describe('WebSocketServer refuses', () => {
   });
 
   it('a connection that does not answer pings', async () => {
-    const { inbox, url } = await serve({ heartbeatMs: 300 });
+    const core = new EchoServer();
+    const { inbox, url } = await serve({ heartbeatMs: 300 }, core);
     const lively = bare(url);
     await lively.opened;
     const silent = bare(url, { autoPong: false });
@@ -318,6 +328,18 @@ describe('WebSocketServer refuses', () => {
     expect([(await inbox.next()).type, (await inbox.next()).type]).toEqual(['open', 'open']);
     expect(await inbox.next()).toEqual({ type: 'close', connection: 2 });
     expect(lively.socket.readyState).toBe(WebSocket.OPEN);
+    expect([...core.alive]).toEqual([1]);
+  });
+
+  it('nobody for a ping, which is a sign of life', async () => {
+    const core = new EchoServer();
+    const { inbox, url } = await serve({}, core);
+    const { socket, opened } = bare(url);
+    await opened;
+    socket.ping();
+    await new Promise((resolve) => socket.once('pong', resolve));
+    expect(await inbox.next()).toEqual({ type: 'open', connection: 1 });
+    expect([...core.alive]).toEqual([1]);
   });
 
   it.each([

@@ -173,6 +173,22 @@ describe('SignalingServer', () => {
     expect(sim.server.rooms()).toEqual([]);
   });
 
+  it('takes a sign of life of the connection for a word, but not for a room', () => {
+    const sim = new SimSignaling(1);
+    sim.rawConnection().send(join('r')); // arrives at 10, on connection 1
+    sim.rawConnection(); // connection 2 asks for no room
+    for (let at = 5000; at <= 200_000; at += 5000) {
+      sim.world.run({ until: at });
+      for (const id of [1, 2, 99]) sim.serverDriver.mutate((now) => sim.server.handleAlive(id, now));
+    }
+    expect(sim.server.rooms()).toHaveLength(1);
+    expect(sim.serverEvents.filter((event) => event.type === 'hang-up')).toEqual([
+      { type: 'hang-up', connection: 2, closeCode: 1008, reason: 'join-timeout' },
+    ]);
+    sim.world.run({ until: 200_000 + DEFAULT_LIMITS.idleTimeoutMs });
+    expect(sim.serverEvents.at(-1)).toMatchObject({ type: 'hang-up', connection: 1, reason: 'idle' });
+  });
+
   it('close tells everybody, hangs up, and refuses who comes later', () => {
     const sim = new SimSignaling(1);
     const ada = sim.joined('r', 'Ada');
