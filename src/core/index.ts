@@ -11,6 +11,7 @@ export * from './private-slot.ts';
 export * from './ring.ts';
 export * from './sans-io.ts';
 export * from './serial.ts';
+export * from './source.ts';
 export * from './timers.ts';
 export * from './trace.ts';
 export {

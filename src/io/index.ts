@@ -1,4 +1,5 @@
 export { outliveAcceptErrors } from './accept-errors.ts';
+export { ConnectionsPerSource } from './connections-per-source.ts';
 export { systemSetsDontFragment } from './dont-fragment.ts';
 export * from './interface-monitor.ts';
 export * from './mdns.ts';

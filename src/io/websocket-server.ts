@@ -1,6 +1,6 @@
 import { createServer, type Server as HttpServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer as WsServer } from 'ws';
 import {
@@ -14,6 +14,7 @@ import {
   UsageError,
 } from '../core/index.ts';
 import { outliveAcceptErrors } from './accept-errors.ts';
+import { ConnectionsPerSource } from './connections-per-source.ts';
 import { platform as nodePlatform } from './platform.ts';
 import { Strangers } from './strangers.ts';
 import { WakeTimer } from './wake-timer.ts';
@@ -21,6 +22,9 @@ import { CLOSE_TIMEOUT_MS, closeSocket, MAX_BUFFERED_BYTES, sendText, toBytes } 
 
 /** TCP connections to a server of our own that are no WebSockets (yet). The oldest makes room for a new one. */
 export const MAX_WEBSOCKET_STRANGERS = 256;
+
+/** Connections of one source, by default: as many as sit behind one NAT, and a tenth of what a server of ours takes. */
+export const DEFAULT_MAX_CONNECTIONS_PER_SOURCE = 100;
 
 /** A core at the server end of many message connections: one datagram is one text message of the connection `path`. */
 export interface ConnectionsCore<E> extends SansIo<E, number> {
@@ -40,6 +44,13 @@ export interface WebSocketServerOptions<E> {
   readonly allowedOrigins?: readonly string[];
   /** Interval of WebSocket pings; a connection silent from one to the next is cut. Default 25,000. */
   readonly heartbeatMs?: number;
+  /**
+   * Connections of one source: an IPv4 address, or the /64 of an IPv6 address. 0: no bound, for a server behind a proxy, whose
+   * address all connections have. Default 100, and none for loopback, where a proxy on the same machine is.
+   */
+  readonly maxConnectionsPerSource?: number;
+  /** One was refused for that bound. */
+  readonly onRefused?: () => void;
   /** Unsent bytes of one connection at which it is cut. Default 1 MiB. */
   readonly maxBufferedBytes?: number;
   readonly platform?: Platform;
@@ -72,6 +83,7 @@ export class WebSocketServer<E> {
   /** Sockets that were told to close; close() waits for them. */
   readonly #closing = new Set<WebSocket>();
   readonly #strangers = new Strangers(MAX_WEBSOCKET_STRANGERS);
+  readonly #perSource: ConnectionsPerSource;
   readonly #detach: (() => void)[] = [];
   #ownServer: HttpServer | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
@@ -83,6 +95,7 @@ export class WebSocketServer<E> {
     this.#options = options;
     this.#core = options.core;
     this.#maxBufferedBytes = options.maxBufferedBytes ?? MAX_BUFFERED_BYTES;
+    this.#perSource = new ConnectionsPerSource(options.maxConnectionsPerSource, DEFAULT_MAX_CONNECTIONS_PER_SOURCE);
     const timer = new WakeTimer(platform, () => this.driver.wake());
     const host = {
       now: () => platform.now(),
@@ -114,7 +127,10 @@ export class WebSocketServer<E> {
     const server =
       tls === undefined ? createServer(onRequest) : createTlsServer({ ...tls, minVersion: 'TLSv1.2' }, onRequest);
     this.#ownServer = server;
-    server.on('connection', (socket) => this.#strangers.add(socket));
+    server.on('connection', (socket) => {
+      if (this.#admit(socket)) this.#strangers.add(socket);
+      else socket.destroy();
+    });
     await new Promise<void>((resolve, reject) => {
       const onError = (error: Error) => {
         this.#ownServer = undefined; // another address may be tried
@@ -124,7 +140,7 @@ export class WebSocketServer<E> {
       server.listen(address.port, address.host, () => {
         server.off('error', onError);
         outliveAcceptErrors(server, 'the WebSocket server');
-        this.attach(server, undefined);
+        this.#takeUpgrades(server, undefined, true);
         resolve();
       });
     });
@@ -133,8 +149,15 @@ export class WebSocketServer<E> {
 
   /** Takes the upgrades of an existing HTTP server to `path` (all of them when undefined); others are left alone. */
   attach(server: HttpServer, path: string | undefined): void {
+    this.#takeUpgrades(server, path, false);
+  }
+
+  /** @param isOwn - its connections were counted when they arrived. */
+  #takeUpgrades(server: HttpServer, path: string | undefined, isOwn: boolean): void {
     const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      if (path === undefined || pathOf(request) === path) this.#upgrade(request, socket, head);
+      if (path !== undefined && pathOf(request) !== path) return;
+      if (isOwn || this.#admit(request.socket)) this.#upgrade(request, socket, head);
+      else refuse(socket, '429 Too Many Requests', 'too many connections from this address'); // RFC 6585 §4
     };
     server.on('upgrade', onUpgrade);
     this.#detach.push(() => server.off('upgrade', onUpgrade));
@@ -165,6 +188,17 @@ export class WebSocketServer<E> {
       setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();
     }
     await Promise.all(gone);
+  }
+
+  /** Counts a connection on its source. @returns false for one too many. */
+  #admit(socket: Socket): boolean {
+    const ip = canonicalIp((socket.remoteAddress ?? '').replace(/%.*$/, '')) ?? '0.0.0.0';
+    if (!this.#perSource.add(ip)) {
+      this.#options.onRefused?.();
+      return false;
+    }
+    socket.once('close', () => this.#perSource.remove(ip));
+    return true;
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {

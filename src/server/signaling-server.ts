@@ -15,6 +15,12 @@ export interface SignalingServerOptions {
   readonly limits?: Partial<SignalingLimits>;
   /** Origins of the web pages that may connect, such as `https://example.org`. Default: any. Programs send none. */
   readonly allowedOrigins?: readonly string[];
+  /**
+   * Connections of one source: an IPv4 address, or the /64 of an IPv6 address, so that nobody takes all of them. 0: no bound, for
+   * a server behind a proxy, whose address all connections have. Default 100, and none for loopback, where a proxy on the
+   * same machine is.
+   */
+  readonly maxConnectionsPerSource?: number;
   /** Interval of WebSocket pings. Default 25,000. */
   readonly heartbeatMs?: number;
   readonly log?: Log;
@@ -46,7 +52,11 @@ export class SignalingServer {
       subprotocol: SUBPROTOCOL,
       maxMessageBytes: this.#core.limits.maxMessageBytes,
       onEvent: (event) => this.#onEvent(event),
+      onRefused: () => this.drops.count('limit'),
       platform,
+      ...(options.maxConnectionsPerSource === undefined
+        ? {}
+        : { maxConnectionsPerSource: options.maxConnectionsPerSource }),
       ...(options.allowedOrigins === undefined ? {} : { allowedOrigins: options.allowedOrigins }),
       ...(options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }),
     });

@@ -139,6 +139,9 @@ export function planTurnServer(settings: TurnSettings, host: TurnHost): TurnPlan
     ...when(number(settings, 'stale-nonce', 1, 86_400), (seconds) => ({ nonceLifetimeMs: seconds * 1000 })),
     ...when(quota('user-quota'), (userQuota) => ({ userQuota })),
     ...when(quota('total-quota'), (totalQuota) => ({ totalQuota })),
+    ...when(number(settings, 'max-connections-per-source', 0, 1_000_000), (maxConnectionsPerSource) => ({
+      maxConnectionsPerSource,
+    })),
     ...when(rate('max-bps'), (sessionRate) => ({ sessionRate })),
     ...when(rate('bps-capacity'), (totalRate) => ({ totalRate })),
     ...when(text('alternate-server'), (written) => ({ alternateServer: addressAndPort(written) })),

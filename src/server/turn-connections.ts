@@ -14,6 +14,9 @@ import { StreamDeframer } from '../stun/index.ts';
 /** Bytes that wait for a slow client; what exceeds it is dropped, as a full queue of UDP would. */
 export const MAX_UNSENT_BYTES: number = 1024 * 1024;
 
+/** Messages that wait with them: the shortest ones cost more than their bytes. */
+export const MAX_UNSENT_MESSAGES = 4096;
+
 /** Messages that wait for one another, so that each has a TLS record of its own; more go together. */
 const MAX_SINGLE_MESSAGES = 16;
 
@@ -47,6 +50,10 @@ export interface Connection {
 
 /** Who takes what connections bring. */
 export interface ConnectionHandlers {
+  /** A connection begins. False refuses it: its source has too many. @param ip - canonical text. */
+  arrived(ip: string): boolean;
+  /** One that was not refused then is over. */
+  left(ip: string): void;
   /** False refuses it: there are too many. */
   opened(connection: Connection): boolean;
   message(bytes: Uint8Array, path: FiveTuple): void;
@@ -61,6 +68,8 @@ class StreamConnection implements Connection {
   readonly #waiting = new Ring<Uint8Array>();
   #waitingBytes = 0;
   #isWriting = false;
+  /** Messages that the system has not taken, in `#waiting` or in the socket. */
+  #unsent = 0;
 
   constructor(socket: Socket | TLSSocket, path: FiveTuple) {
     this.#socket = socket;
@@ -68,11 +77,12 @@ class StreamConnection implements Connection {
   }
 
   send(slot: TransmitSlot<FiveTuple>): boolean {
-    const unsent = this.#socket.writableLength + this.#waitingBytes;
-    if (this.#socket.destroyed || unsent > MAX_UNSENT_BYTES) return false;
+    const unsentBytes = this.#socket.writableLength + this.#waitingBytes;
+    if (this.#socket.destroyed || unsentBytes > MAX_UNSENT_BYTES || this.#unsent >= MAX_UNSENT_MESSAGES) return false;
+    this.#unsent++;
     const bytes = slot.buffer.slice(slot.offset, slot.offset + slot.length); // copy: written when the socket can
     if (this.path.protocol !== 'tls') {
-      this.#socket.write(bytes);
+      this.#socket.write(bytes, this.#sent);
     } else if (this.#isWriting) {
       this.#waiting.push(bytes);
       this.#waitingBytes += bytes.length;
@@ -83,11 +93,16 @@ class StreamConnection implements Connection {
     return true;
   }
 
+  readonly #sent = (): void => {
+    this.#unsent--;
+  };
+
   /**
    * Node joins what is written while it writes into one TLS record. Nothing is wrong with that, but coturn's client takes a
    * record for a message and loses the others; so a few messages go one by one, and a crowd together.
    */
   readonly #written = (): void => {
+    this.#unsent--;
     if (this.#waiting.length > MAX_SINGLE_MESSAGES) this.#flush();
     const next = this.#waiting.shift();
     this.#isWriting = next !== undefined;
@@ -97,7 +112,9 @@ class StreamConnection implements Connection {
   };
 
   #flush(): void {
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) this.#socket.write(next);
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      this.#socket.write(next, this.#sent);
+    }
     this.#waitingBytes = 0;
   }
 
@@ -164,6 +181,12 @@ export class StreamListener {
 
   /** Serves a connection of which nothing has been read. */
   adopt(socket: Socket): void {
+    const ip = canonical(socket.remoteAddress);
+    if (!this.#handlers.arrived(ip)) {
+      socket.destroy();
+      return;
+    }
+    socket.once('close', () => this.#handlers.left(ip));
     this.#sockets.add(socket);
     this.#strangers.add(socket);
     socket.setNoDelay(true);

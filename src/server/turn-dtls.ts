@@ -109,8 +109,16 @@ export class DtlsClients {
     const connection = this.#greet({ protocol: 'dtls', local, remote }, key);
     connection.driver.input(bytes, undefined);
     // Nothing is kept of a client without its cookie, nor of one whose hello was refused: its end has been told already.
-    if (connection.state === 'connecting' && this.#handlers.opened(connection)) this.#clients.set(key, connection);
+    if (connection.state === 'connecting' && this.#takes(connection)) this.#clients.set(key, connection);
     else connection.driver.close();
+  }
+
+  #takes(connection: DtlsConnection): boolean {
+    const { ip } = connection.path.remote;
+    if (!this.#handlers.arrived(ip)) return false;
+    if (this.#handlers.opened(connection)) return true;
+    this.#handlers.left(ip);
+    return false;
   }
 
   close(): void {
@@ -149,6 +157,7 @@ export class DtlsClients {
       if (this.#clients.get(key) === connection) {
         this.#clients.delete(key);
         this.#handlers.closed(connection);
+        this.#handlers.left(connection.path.remote.ip);
       }
     }
   }

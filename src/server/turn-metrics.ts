@@ -5,6 +5,9 @@ import type { TurnServerStats } from '../turn/index.ts';
 export interface TurnShellStats {
   /** Open TCP, TLS and DTLS connections. */
   readonly connections: number;
+  /** Connections that were refused, because there were too many in all, or of their source. */
+  readonly refusedTotal: number;
+  readonly refusedPerSourceTotal: number;
   /** Datagrams that the system refused, or that a slow connection had no room for. */
   readonly sendErrorsTotal: number;
 }
@@ -52,6 +55,10 @@ export async function prometheusText(
     [{ direction: 'to_client' }, traffic.toClientBytes],
   ]);
   counter('turn_drops_total', 'Input that was not acted on.', labelled('reason', drops));
+  counter('turn_refused_connections_total', 'Connections refused, because of too many in all or of their source.', [
+    [{ bound: 'all' }, shell.refusedTotal],
+    [{ bound: 'source' }, shell.refusedPerSourceTotal],
+  ]);
   counter('turn_send_errors_total', 'Datagrams that could not be sent.', [[{}, shell.sendErrorsTotal]]);
   return registry.metrics();
 }

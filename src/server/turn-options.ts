@@ -63,6 +63,12 @@ export const TURN_OPTIONS: readonly TurnOption[] = [
   value('list', 'static-auth-secret', 'secret', 'shared secret of REST credentials; several for a change of secrets'),
   value('number', 'user-quota', 'count', 'allocations of one user (default: 0, no bound)', 'q'),
   value('number', 'total-quota', 'count', 'allocations in all (default: 0, no bound but the built-in one)', 'Q'),
+  value(
+    'number',
+    'max-connections-per-source',
+    'count',
+    "TCP, TLS and DTLS connections of one IPv4 address or IPv6 /64 (not coturn's; default: 1000, none for loopback; 0, no bound)",
+  ),
   value('number', 'max-bps', 'bytes', 'bytes per second of one session, each direction (default: 0, no bound)', 's'),
   value(
     'number',

@@ -27,6 +27,12 @@ export interface TurnServerOptions
   readonly icmp?: boolean;
   /** Open TCP, TLS and DTLS connections together. Default 20,000 (`DEFAULT_MAX_CONNECTIONS`). */
   readonly maxConnections?: number;
+  /**
+   * And of one source: an IPv4 address, or the /64 of an IPv6 address, so that nobody takes all of them. 0: no bound, for
+   * a server behind a proxy, whose address all connections have. Default 1,000 (`DEFAULT_MAX_CONNECTIONS_PER_SOURCE`), and
+   * none for loopback, where a proxy on the same machine is.
+   */
+  readonly maxConnectionsPerSource?: number;
   readonly log?: Log;
   readonly platform?: Platform;
   readonly env?: Env;

@@ -18,7 +18,8 @@ import {
   type TurnServerStats,
 } from '../turn/index.ts';
 import { type Log, NO_LOG } from './log.ts';
-import { type Connection, type ConnectionHandlers, type PemCertificate, StreamListener } from './turn-connections.ts';
+import { TurnClients } from './turn-clients.ts';
+import { type ConnectionHandlers, type PemCertificate, StreamListener } from './turn-connections.ts';
 import { DtlsClients, dtlsCertificate, isDtls } from './turn-dtls.ts';
 import { PeerWatches } from './turn-icmp.ts';
 import { logEntryOf } from './turn-log.ts';
@@ -27,16 +28,11 @@ import { defaultRelayAddresses, type TurnServerOptions, userStore } from './turn
 import { TcpRelays } from './turn-tcp-relays.ts';
 import { type BindUdp, pathsAt, UdpSockets } from './turn-udp-sockets.ts';
 
-/** Open TCP, TLS and DTLS connections together, by default; more are refused. */
-export const DEFAULT_MAX_CONNECTIONS = 20_000;
-
-/** A connection that has had no allocation for that long is closed. */
-export const IDLE_CONNECTION_MS = 60_000;
-
 /** Ports of TURN, and of TURN over TLS and DTLS (RFC 8656 §5). */
 export const TURN_PORT = 3478;
 export const TURNS_PORT = 5349;
 
+export { DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_CONNECTIONS_PER_SOURCE, IDLE_CONNECTION_MS } from './turn-clients.ts';
 export type { TurnServerOptions } from './turn-server-options.ts';
 
 /** What a fleet gets to work with. */
@@ -80,15 +76,12 @@ export class TurnServer {
   readonly #platform: Platform;
   readonly #env: Env;
   readonly #log: Log;
-  readonly #maxConnections: number;
   #certificate: PemCertificate | undefined;
   readonly #noTls: boolean;
   readonly #noDtls: boolean;
   readonly #udp: UdpSockets;
   readonly #fleet: TurnFleetShell | undefined;
-  readonly #connections = new Map<FiveTuple, Connection>();
-  /** Cancels the timer of each: one that is over must not be kept by it. */
-  readonly #idleTimers = new Map<FiveTuple, () => void>();
+  readonly #clients: TurnClients;
   readonly #streams: StreamListener[] = [];
   #adopted: StreamListener | undefined;
   readonly #dtls: DtlsClients[] = [];
@@ -108,7 +101,15 @@ export class TurnServer {
     this.#certificate = options.certificate;
     this.#noTls = options.noTls === true;
     this.#noDtls = options.noDtls === true;
-    this.#maxConnections = options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
+    this.#clients = new TurnClients(
+      {
+        hasAllocation: (path) => this.#core.hasAllocation(path),
+        refused: () => this.drops.count('limit'),
+        setTimer: (delayMs, fire) => platform.setTimer(platform.now() + delayMs, fire),
+      },
+      options.maxConnections,
+      options.maxConnectionsPerSource,
+    );
     const interfaces = platform.interfaces();
     const relayAddresses = (options.relayAddresses ?? defaultRelayAddresses(platform)).map((address) => {
       const given: RelayAddress = typeof address === 'string' ? { ip: address } : address;
@@ -156,7 +157,8 @@ export class TurnServer {
 
   /** What the shell counts beside. */
   get shellStats(): TurnShellStats {
-    return { connections: this.#connections.size, sendErrorsTotal: this.#sendErrors };
+    const { size, refusedTotal, refusedPerSourceTotal } = this.#clients;
+    return { connections: size, refusedTotal, refusedPerSourceTotal, sendErrorsTotal: this.#sendErrors };
   }
 
   /** Everything countable, in the text format of Prometheus. @throws rejects where `prom-client` is not installed. */
@@ -284,40 +286,22 @@ export class TurnServer {
   }
 
   readonly #handlers: ConnectionHandlers = {
-    opened: (connection) => {
-      if (this.#closed || this.#connections.size >= this.#maxConnections) return false;
-      this.#connections.set(connection.path, connection);
-      this.#watchIdle(connection);
-      return true;
-    },
+    arrived: (ip) => !this.#closed && this.#clients.arrive(ip),
+    left: (ip) => this.#clients.leave(ip),
+    opened: (connection) => !this.#closed && this.#clients.add(connection),
     message: (bytes, path) => this.#driver.input(bytes, path),
     closed: ({ path }) => {
-      this.#forget(path);
+      this.#clients.forget(path);
       if (!this.#closed) this.#driver.mutate((now) => this.#core.pathClosed(path, now));
     },
   };
-
-  /** Strangers do not keep a connection for longer than it takes to authenticate. */
-  #watchIdle(connection: Connection): void {
-    const cancel = this.#platform.setTimer(this.#platform.now() + IDLE_CONNECTION_MS, () => {
-      if (this.#core.hasAllocation(connection.path)) this.#watchIdle(connection);
-      else connection.close();
-    });
-    this.#idleTimers.set(connection.path, cancel);
-  }
-
-  #forget(path: FiveTuple): void {
-    this.#connections.delete(path);
-    this.#idleTimers.get(path)?.();
-    this.#idleTimers.delete(path);
-  }
 
   #send(slot: TransmitSlot<FiveTuple>): void {
     const { path } = slot;
     if (path === undefined) return;
     if (path.protocol === 'udp') {
       if (!this.#udp.send(slot, path) && this.#fleet?.sends?.(slot, path) !== true) this.#countSendError();
-    } else if (this.#connections.get(path)?.send(slot) !== true) {
+    } else if (this.#clients.get(path)?.send(slot) !== true) {
       this.#countSendError();
     }
   }
@@ -334,8 +318,8 @@ export class TurnServer {
         this.#tcpRelays.dial(event.connection, event.local, event.peer);
         break;
       case 'bind-connection': {
-        const client = this.#connections.get(event.path)?.release();
-        this.#forget(event.path);
+        const client = this.#clients.get(event.path)?.release();
+        this.#clients.forget(event.path);
         if (client === undefined) this.#tcpRelays.close(event.connection);
         else this.#tcpRelays.bind(event.connection, client);
         break;

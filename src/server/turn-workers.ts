@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { type FiveTuple, formatFiveTuple, type TransportAddress, UsageError } from '../core/index.ts';
+import { type FiveTuple, formatFiveTuple, sourceOf, type TransportAddress, UsageError } from '../core/index.ts';
 import { bindSharedUdpSocket, platform } from '../io/index.ts';
 import { DEFAULT_MAX_PORT, DEFAULT_MIN_PORT, type TurnServerEvent } from '../turn/index.ts';
 import { type Log, NO_LOG } from './log.ts';
@@ -320,9 +320,9 @@ export class TurnWorkers {
     return owner !== undefined;
   }
 
-  /** All connections of one address to one worker, so that what belongs together stays together. */
+  /** All connections of one source to one worker, so that what belongs together stays together, and is counted together. */
   #giveStream(socket: Socket): void {
-    const worker = this.#workers[hash(socket.remoteAddress ?? '') % this.#workers.length];
+    const worker = this.#workers[hash(sourceOf(socket.remoteAddress ?? '')) % this.#workers.length];
     socket.on('error', () => socket.destroy());
     if (worker === undefined || !worker.isReady || worker.isBusy) socket.destroy();
     else worker.send({ type: 'stream' }, socket);

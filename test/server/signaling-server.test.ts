@@ -1,6 +1,8 @@
+import { createServer } from 'node:http';
+import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { encodePem, generateCertificate } from '../../src/crypto/index.ts';
-import { nodeEnv } from '../../src/io/index.ts';
+import { boundAddress, nodeEnv } from '../../src/io/index.ts';
 import {
   formatLogLine,
   type LogEntry,
@@ -9,6 +11,7 @@ import {
   SignalingServer,
   type SignalingServerOptions,
 } from '../../src/server/index.ts';
+import { SUBPROTOCOL } from '../../src/signaling/index.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
@@ -53,6 +56,49 @@ function isOf<T extends SignalingConnectionEvent['type']>(
 ): event is Extract<SignalingConnectionEvent, { type: T }> {
   return event.type === type;
 }
+
+/** A connection from one of this machine's addresses. @returns what answered it. */
+async function knock(port: number, localAddress: string): Promise<string> {
+  const socket = connect({ host: '127.0.0.1', port, localAddress });
+  closers.push(() => socket.destroy());
+  socket.on('error', () => undefined);
+  socket.write(
+    'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n',
+  );
+  socket.write(`Sec-WebSocket-Key: ${'A'.repeat(22)}==\r\nSec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n\r\n`);
+  return new Promise((resolve) => {
+    socket.once('data', (chunk) => resolve(String(chunk).slice(9, 12)));
+    socket.once('close', () => resolve('closed'));
+  });
+}
+
+describe('bounds', () => {
+  it('refuses more connections of one source than it may have, also those that say nothing', async () => {
+    const { server, port } = await start({ maxConnectionsPerSource: 2 });
+    const silent = connect({ host: '127.0.0.1', port });
+    await new Promise((resolve) => silent.once('connect', resolve));
+    expect([await knock(port, '127.0.0.1'), await knock(port, '127.0.0.1')]).toEqual(['101', 'closed']);
+    expect(await knock(port, '127.0.0.2')).toBe('101');
+    expect(server.drops.toJSON()).toEqual({ limit: 1 });
+    silent.destroy();
+    await expect.poll(() => knock(port, '127.0.0.1')).toBe('101');
+  });
+
+  it('the same on the server of somebody else, which is told why', async () => {
+    const server = new SignalingServer({ maxConnectionsPerSource: 1 });
+    const http = createServer();
+    closers.push(
+      () => http.close(),
+      () => server.close(),
+    );
+    server.attach(http, '/');
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    const { port } = boundAddress(http);
+    expect([await knock(port, '127.0.0.1'), await knock(port, '127.0.0.1')]).toEqual(['101', '429']);
+    expect(await knock(port, '127.0.0.2')).toBe('101');
+    expect(server.drops.toJSON()).toEqual({ limit: 1 });
+  });
+});
 
 describe('SignalingServer and SignalingConnection', () => {
   it('two programs find each other and exchange a description and candidates', async () => {

@@ -352,6 +352,51 @@ describe('bounds', () => {
     expect(await server.metrics()).toContain('turn_connections 1\n');
   });
 
+  it('refuses more connections of one source than it may have, whatever they are', async () => {
+    const pem = certificateToPem(generateCertificate(platform.env));
+    const server = serve({ maxConnectionsPerSource: 3, certificate: { cert: pem, key: pem } });
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    const { port } = await server.listen({ port: 0 });
+    const dial = async (localAddress: string) => {
+      const socket = connect({ port: remote.port, host: remote.ip, localAddress });
+      closers.push(() => socket.destroy());
+      await new Promise((resolve) => socket.once('connect', resolve));
+      const closed = new Promise((resolve) => socket.once('close', resolve));
+      return { socket: socket.resume(), closed };
+    };
+    const [silent] = [await dial('127.0.0.1'), await dial('127.0.0.1')]; // one that says nothing has its place too
+    const insecure = { verifyPeer: () => undefined, onMessage: () => undefined };
+    const dtls = await DtlsSocket.connect({ host: '127.0.0.1', port, ...insecure });
+    await (await dial('127.0.0.1')).closed;
+    await expect(DtlsSocket.connect({ host: '127.0.0.1', port, ...insecure, timeoutMs: 300 })).rejects.toThrow();
+    const other = await dial('127.0.0.2');
+    await relayOnce(streamClient(other.socket, remote, 'tcp'));
+    const refused = server.drops.toJSON().limit ?? 0;
+    expect(refused).toBeGreaterThanOrEqual(2); // the hello of DTLS comes several times
+    const metrics = await server.metrics();
+    expect(metrics).toContain(`turn_refused_connections_total{bound="source"} ${refused}\n`);
+    expect(metrics).toContain('turn_refused_connections_total{bound="all"} 0\n');
+    // Each that ends makes room for one.
+    silent?.socket.destroy();
+    dtls.close();
+    for (let i = 0; i < 2; i++) {
+      const served = async () => {
+        const { socket } = await dial('127.0.0.1');
+        socket.write(
+          encodeStun({
+            messageClass: 'request',
+            method: STUN_METHODS.Binding,
+            transactionId: newTransactionId(platform.env),
+          }),
+        );
+        return new Promise<boolean>((resolve) =>
+          socket.once('data', () => resolve(true)).once('close', () => resolve(false)),
+        );
+      };
+      await expect.poll(served).toBe(true);
+    }
+  });
+
   it('closes a connection without an allocation after a while, and keeps no timer of one that is over', async () => {
     const idle = new Set<() => void>();
     const setTimer = (at: number, fire: () => void) => {

@@ -10,6 +10,7 @@ interface Options {
   readonly port: number;
   readonly allowOrigin?: readonly string[];
   readonly maxConnections: number;
+  readonly maxConnectionsPerSource?: number;
   readonly maxRooms: number;
   readonly maxPeersPerRoom: number;
   readonly cert?: string;
@@ -24,16 +25,22 @@ export function signalingServerCommand(): Command {
     .option('--port <number>', 'port; 0 for any free one', port, 8080)
     .option('--allow-origin <origin>', 'let only web pages of this origin in; may stand several times', collect(String))
     .option('--max-connections <number>', 'connections', integer(1, 100_000), DEFAULT_LIMITS.maxConnections)
+    .option(
+      '--max-connections-per-source <number>',
+      'connections of one IPv4 address or IPv6 /64; 0 for no bound (default: 100, none for loopback)',
+      integer(0, 100_000),
+    )
     .option('--max-rooms <number>', 'rooms', integer(1, 100_000), DEFAULT_LIMITS.maxRooms)
     .option('--max-peers-per-room <number>', 'peers in one room', integer(1, 100), DEFAULT_LIMITS.maxPeersPerRoom)
     .option('--cert <file>', 'certificate chain, PEM: clients connect with wss:')
     .option('--key <file>', 'its private key, PEM')
     .addOption(new Option('--log <format>', 'log lines on standard output').choices(LOG_FORMATS).default('text'))
     .action(async (options: Options) => {
-      const { host, allowOrigin, maxConnections, maxRooms, maxPeersPerRoom } = options;
+      const { host, allowOrigin, maxConnections, maxConnectionsPerSource, maxRooms, maxPeersPerRoom } = options;
       const server = new SignalingServer({
         log: consoleLog(options.log),
         limits: { maxConnections, maxRooms, maxPeersPerRoom },
+        ...(maxConnectionsPerSource === undefined ? {} : { maxConnectionsPerSource }),
         ...(allowOrigin === undefined ? {} : { allowedOrigins: allowOrigin }),
       });
       const tls = await readTls(options);

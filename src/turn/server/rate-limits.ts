@@ -1,4 +1,4 @@
-import type { Instant } from '../../core/index.ts';
+import { type Instant, sourceOf } from '../../core/index.ts';
 import { MAX_RATE_LIMITED_SOURCES } from '../limits.ts';
 
 /** A token bucket: `perSecond` on average, `burst` at once. */
@@ -73,14 +73,4 @@ export class SourceRateLimit {
     }
     return bucket.take(1, now);
   }
-}
-
-/** Canonical IPv6 text to its first four groups; IPv4 as it is. */
-function sourceOf(ip: string): string {
-  if (!ip.includes(':')) return ip;
-  const [head, tail] = ip.split('::');
-  const groups = head === '' ? [] : (head ?? '').split(':');
-  const behind = tail === undefined || tail === '' ? [] : tail.split(':');
-  if (tail !== undefined) while (groups.length + behind.length < 8) groups.push('0');
-  return `${[...groups, ...behind].slice(0, 4).join(':')}::/64`;
 }
