@@ -65,10 +65,10 @@ export function formatIp(ip: Uint8Array): string {
   if (ip.length === 4) return ip.join('.');
   const groups: number[] = [];
   for (let i = 0; i < 16; i += 2) groups.push((ip[i]! << 8) | ip[i + 1]!);
-  if (groups.slice(0, 5).every((g) => g === 0) && groups[5] === 0xffff) {
+  const run = longestZeroRun(groups);
+  if (run.start === 0 && run.length === 5 && groups[5] === 0xffff) {
     return `::ffff:${ip.subarray(12).join('.')}`; // RFC 5952 §5: IPv4-mapped addresses are written in mixed notation
   }
-  const run = longestZeroRun(groups);
   const hex = groups.map((g) => g.toString(16));
   if (run.length < 2) return hex.join(':');
   return `${hex.slice(0, run.start).join(':')}::${hex.slice(run.start + run.length).join(':')}`;
@@ -94,7 +94,8 @@ export function parseIp(text: string): Uint8Array | undefined {
 /** Canonical text of any legal spelling; undefined when it is no address. */
 export function canonicalIp(text: string): string | undefined {
   const bytes = parseIp(text);
-  return bytes === undefined ? undefined : formatIp(bytes);
+  if (bytes === undefined) return undefined;
+  return bytes.length === 4 ? text : formatIp(bytes); // IPv4 addresses have one spelling only
 }
 
 function parseIpv4(text: string): Uint8Array | undefined {
@@ -118,20 +119,27 @@ function parseIpv6(text: string): Uint8Array | undefined {
   if (head === undefined || tail === undefined) return undefined;
   const missing = 8 - head.length - tail.length;
   if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
-  const groups = [...head, ...new Array<number>(missing).fill(0), ...tail];
   const bytes = new Uint8Array(16);
-  groups.forEach((group, i) => {
-    bytes[2 * i] = group >>> 8;
-    bytes[2 * i + 1] = group;
-  });
+  writeGroups(bytes, 0, head);
+  writeGroups(bytes, 8 - tail.length, tail);
   return bytes;
+}
+
+/** @param at - the place of the first group. */
+function writeGroups(bytes: Uint8Array, at: number, groups: readonly number[]): void {
+  for (let i = 0; i < groups.length; i++) {
+    const group = groups[i]!;
+    bytes[2 * (at + i)] = group >>> 8;
+    bytes[2 * (at + i) + 1] = group;
+  }
 }
 
 function parseGroups(text: string, mayEndInIpv4: boolean): number[] | undefined {
   if (text === '') return [];
   const groups: number[] = [];
   const parts = text.split(':');
-  for (const [i, part] of parts.entries()) {
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i]!;
     if (/^[0-9a-fA-F]{1,4}$/.test(part)) {
       groups.push(Number.parseInt(part, 16));
       continue;

@@ -53,6 +53,8 @@ export class Negotiation {
   #session: JsepSession = NEW_JSEP_SESSION;
   readonly #sessionId: string;
   #version = 1;
+  /** What was created last, with its text: mostly the next that is applied, and shown, with no change in it. */
+  #created: { readonly sdp: string; readonly model: SessionDescription } | undefined;
   /** One W3C object for each description as it was; a candidate makes another. */
   readonly #objects = new WeakMap<JsepDescription, RTCSessionDescription>();
 
@@ -77,7 +79,9 @@ export class Negotiation {
     if (description === undefined) return null;
     let object = this.#objects.get(description);
     if (object === undefined) {
-      object = new RTCSessionDescription({ type: description.type, sdp: writeSdp(description.model) });
+      const { type, model } = description;
+      const sdp = model === this.#created?.model ? this.#created.sdp : writeSdp(model);
+      object = new RTCSessionDescription({ type, sdp });
       this.#objects.set(description, object);
     }
     return object;
@@ -91,7 +95,7 @@ export class Negotiation {
     // W3C step 4.4: what the state does not allow is InvalidStateError, whatever the text.
     const { state } = this.#session;
     if (nextSignalingState(state, side, type) === undefined) throw new JsepStateError(state, side, type);
-    const model = parseSdp(sdp);
+    const model = side === 'local' && sdp === this.#created?.sdp ? this.#created.model : parseSdp(sdp);
     // rtcpMuxPolicy has one value, "require" (W3C step 4.4.3): also sections that are rejected must have been offered so.
     if (side === 'remote' && !usesRtcpMux(model)) throw new SdpError('RTCP is not multiplexed with RTP');
     if (side === 'remote') checkCredentials(model);
@@ -116,15 +120,19 @@ export class Negotiation {
 
   /** @throws {UsageError} a parameter that cannot be written. */
   createOffer(transport: LocalTransport, wantsData: boolean): string {
-    const sdp = writeSdp(createOffer(this.#session, { origin: this.#origin(), transport, wantsData }));
-    this.lastCreatedOffer = sdp;
-    return sdp;
+    this.lastCreatedOffer = this.#write(createOffer(this.#session, { origin: this.#origin(), transport, wantsData }));
+    return this.lastCreatedOffer;
   }
 
   /** @throws {SdpError} when the offer leaves no answer. */
   createAnswer(transport: LocalTransport, wishes: Pick<JsepAnswerParams, 'setup' | 'bundlePolicy'>): string {
-    const sdp = writeSdp(createAnswer(this.#session, { origin: this.#origin(), transport, ...wishes }));
-    this.lastCreatedAnswer = sdp;
+    this.lastCreatedAnswer = this.#write(createAnswer(this.#session, { origin: this.#origin(), transport, ...wishes }));
+    return this.lastCreatedAnswer;
+  }
+
+  #write(model: SessionDescription): string {
+    const sdp = writeSdp(model);
+    this.#created = { sdp, model };
     return sdp;
   }
 
@@ -198,6 +206,7 @@ export class Negotiation {
       const description = this.#session[slot];
       if (description === undefined) continue;
       this.#session = { ...this.#session, [slot]: { ...description, model: change(description.model) } };
+      if (side === 'local') this.#created = undefined;
     }
   }
 

@@ -1,6 +1,6 @@
 import { SdpError } from './error.ts';
 import { decimal, fields, isVisible, TOKEN, trimBlanks } from './grammar.ts';
-import type { AttributeScope } from './model.ts';
+import type { Attribute, AttributeScope } from './model.ts';
 
 /** `a=setup` (RFC 4145 §4); `holdconn` is not used with DTLS (RFC 8842 §5.1). */
 export type Setup = 'active' | 'passive' | 'actpass' | 'holdconn';
@@ -34,9 +34,13 @@ const HASH_BYTES = new Map([
 
 /** The first value of an attribute, blanks around it removed; undefined where it is absent, '' where it has no value. */
 export function attributeValue(scope: AttributeScope, name: string): string | undefined {
-  for (const attribute of scope.attributes) {
-    if (attribute.name === name) return trimBlanks(attribute.value ?? '');
-  }
+  const found = findAttribute(scope, name);
+  return found && trimBlanks(found.value ?? '');
+}
+
+/** The first of a name. Plain, because one negotiation asks some three hundred times. */
+function findAttribute({ attributes }: AttributeScope, name: string): Attribute | undefined {
+  for (let i = 0; i < attributes.length; i++) if (attributes[i]!.name === name) return attributes[i];
   return undefined;
 }
 
@@ -51,7 +55,7 @@ export function attributeValues(scope: AttributeScope, name: string): string[] {
 
 /** Whether the attribute is there, with or without a value. */
 export function hasAttribute(scope: AttributeScope, name: string): boolean {
-  return scope.attributes.some((attribute) => attribute.name === name);
+  return findAttribute(scope, name) !== undefined;
 }
 
 /** `a=mid` (RFC 5888 §4). */

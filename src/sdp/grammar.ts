@@ -30,7 +30,11 @@ export function isText(text: string): boolean {
 
 /** Splits on runs of spaces and tabs, as lenient readers must; leading and trailing blanks vanish. */
 export function fields(text: string): string[] {
-  return text.split(/[ \t]+/).filter((field) => field !== '');
+  return text.replaceAll('\t', ' ').split(' ').filter(isFilled);
+}
+
+function isFilled(field: string): boolean {
+  return field !== '';
 }
 
 /** Removes spaces and tabs at both ends. Not `trim()`, which eats other characters that SDP allows in a value. */

@@ -154,15 +154,15 @@ export function negotiatedDtlsRole(
 
 function acceptSection(media: MediaDescription, offer: SessionDescription, params: DataAnswerParams): MediaDescription {
   const remote = readTransportDescription(media, offer);
-  return {
-    ...emptySection(media.media, media.proto, media.formats),
-    ...sectionBody(answeredTransport(params, remote), {
+  return Object.assign(
+    emptySection(media.media, media.proto, media.formats),
+    sectionBody(answeredTransport(params, remote), {
       mid: readMid(media),
       setup: answerSetup(remote.setup, params.setup),
       iceOptions: answeredIceOptions(params, remote),
       own: answeredSctpAttributes(media, remote, params),
     }),
-  };
+  );
 }
 
 function acceptCarrier(media: MediaDescription, offer: SessionDescription, params: DataAnswerParams): MediaDescription {

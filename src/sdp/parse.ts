@@ -326,16 +326,17 @@ function newMedia(
   field: Pick<MediaDescription, 'media' | 'port' | 'portCount' | 'proto' | 'formats'>,
 ): Draft<MediaDescription> {
   return {
-    information: undefined,
-    connections: [],
-    bandwidths: [],
-    key: undefined,
-    attributes: [],
+    // In the order of `emptySection`: then V8 has one shape for theirs and ours.
     media: field.media,
     port: field.port,
     portCount: field.portCount,
     proto: field.proto,
     formats: [...field.formats],
+    information: undefined,
+    connections: [],
+    bandwidths: [],
+    key: undefined,
+    attributes: [],
   };
 }
 

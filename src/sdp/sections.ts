@@ -50,15 +50,15 @@ export const DEFAULT_ICE_OPTIONS: readonly string[] = ['trickle', 'ice2'];
 
 /** A data section of an offer (RFC 8841 §10.2). */
 export function offerSection(params: LocalTransport, mid: string, setup: Setup): MediaDescription {
-  return {
-    ...emptySection('application', 'UDP/DTLS/SCTP', [DATA_CHANNEL_FORMAT]),
-    ...sectionBody(params, {
+  return Object.assign(
+    emptySection('application', 'UDP/DTLS/SCTP', [DATA_CHANNEL_FORMAT]),
+    sectionBody(params, {
       mid,
       setup,
       iceOptions: params.iceOptions ?? DEFAULT_ICE_OPTIONS,
       own: sctpAttributes(params, params.sctpPort ?? DEFAULT_SCTP_PORT),
     }),
-  };
+  );
 }
 
 export function sctpAttributes(params: LocalTransport, sctpPort: number): Attribute[] {

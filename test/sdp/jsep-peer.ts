@@ -1,3 +1,4 @@
+import { expect } from 'vitest';
 import {
   applyDescription,
   createAnswer,
@@ -49,11 +50,11 @@ export class Peer {
   }
 
   offer(wantsData = true): SessionDescription {
-    return createOffer(this.session, { origin: this.origin, transport: this.transport, wantsData });
+    return asWritten(createOffer(this.session, { origin: this.origin, transport: this.transport, wantsData }));
   }
 
   answer(setup?: 'active' | 'passive'): SessionDescription {
-    return createAnswer(this.session, { origin: this.origin, transport: this.transport, setup });
+    return asWritten(createAnswer(this.session, { origin: this.origin, transport: this.transport, setup }));
   }
 
   apply(side: 'local' | 'remote', type: 'offer' | 'pranswer' | 'answer', model: SessionDescription): JsepChange {
@@ -61,6 +62,12 @@ export class Peer {
     this.session = this.last.session;
     return this.last;
   }
+}
+
+/** What is created can be applied as it is, without a way over its text: a connection does so. */
+function asWritten(model: SessionDescription): SessionDescription {
+  expect(parseSdp(writeSdp(model))).toStrictEqual(model);
+  return model;
 }
 
 export interface Exchange {
