@@ -1,4 +1,6 @@
 import {
+  type DropCounters,
+  type DropReason,
   type Env,
   type FiveTuple,
   formatAddress,
@@ -85,6 +87,7 @@ const BINDING = 0x0001;
 export class Relay {
   readonly server: TurnServer;
   readonly #env: Env;
+  readonly #drops: DropCounters;
   readonly #client: TurnClient;
   readonly #dtls: DtlsClient | undefined;
   /** Of DTLS records. */
@@ -98,10 +101,14 @@ export class Relay {
   #relayed: readonly TransportAddress[] = [];
   #state: 'allocating' | 'allocated' | 'closing' | 'over' = 'allocating';
 
-  /** @throws {UsageError} for credentials that cannot be prepared (RFC 8265 §4.2). */
-  constructor(env: Env, server: TurnServer) {
+  /**
+   * @param drops - counts what does not get to the server.
+   * @throws {UsageError} for credentials that cannot be prepared (RFC 8265 §4.2).
+   */
+  constructor(env: Env, server: TurnServer, drops: DropCounters) {
     const { path, username, password, turn } = server;
     this.#env = env;
+    this.#drops = drops;
     this.server = server;
     this.#client = new TurnClient({ ...turn, env, path, username, password });
     this.#recordPath = { ...path, protocol: 'udp' };
@@ -233,7 +240,7 @@ export class Relay {
       command();
     } catch (error) {
       if (!(error instanceof UsageError)) throw error; // `MAX_CLIENT_PEERS`: many generations of candidates
-      this.#env.trace.drop('relay', 'limit', error.message);
+      this.#drop('limit', error.message);
     }
   }
 
@@ -241,12 +248,17 @@ export class Relay {
   #seal(slot: TransmitSlot<FiveTuple>): boolean {
     const limit = this.#dtls?.state === 'connected' ? this.#dtls.negotiated?.maxSendRecordBytes : undefined;
     if (limit === undefined || slot.length > limit) {
-      this.#env.trace.drop('relay', limit === undefined ? 'closed' : 'bad-length', 'for the server');
+      this.#drop(limit === undefined ? 'closed' : 'bad-length', 'record for the server');
       return false;
     }
     this.#dtls?.sealInPlace(slot);
     slot.path = this.#recordPath;
     return true;
+  }
+
+  #drop(reason: DropReason, detail: string): void {
+    this.#drops.count(reason);
+    this.#env.trace.drop('relay', reason, detail);
   }
 
   #collect(now: Instant): void {

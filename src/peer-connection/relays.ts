@@ -1,5 +1,6 @@
 import {
   canonicalIp,
+  DropCounters,
   type Env,
   type FiveTuple,
   formatAddress,
@@ -38,6 +39,11 @@ export interface RelaysHost {
  * address is wrapped for its server, and what comes from a server is unwrapped. TURN itself is `TurnClient`.
  */
 export class Relays {
+  /**
+   * Of all its relays: what could not be sent to a server, such as a datagram longer than its records may be (`bad-length`), and
+   * peers beyond what an allocation keeps (`limit`).
+   */
+  readonly drops: DropCounters = new DropCounters();
   readonly #host: RelaysHost;
   #ending = false;
   #relays: Relay[] = [];
@@ -68,7 +74,7 @@ export class Relays {
    */
   add(server: TurnServer, now: Instant): boolean {
     if (this.#relays.length >= MAX_RELAYS) return false;
-    const relay = new Relay(this.#host.env, server);
+    const relay = new Relay(this.#host.env, server, this.drops);
     this.#relays.push(relay);
     this.#forgetPaths();
     relay.start(now);

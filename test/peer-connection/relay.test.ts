@@ -184,6 +184,7 @@ describe('two transports with relayed candidates only', () => {
     for (let i = 0; i < 30; i++) a.driver.mutate((now) => a.transport.channels.send(channel, 'x'.repeat(10_000), now));
     expect(until(() => b.received.length === 30 && (a.transport.sctp?.stats().mtuBytes ?? 0) > 16_200)).toBe(true);
     expect(a.transport.sctp?.stats().mtuBytes).toBeLessThan(16_384);
+    expect(a.transport.relays.drops.toJSON()).toEqual({ 'bad-length': expect.any(Number) });
   });
 
   it('a DTLS association that the server ends takes its relay with it', () => {
