@@ -1,6 +1,6 @@
 import { DecodeError } from '../core/index.ts';
 import { type IceCandidate, parseCandidate } from '../ice/index.ts';
-import { candidateSection, type DataSection, dataSectionIndex, dataSectionOf, readMid } from '../sdp/index.ts';
+import { candidateSection, type DataSection, dataSectionIndex, readIceCredentials, readMid } from '../sdp/index.ts';
 import type { ParsedConfiguration } from './configuration.ts';
 import { defaultAddress } from './descriptions.ts';
 import { RTCPeerConnectionIceEvent } from './events.ts';
@@ -154,11 +154,13 @@ export class IceNegotiation {
     mid: string | null,
   ): void {
     const model = this.#negotiation.remote?.model;
-    const section = dataSectionOf(model);
-    if (session === undefined || model === undefined || section === undefined || this.#remoteIce === undefined) return;
-    if (index !== section.index && index !== candidateSection(model, section.index)) return;
-    if ((ufrag ?? section.transport.ufrag) !== this.#remoteIce.ufrag) return;
-    if (candidate !== undefined) this.#addToAgent(session, candidate, mid ?? section.mid, index);
+    if (session === undefined || model === undefined || this.#remoteIce === undefined) return;
+    // Not all of the section's transport is read: each candidate makes another description.
+    const data = dataSectionIndex(model);
+    const media = model.media[data];
+    if (media === undefined || (index !== data && index !== candidateSection(model, data))) return;
+    if ((ufrag ?? readIceCredentials(media, model).ufrag) !== this.#remoteIce.ufrag) return;
+    if (candidate !== undefined) this.#addToAgent(session, candidate, mid ?? readMid(media) ?? `${data}`, index);
     else session.host.driver.mutate((now) => session.transport.ice.endOfRemoteCandidates(now));
   }
 
