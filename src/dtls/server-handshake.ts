@@ -161,12 +161,13 @@ export class ServerHandshake implements Handshake {
 
   #handleClientHello(message: HandshakeMessage, now: Instant) {
     const context = this.#context;
-    const hello = decodeClientHello(message.body);
     if (!this.#accepted) {
-      if (!this.#checkCookie(hello, message, now)) return;
-      this.#accept(hello, message.messageSeq + 1);
+      const start = decodeClientHelloStart(message.body);
+      if (!this.#checkCookie(start, message, now)) return;
+      this.#accept(start, message.messageSeq + 1);
     }
     context.host.continueFrom(message);
+    const hello = decodeClientHello(message.body);
     checkVersion(hello.version);
     if (!hello.compressionMethods.includes(0)) {
       throw new HandshakeFault('illegal_parameter', 'bad-value', 'the client does not offer the null compression');

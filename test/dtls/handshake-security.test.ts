@@ -93,6 +93,12 @@ describe('security of the handshake', () => {
     }
   });
 
+  it('a client that has proved its address is told what is wrong with its hello; before that its extensions are not read', () => {
+    const toServer = rewriteMessages(1, (body) => concatBytes(body, new Uint8Array(1)));
+    const pair = handshake(makePair({ server: { cookieExchange: true }, toServer }));
+    expect(failureOf(pair.a)).toMatchObject({ by: 'remote', alert: 'decode_error' });
+  });
+
   it('cookies expire after two rotations of the secret', () => {
     const jar = new CookieJar(PLAIN_ENV);
     const hello = decodeClientHello(
