@@ -172,12 +172,10 @@ export class DataChannels {
     if (channel?.state !== 'open' || channel.id === undefined)
       throw new DataChannelError('not-open', 'the channel is not open');
     const { ppid, bytes, appBytes } = frameUserMessage(data);
-    if (appBytes > Math.min(this.#maxSendMessageBytes, this.#maxBufferedBytes))
-      throw new DataChannelError('message-too-large', `the peer takes ${this.#maxSendMessageBytes} bytes`);
+    this.checkLength(appBytes);
     this.#life.flushControl(now);
     if (!channel.announced) throw new DataChannelError('buffer-full', 'DATA_CHANNEL_OPEN waits for room');
-    if (this.bufferedAmount(handle) + appBytes > this.#maxBufferedBytes)
-      throw new DataChannelError('buffer-full', `over ${this.#maxBufferedBytes} bytes are buffered`);
+    this.checkRoom(this.bufferedAmount(handle) + appBytes);
     const { ordered, maxRetransmits, maxPacketLifeTime: lifetimeMs } = channel.parameters;
     const inOrder = ordered || !channel.confirmed;
     try {
@@ -190,6 +188,18 @@ export class DataChannels {
     channel.messagesSent++;
     channel.bytesSent += appBytes;
     if (this.bufferedAmount(handle) > channel.lowThreshold) channel.aboveThreshold = true;
+  }
+
+  /** For messages that are yet to be handed in. @throws {DataChannelError} `message-too-large`. */
+  checkLength(bytes: number): void {
+    if (bytes > Math.min(this.#maxSendMessageBytes, this.#maxBufferedBytes))
+      throw new DataChannelError('message-too-large', `the peer takes ${this.#maxSendMessageBytes} bytes`);
+  }
+
+  /** @param amount - what would be buffered on one channel, bytes. @throws {DataChannelError} `buffer-full`. */
+  checkRoom(amount: number): void {
+    if (amount > this.#maxBufferedBytes)
+      throw new DataChannelError('buffer-full', `over ${this.#maxBufferedBytes} bytes are buffered`);
   }
 
   /**

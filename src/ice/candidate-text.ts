@@ -34,7 +34,8 @@ export function parseCandidate(text: string): IceCandidate {
   if (body === undefined) throw new DecodeError('bad-type', 'candidate', 0);
   // Some peers leave a blank at the end of the line; libwebrtc does not mind either.
   const fields = new FieldReader(body.trimEnd().split(' '), text.length - body.length);
-  const foundation = fields.match('foundation', /^[A-Za-z0-9+/]{1,32}$/);
+  // RFC 8839 §5.1 has 1 to 32 ice-chars; some peers write a UUID, and browsers take any token.
+  const foundation = fields.match('foundation', /^[!-~]{1,64}$/);
   const component = fields.integer('component-id', 1, 256);
   const transport = fields.match('transport', /^[!-~]{1,32}$/).toLowerCase();
   const priority = fields.integer('priority', 0, 0xffff_ffff);

@@ -23,12 +23,20 @@ function copyOf(bytes: Uint8Array): Uint8Array {
   return copy;
 }
 
+/** Also of a buffer that was transferred away: it "holds" no bytes (Web IDL), where JavaScript refuses to look at it. */
+const EMPTY = new Uint8Array(0);
+
 /** Web IDL overload resolution of `send`, and the copy that makes the bytes ours. */
 export function toMessage(data: unknown): string | Blob | Uint8Array {
   if (typeof data === 'string') return data;
   if (data instanceof Blob) return data;
-  if (ArrayBuffer.isView(data)) return copyOf(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  if (data instanceof ArrayBuffer || isForeignArrayBuffer(data)) return copyOf(new Uint8Array(data));
+  if (ArrayBuffer.isView(data)) {
+    const { buffer, byteOffset, byteLength } = data;
+    return byteLength === 0 ? EMPTY : copyOf(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  if (data instanceof ArrayBuffer || isForeignArrayBuffer(data)) {
+    return data.byteLength === 0 ? EMPTY : copyOf(new Uint8Array(data));
+  }
   return domString(data); // Web IDL: all else is text, `null` and `undefined` too
 }
 

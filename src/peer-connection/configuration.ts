@@ -169,21 +169,34 @@ export const MAX_ICE_SERVERS = 16;
 /** RFC 8489 §14.3: USERNAME has fewer than 509 bytes. */
 const MAX_USERNAME_BYTES = 508;
 
-/**
- * Reads an RTCConfiguration: Web IDL conversion, then the checks of W3C §4.4.1.6 "set a configuration" steps 4 and 5.
- * @throws {TypeError} for a malformed dictionary.
- * @throws {DOMException} `SyntaxError` for a URL, `InvalidAccessError` for missing TURN credentials.
- */
-export function parseConfiguration(configuration: unknown): ParsedConfiguration {
+/** A configuration whose members have their types and nothing more. */
+interface GivenConfiguration extends Omit<ParsedConfiguration, 'iceServers'> {
+  readonly iceServers: readonly GivenIceServer[];
+}
+
+interface GivenIceServer extends Omit<ParsedIceServer, 'urls'> {
+  readonly urls: readonly string[];
+}
+
+/** Web IDL conversion of an RTCConfiguration. @throws {TypeError} for a malformed dictionary. */
+export function readConfiguration(configuration: unknown): GivenConfiguration {
   const given = dictionary(configuration, 'RTCConfiguration');
   return {
-    iceServers: list(given, 'iceServers').slice(0, MAX_ICE_SERVERS).map(parseIceServer),
+    iceServers: list(given, 'iceServers').map(readIceServer),
     iceTransportPolicy: member(given, 'iceTransportPolicy', toPolicy, 'all'),
     bundlePolicy: member(given, 'bundlePolicy', toBundlePolicy, 'balanced'),
     rtcpMuxPolicy: member(given, 'rtcpMuxPolicy', toMuxPolicy, 'require'),
     certificates: list(given, 'certificates').map(instanceOf(RTCCertificate, 'an element of certificates')),
     iceCandidatePoolSize: member(given, 'iceCandidatePoolSize', (v) => enforceRange(v, 255, 'iceCandidatePoolSize'), 0),
   };
+}
+
+/**
+ * The checks of W3C §4.4.1.6 "set a configuration" steps 4 and 5.
+ * @throws {DOMException} `SyntaxError` for a URL, `InvalidAccessError` for missing TURN credentials.
+ */
+export function checkConfiguration(given: GivenConfiguration): ParsedConfiguration {
+  return { ...given, iceServers: given.iceServers.slice(0, MAX_ICE_SERVERS).map(checkIceServer) };
 }
 
 const toPolicy = enumeration(POLICIES, 'RTCIceTransportPolicy');
@@ -194,16 +207,21 @@ function list(given: Readonly<Record<string, unknown>>, name: string): unknown[]
   return member(given, name, (value) => sequence(value, name), []);
 }
 
-function parseIceServer(value: unknown): ParsedIceServer {
+function readIceServer(value: unknown): GivenIceServer {
   const given = dictionary(value, 'RTCIceServer');
   // `url` is what the attribute was called before 2014; node libraries still write it.
   const urls = given['urls'] === undefined ? given['url'] : given['urls'];
   if (urls === undefined) throw new TypeError('an ICE server has no urls');
-  const texts = (isIterable(urls) ? Array.from(urls) : [urls]).map(usvString);
-  if (texts.length === 0) throw domError('SyntaxError', 'an ICE server has no urls');
-  const parsed = texts.map(parseIceServerUrl);
-  const username = member(given, 'username', domString, undefined);
-  const credential = member(given, 'credential', domString, undefined);
+  return {
+    urls: (isIterable(urls) ? Array.from(urls) : [urls]).map(usvString),
+    username: member(given, 'username', domString, undefined),
+    credential: member(given, 'credential', domString, undefined),
+  };
+}
+
+function checkIceServer({ urls, username, credential }: GivenIceServer): ParsedIceServer {
+  if (urls.length === 0) throw domError('SyntaxError', 'an ICE server has no urls');
+  const parsed = urls.map(parseIceServerUrl);
   if (parsed.some(({ scheme }) => scheme === 'turn' || scheme === 'turns')) {
     if (username === undefined || credential === undefined) {
       throw domError('InvalidAccessError', 'a TURN server needs username and credential');
@@ -237,18 +255,18 @@ export function checkModification(
   }
 }
 
-/** What `getConfiguration` returns: a copy, every member present. */
+/** What `getConfiguration` returns: a copy, every member present, in the order that Web IDL gives to dictionaries. */
 export function toConfiguration(parsed: ParsedConfiguration): RTCConfiguration {
   return {
-    iceServers: parsed.iceServers.map(({ urls, username, credential }) => ({
-      urls: urls.map(({ url }) => url),
-      ...(username !== undefined && { username }),
-      ...(credential !== undefined && { credential }),
-    })),
-    iceTransportPolicy: parsed.iceTransportPolicy,
     bundlePolicy: parsed.bundlePolicy,
-    rtcpMuxPolicy: parsed.rtcpMuxPolicy,
     certificates: [...parsed.certificates],
     iceCandidatePoolSize: parsed.iceCandidatePoolSize,
+    iceServers: parsed.iceServers.map(({ urls, username, credential }) => ({
+      ...(credential !== undefined && { credential }),
+      urls: urls.map(({ url }) => url),
+      ...(username !== undefined && { username }),
+    })),
+    iceTransportPolicy: parsed.iceTransportPolicy,
+    rtcpMuxPolicy: parsed.rtcpMuxPolicy,
   };
 }

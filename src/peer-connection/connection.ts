@@ -27,7 +27,7 @@ import { OwnIdentity } from './own-identity.ts';
 import { PeerSession } from './peer-session.ts';
 import { fromRtcCertificate } from './rtc-certificate.ts';
 import type { RTCDataChannel } from './rtc-data-channel.ts';
-import type { CandidateJson } from './rtc-ice-candidate.ts';
+import { type CandidateJson, withoutEmptyNames } from './rtc-ice-candidate.ts';
 import type { RTCSdpType } from './rtc-session-description.ts';
 import { NO_PAST, type PastSessions, withSession } from './stats.ts';
 import { TaskQueue } from './task-queue.ts';
@@ -340,8 +340,9 @@ export class Connection {
   }
 
   /** W3C `addIceCandidate`, the steps that are chained. */
-  async addIceCandidate(given: CandidateJson): Promise<void> {
+  async addIceCandidate(init: CandidateJson): Promise<void> {
     const { negotiation } = this;
+    const given = withoutEmptyNames(init);
     if (negotiation.remote === undefined) throw domError('InvalidStateError', 'there is no remote description'); // step 4.1
     const index = negotiation.findRemoteSection(given.sdpMid, given.sdpMLineIndex);
     if (index === undefined)

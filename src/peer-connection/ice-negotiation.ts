@@ -86,7 +86,8 @@ export class IceNegotiation {
     if (restart || !(this.#gathered || this.#pooled)) session.gather(configuration);
     if (!this.#gathered) session.release();
     this.#gathered = true;
-    this.#restartPending = restart && type === 'offer';
+    // Also where the same offer is set again: a rollback takes back what the first of them began.
+    this.#restartPending = type === 'offer' && (restart || this.#restartPending);
   }
 
   /** A remote offer: its ICE side applies at once if it is the first, and with its answer if it changes anything. */
@@ -131,6 +132,8 @@ export class IceNegotiation {
       this.#restartPending = false;
       session.host.driver.mutate((now) => session.transport.ice.rollbackRestart(now));
       session.answerToUfrags();
+      const { ufrag, pwd } = session.transport.ice.localParameters;
+      session.ice.localParameters = { usernameFragment: ufrag, password: pwd };
       this.settle(session); // what the generation that is gone has gathered
     }
     if (this.#negotiation.session.currentLocal !== undefined) return;

@@ -1,6 +1,6 @@
 import { type CryptoBackend, type Env, type KeyType, privateSlot } from '../core/index.ts';
 import { type Certificate, certificateFingerprint, generateCertificate } from '../crypto/index.ts';
-import { ConstructorGate, defineInterface, dictionary, domError, enforceRange, member } from './web-idl.ts';
+import { ConstructorGate, defineInterface, dictionary, domError, domString, enforceRange, member } from './web-idl.ts';
 
 /** W3C RTCDtlsFingerprint. */
 export interface RTCDtlsFingerprint {
@@ -77,7 +77,9 @@ const DEFAULT_LIFETIME_MS = 30 * 86_400_000;
  * @throws {TypeError} for a malformed argument.
  */
 export function generateRtcCertificate(env: Env, algorithm: unknown): RTCCertificate {
-  const given = typeof algorithm === 'string' ? { name: algorithm } : dictionary(algorithm, 'keygenAlgorithm');
+  // AlgorithmIdentifier, `(object or DOMString)`: a name alone lacks what its algorithm requires.
+  const isObject = (typeof algorithm === 'object' && algorithm !== null) || typeof algorithm === 'function';
+  const given = isObject ? dictionary(algorithm, 'keygenAlgorithm') : { name: domString(algorithm) };
   const lifetimeMs = member(given, 'expires', readLifetime, DEFAULT_LIFETIME_MS);
   const expires = env.wallClockMs() + lifetimeMs;
   // A certificate lives whole seconds and at least one; what has expired already is a legal wish all the same.
@@ -91,14 +93,15 @@ function readLifetime(expires: unknown): number {
 }
 
 function readKeyType(algorithm: Readonly<Record<string, unknown>>): KeyType {
-  const { name, namedCurve: curve, modulusLength, publicExponent } = algorithm;
-  if (name === undefined) throw new TypeError('keygenAlgorithm has no name');
-  switch (`${name}`.toUpperCase()) {
+  const { namedCurve: curve, modulusLength, publicExponent } = algorithm;
+  switch (`${required(algorithm, 'name')}`.toUpperCase()) {
     case 'ECDSA':
+      required(algorithm, 'namedCurve');
       if (curve === 'P-256') return 'ecdsa-p256';
       if (curve === 'P-384') return 'ecdsa-p384';
       break;
     case 'RSASSA-PKCS1-V1_5':
+      for (const name of ['modulusLength', 'publicExponent', 'hash']) required(algorithm, name);
       // W3C §4.9.2: RSA with 2048 bits, 65537 and SHA-256 must be supported; the backend has nothing else.
       if (modulusLength === 2048 && isF4(publicExponent) && hashName(algorithm['hash']) === 'SHA-256') return 'rsa';
       break;
@@ -108,14 +111,19 @@ function readKeyType(algorithm: Readonly<Record<string, unknown>>): KeyType {
   throw domError('NotSupportedError', 'only ECDSA with P-256 or P-384, and RSASSA-PKCS1-v1_5 with 2048 bits');
 }
 
-/** 65537 as Web Crypto writes it, a BigInteger; also where it is left out. */
+/** Web Crypto "normalize an algorithm": the members that a dictionary requires. @throws {TypeError} one is missing. */
+function required(algorithm: Readonly<Record<string, unknown>>, name: string): unknown {
+  if (algorithm[name] === undefined) throw new TypeError(`keygenAlgorithm has no ${name}`);
+  return algorithm[name];
+}
+
+/** 65537 as Web Crypto writes it, a BigInteger. */
 function isF4(exponent: unknown): boolean {
-  if (exponent === undefined) return true;
   return exponent instanceof Uint8Array && /^(0,)*1,0,1$/.test(exponent.join());
 }
 
 /** Web Crypto's HashAlgorithmIdentifier. */
 function hashName(hash: unknown): string {
-  const name = typeof hash === 'object' && hash !== null && 'name' in hash ? hash.name : (hash ?? 'SHA-256');
+  const name = typeof hash === 'object' && hash !== null && 'name' in hash ? hash.name : hash;
   return `${name}`.toUpperCase();
 }

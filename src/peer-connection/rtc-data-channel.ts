@@ -34,6 +34,11 @@ export interface RTCDataChannelEventMap {
 export interface ChannelLink {
   /** @returns bytes that this message added to `bufferedAmount()`. @throws {DataChannelError} */
   send(data: string | Uint8Array): number;
+  /**
+   * Of a message that is sent later: its bytes, and what `bufferedAmount` would be with them.
+   * @throws {DataChannelError}
+   */
+  check(bytes: number, amount: number): void;
   close(): void;
   /** Bytes given to `send` and not yet transmitted. */
   bufferedAmount(): number;
@@ -206,7 +211,7 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
     }
     // Step 4: a Blob is read later, and nothing may overtake it.
     if (message instanceof Blob || this.#waiting.length > 0) {
-      this.#sendLater(message);
+      this.#sendLater(message, this.#link);
       return;
     }
     this.#sendNow(message, this.#link);
@@ -249,9 +254,14 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
     return (this.#link?.bufferedAmount() ?? 0) + this.#waitingBytes;
   }
 
-  #sendLater(message: Blob | string | Uint8Array): void {
+  #sendLater(message: Blob | string | Uint8Array, link: ChannelLink): void {
     const size = messageSize(message);
     const before = this.bufferedAmount;
+    try {
+      link.check(size, before + size); // steps 5 and 6 are of the call, not of when it is read
+    } catch (error) {
+      throw error instanceof DataChannelError ? toDomError(error) : error;
+    }
     this.#waiting.push(message);
     this.#waitingBytes += size;
     this.#hold(before + size);

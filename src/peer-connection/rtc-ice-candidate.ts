@@ -58,6 +58,15 @@ export function readCandidateInit(value: unknown): CandidateJson {
   };
 }
 
+/**
+ * Peers write "" for what they do not know: pion's `ICECandidate.ToJSON()` as the mid, beside an index, and Chromium's
+ * `RTCIceCandidate.toJSON()` for both. No section and no generation has such a name, so that browsers take them for null.
+ */
+export function withoutEmptyNames(init: CandidateJson): CandidateJson {
+  const namesSection = init.sdpMid !== '' || init.sdpMLineIndex === null;
+  return { ...init, sdpMid: namesSection ? init.sdpMid : null, usernameFragment: init.usernameFragment || null };
+}
+
 /** The fields of a candidate line; undefined where it is not one (then all fields of the object are null). */
 function tryParse(candidate: string): IceCandidate | undefined {
   if (candidate === '') return undefined;

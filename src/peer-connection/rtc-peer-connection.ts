@@ -1,5 +1,11 @@
 import { type RTCDataChannelInit, readChannelSettings } from './channel-settings.ts';
-import { checkModification, parseConfiguration, type RTCConfiguration, toConfiguration } from './configuration.ts';
+import {
+  checkConfiguration,
+  checkModification,
+  type RTCConfiguration,
+  readConfiguration,
+  toConfiguration,
+} from './configuration.ts';
 import { Connection } from './connection.ts';
 import type {
   RTCIceConnectionState,
@@ -10,6 +16,7 @@ import type {
 import type { RTCDataChannelEvent } from './data-channel-event.ts';
 import { defaultPlatform } from './default-platform.ts';
 import type { RTCPeerConnectionIceErrorEvent, RTCPeerConnectionIceEvent } from './events.ts';
+import { promised, withCallbacks } from './legacy-callbacks.ts';
 import { type CertificateAlgorithm, generateRtcCertificate, type RTCCertificate } from './rtc-certificate.ts';
 import type { RTCDataChannel } from './rtc-data-channel.ts';
 import { type RTCIceCandidateInit, readCandidateInit } from './rtc-ice-candidate.ts';
@@ -93,7 +100,7 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
    */
   constructor(configuration: RTCConfiguration = {}) {
     super();
-    const parsed = parseConfiguration(configuration);
+    const parsed = checkConfiguration(readConfiguration(configuration));
     const options = configuration?.purertc ?? {};
     const platform = connectionPlatform(options, defaultPlatform);
     // Step 5.1.
@@ -107,7 +114,12 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
 
   /** @throws {DOMException} (rejects) `NotSupportedError`. */
   static generateCertificate(keygenAlgorithm: CertificateAlgorithm): Promise<RTCCertificate> {
-    return promised(async () => generateRtcCertificate(defaultPlatform.env, keygenAlgorithm));
+    // biome-ignore lint/complexity/noArguments: nothing at all is a TypeError, undefined is a name
+    const given = arguments.length;
+    return promised(async () => {
+      requireArguments(given, 1);
+      return generateRtcCertificate(defaultPlatform.env, keygenAlgorithm);
+    });
   }
 
   createOffer(options?: RTCOfferOptions): Promise<RTCSessionDescriptionInit>;
@@ -116,16 +128,15 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
     failureCallback: RTCPeerConnectionErrorCallback,
     options?: RTCOfferOptions,
   ): Promise<void>;
-  createOffer(
-    first: RTCOfferOptions | RTCSessionDescriptionCallback | undefined = undefined,
-    failure?: RTCPeerConnectionErrorCallback,
-    options?: RTCOfferOptions,
-  ): Promise<unknown> {
-    if (isCallback(first)) return legacy(this.createOffer(options), first, failure);
-    return promised(() => {
-      const iceRestart = Boolean(dictionary(first, 'RTCOfferOptions')['iceRestart']);
-      return this.#connection.chain(() => this.#connection.createOffer(iceRestart));
-    });
+  createOffer(...given: unknown[]): Promise<unknown> {
+    const [first, failure, options] = given;
+    if (given.length > 1) return withCallbacks(first, failure, false, () => this.#createOffer(options));
+    return promised(() => this.#createOffer(first));
+  }
+
+  #createOffer(options: unknown): Promise<RTCSessionDescriptionInit> {
+    const iceRestart = Boolean(dictionary(options, 'RTCOfferOptions')['iceRestart']);
+    return this.#connection.chain(() => this.#connection.createOffer(iceRestart));
   }
 
   createAnswer(options?: RTCAnswerOptions): Promise<RTCSessionDescriptionInit>;
@@ -133,14 +144,13 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
     successCallback: RTCSessionDescriptionCallback,
     failureCallback: RTCPeerConnectionErrorCallback,
   ): Promise<void>;
-  createAnswer(
-    first: RTCAnswerOptions | RTCSessionDescriptionCallback | undefined = undefined,
-    failure?: RTCPeerConnectionErrorCallback,
-  ): Promise<unknown> {
-    if (isCallback(first)) return legacy(this.createAnswer(), first, failure);
+  createAnswer(...given: unknown[]): Promise<unknown> {
+    const [first, failure] = given;
+    const create = (): Promise<unknown> => this.#connection.chain(() => this.#connection.createAnswer());
+    if (given.length > 1) return withCallbacks(first, failure, false, create);
     return promised(() => {
       dictionary(first, 'RTCAnswerOptions');
-      return this.#connection.chain(() => this.#connection.createAnswer());
+      return create();
     });
   }
 
@@ -150,16 +160,13 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
     successCallback: () => void,
     failureCallback: RTCPeerConnectionErrorCallback,
   ): Promise<void>;
-  setLocalDescription(
-    description: RTCLocalSessionDescriptionInit = {},
-    success?: () => void,
-    failure?: RTCPeerConnectionErrorCallback,
-  ): Promise<void> {
-    if (success !== undefined) return legacy(this.setLocalDescription(description), success, failure);
-    return promised(() => {
-      const given = readLocalDescriptionInit(description);
-      return this.#connection.chain(() => this.#connection.setLocalDescription(given));
-    });
+  setLocalDescription(...given: unknown[]): Promise<void> {
+    const [description, success, failure] = given;
+    const set = (): Promise<void> => {
+      const read = readLocalDescriptionInit(description);
+      return this.#connection.chain(() => this.#connection.setLocalDescription(read));
+    };
+    return success === undefined ? promised(set) : withCallbacks(success, failure, true, set);
   }
 
   setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void>;
@@ -168,16 +175,13 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
     successCallback: () => void,
     failureCallback: RTCPeerConnectionErrorCallback,
   ): Promise<void>;
-  setRemoteDescription(
-    description: RTCSessionDescriptionInit,
-    success: (() => void) | undefined = undefined,
-    failure?: RTCPeerConnectionErrorCallback,
-  ): Promise<void> {
-    if (success !== undefined) return legacy(this.setRemoteDescription(description), success, failure);
-    return promised(() => {
-      const given = readDescriptionInit(description);
-      return this.#connection.chain(() => this.#connection.setRemoteDescription(given));
-    });
+  setRemoteDescription(description: unknown, ...callbacks: unknown[]): Promise<void> {
+    const [success, failure] = callbacks;
+    const set = (): Promise<void> => {
+      const read = readDescriptionInit(description);
+      return this.#connection.chain(() => this.#connection.setRemoteDescription(read));
+    };
+    return success === undefined ? promised(set) : withCallbacks(success, failure, true, set);
   }
 
   addIceCandidate(candidate?: RTCIceCandidateInit | null): Promise<void>;
@@ -186,20 +190,17 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
     successCallback: () => void,
     failureCallback: RTCPeerConnectionErrorCallback,
   ): Promise<void>;
-  addIceCandidate(
-    candidate: RTCIceCandidateInit | null = {},
-    success?: () => void,
-    failure?: RTCPeerConnectionErrorCallback,
-  ): Promise<void> {
-    if (success !== undefined) return legacy(this.addIceCandidate(candidate), success, failure);
-    return promised(() => {
-      const given = readCandidateInit(candidate);
+  addIceCandidate(...given: unknown[]): Promise<void> {
+    const [candidate, success, failure] = given;
+    const add = (): Promise<void> => {
+      const read = readCandidateInit(candidate);
       // Step 3.
-      if (given.candidate !== '' && given.sdpMid === null && given.sdpMLineIndex === null) {
+      if (read.candidate !== '' && read.sdpMid === null && read.sdpMLineIndex === null) {
         throw new TypeError('sdpMid and sdpMLineIndex are both null');
       }
-      return this.#connection.chain(() => this.#connection.addIceCandidate(given));
-    });
+      return this.#connection.chain(() => this.#connection.addIceCandidate(read));
+    };
+    return success === undefined ? promised(add) : withCallbacks(success, failure, true, add);
   }
 
   get localDescription(): RTCSessionDescription | null {
@@ -269,8 +270,9 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
 
   /** @throws {DOMException} `InvalidStateError`, `InvalidModificationError`, and as the constructor. */
   setConfiguration(configuration: RTCConfiguration = {}): void {
+    const given = readConfiguration(configuration);
     if (this.#connection.isClosed) throw domError('InvalidStateError', 'the connection is closed');
-    const parsed = parseConfiguration(configuration);
+    const parsed = checkConfiguration(given);
     checkModification(this.#connection.configuration, parsed, this.#connection.negotiation.local !== undefined);
     this.#connection.configure(parsed);
   }
@@ -286,9 +288,13 @@ export class RTCPeerConnectionImpl extends TypedEventTarget<RTCPeerConnectionEve
     return this.#connection.createDataChannel(readChannelSettings(label, dataChannelDict));
   }
 
-  /** W3C webrtc-stats dictionaries, and `sctp-transport`. There are no tracks to select. */
-  getStats(_selector: Media = undefined): Promise<RTCStatsReport> {
+  /**
+   * W3C webrtc-stats dictionaries, and `sctp-transport`.
+   * @param selector - null: there are no tracks to select. @throws {TypeError} (rejects) anything else.
+   */
+  getStats(selector: Media = null): Promise<RTCStatsReport> {
     return promised(async () => {
+      if (selector !== null) throw new TypeError('the selector is not a track of this connection');
       const { session, pastSessions, platform } = this.#connection;
       return collectStats(session, pastSessions, platform.env.wallClockMs());
     });
@@ -364,27 +370,3 @@ export const RTCPeerConnection: {
   /** @throws {DOMException} (rejects) `NotSupportedError`. */
   generateCertificate(keygenAlgorithm: CertificateAlgorithm): Promise<RTCCertificate>;
 } = RTCPeerConnectionImpl;
-
-/** The callback forms of createOffer and createAnswer are told by their first argument. */
-function isCallback(value: object | undefined): value is RTCSessionDescriptionCallback {
-  return typeof value === 'function';
-}
-
-/** Web IDL: what an operation with a promise throws becomes a rejection. */
-function promised<T>(operation: () => Promise<T>): Promise<T> {
-  try {
-    return operation();
-  } catch (error) {
-    return Promise.reject(error);
-  }
-}
-
-/** W3C §4.4.3: the callback forms resolve with undefined and tell the callbacks. */
-function legacy<T>(
-  promise: Promise<T>,
-  success: (value: T) => void,
-  failure: RTCPeerConnectionErrorCallback | undefined,
-): Promise<void> {
-  promise.then(success, failure);
-  return Promise.resolve();
-}

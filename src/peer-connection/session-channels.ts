@@ -222,6 +222,11 @@ class HandleLink implements ChannelLink {
     return bytes;
   }
 
+  check(bytes: number, amount: number): void {
+    this.#transport.channels.checkLength(bytes);
+    this.#transport.channels.checkRoom(amount);
+  }
+
   close(): void {
     this.#host.driver.mutate((now) => this.#transport.channels.close(this.#handle, now));
   }

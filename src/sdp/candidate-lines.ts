@@ -20,11 +20,11 @@ export function candidateSection(model: SessionDescription, index: number): numb
 /**
  * The description with one more candidate for section `index` (W3C: "surface a candidate"), behind those that are there,
  * in its {@link candidateSection}. One that is there already changes nothing.
- * @param candidate - RFC 8839 §5.1 text: `candidate:…`, with or without `a=`.
+ * @param candidate - RFC 8839 §5.1 text: `candidate:…`, with or without `a=`, blanks and the end of its line.
  * @throws {UsageError} no such section, or not a candidate.
  */
 export function withCandidate(model: SessionDescription, index: number, candidate: string): SessionDescription {
-  const value = /^(?:a=)?candidate:(.+)$/.exec(candidate)?.[1];
+  const value = /^(?:a=)?candidate:(.+)$/i.exec(candidate.trimEnd())?.[1];
   if (value === undefined || !isText(value)) throw new UsageError('not a candidate');
   return withAttribute(model, index, { name: 'candidate', value });
 }

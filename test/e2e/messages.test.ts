@@ -103,6 +103,26 @@ describe('two connections over loopback sockets', () => {
     expect([...new Uint8Array(await (data as Blob).arrayBuffer())]).toEqual([7]);
   });
 
+  it('what is too long or too much is refused by send itself, also for a Blob and behind one', async () => {
+    pair = new Pair();
+    const [a, b] = await pair.connect();
+    const received: number[] = [];
+    b.onmessage = ({ data }) => received.push(data.byteLength);
+    const most = pair.a.sctp!.maxMessageSize;
+    expect(() => a.send(new Blob([new Uint8Array(most + 1)]))).toThrow(TypeError);
+    a.send(new Blob([new Uint8Array(most)]));
+    expect(() => a.send(new Uint8Array(most + 1))).toThrow(TypeError);
+    expect(() => a.send('x'.repeat(most + 1))).toThrow(TypeError);
+    const fill = (): void => {
+      for (let i = 0; i < 100; i++) a.send(new Blob([new Uint8Array(most)]));
+    };
+    expect(fill).toThrow(expect.objectContaining({ name: 'OperationError' }));
+    const sent = a.bufferedAmount / most;
+    expect(sent).toBe(64); // 16 MiB
+    await expect.poll(() => received, { timeout: 30_000 }).toEqual(Array(sent).fill(most));
+    expect(a.readyState).toBe('open');
+  });
+
   it('bufferedAmount does not fall within a task, and bufferedamountlow tells when it has', async () => {
     pair = new Pair();
     const [a] = await pair.connect();

@@ -35,7 +35,7 @@ describe('candidate text (RFC 8839 §5.1)', () => {
     ['candidate:1 1 udp 1 a/b 5000 typ host', 'bad-value'],
     ['candidate:1  1 udp 1 192.0.2.1 5000 typ host', 'bad-value'],
     ['candidate:é 1 udp 1 192.0.2.1 5000 typ host', 'bad-value'],
-    [`candidate:${'f'.repeat(33)} 1 udp 1 192.0.2.1 5000 typ host`, 'bad-value'],
+    [`candidate:${'f'.repeat(65)} 1 udp 1 192.0.2.1 5000 typ host`, 'bad-value'],
     [`${good} raddr`, 'too-short'],
     [`${good} raddr 192.0.2.1 rport x`, 'bad-value'],
     [`${good} generation`, 'trailing-bytes'],

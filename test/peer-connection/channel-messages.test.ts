@@ -18,4 +18,13 @@ describe('toMessage', () => {
     expect(toMessage(bytes.buffer)).toEqual(bytes);
     expect(messageSize('å')).toBe(2);
   });
+
+  it('takes a buffer that was transferred away for an empty one, and a view of it too', () => {
+    const buffer = new ArrayBuffer(8);
+    const view = new Uint8Array(buffer);
+    structuredClone(buffer, { transfer: [buffer] });
+    for (const gone of [buffer, view, new DataView(new ArrayBuffer(3), 3)]) {
+      expect(toMessage(gone)).toEqual(new Uint8Array(0));
+    }
+  });
 });
