@@ -147,7 +147,7 @@ class Link {
   /** Answers of the current second. */
   #answers = 0;
   #second = 0;
-  /** Of the interface; looked up when somebody asks from a port of his own, which is rare. */
+  /** Of the interface; looked up for the first answer to us, or question from a port of its own. */
   #subnets: BlockList | undefined;
 
   constructor(address: InterfaceAddress, port: number, onClosed: () => void) {
@@ -161,7 +161,7 @@ class Link {
     );
     // A link without multicast, or a port that somebody keeps to himself, costs the names and nothing else.
     this.#mdns.on('error', () => undefined);
-    this.#mdns.on('response', (response, from) => this.#onResponse(response, from.port));
+    this.#mdns.on('response', (response, from) => this.#onResponse(response, from));
     this.#mdns.on('query', (query, from) => this.#onQuery(query, from));
   }
 
@@ -195,8 +195,11 @@ class Link {
     ]);
   }
 
-  #onResponse({ answers = [], additionals = [] }: makeMdns.ResponsePacket, port: number): void {
-    if (port !== this.#port) return; // RFC 6762 §6: others MUST be ignored
+  #onResponse(
+    { answers = [], additionals = [] }: makeMdns.ResponsePacket,
+    from: { readonly address: string; readonly port: number },
+  ): void {
+    if (from.port !== this.#port) return; // RFC 6762 §6: others MUST be ignored
     const found = new Map<string, string[]>();
     for (const record of [...answers, ...additionals]) {
       if ((record.type !== 'A' && record.type !== 'AAAA') || record.ttl === 0) continue;
@@ -206,6 +209,9 @@ class Link {
       const addresses = found.get(name) ?? [];
       if (!addresses.includes(ip)) found.set(name, [...addresses, ip]);
     }
+    // RFC 6762 §11: "MUST only accept responses … that originate from the local link". Whether one was multicast, which would
+    // prove it too, is not told; last, because the interface has to be looked up.
+    if (found.size === 0 || !this.#isOnLink(from.address)) return;
     for (const [name, addresses] of found) {
       for (const question of [...(this.#questions.get(name) ?? [])]) question.answer(addresses);
     }

@@ -127,6 +127,24 @@ describe('multicast DNS on loopback', () => {
     expect(await answer).toEqual([]);
   });
 
+  it.each([
+    ['outside of the link', '192.0.2.66', []],
+    ['the link', '127.0.0.2', ['192.0.2.1']],
+  ])('an answer from %s (RFC 6762 §11)', async (_name, address, addresses) => {
+    const port = await freePort();
+    const made = vi.spyOn(dgram, 'createSocket');
+    const asker = new MulticastDns({ port, timeoutMs: 100 });
+    const answer = asker.resolve(NAME, [LOOPBACK]);
+    const [opened] = made.mock.results;
+    made.mockRestore();
+    // As it arrives: a socket that could send it from elsewhere takes a privilege that tests do not have.
+    const labels = NAME.split('.').map((label) => String.fromCharCode(label.length) + label);
+    const record = `${labels.join('')}\0\0\x01\0\x01\0\0\0\x78\0\x04\xc0\0\x02\x01`;
+    const response = Buffer.from(`\0\0\x84\0\0\0\0\x01\0\0\0\0${record}`, 'latin1');
+    opened?.value.emit('message', response, { address, port, family: 'IPv4', size: response.length });
+    expect(await answer).toEqual(addresses);
+  });
+
   it('multicasts a record once a second, whoever asks how often: what is asked meanwhile is answered then (RFC 6762 §6)', async () => {
     const port = await freePort();
     const owner = new MulticastDns({ port });
