@@ -40,6 +40,8 @@ export class DataReceiver {
   #measuredFrom: Instant = 0;
   #inboundStreams: number;
   #packetsSinceSack = 0;
+  /** The first DATA of an association is acknowledged at once (RFC 9260 §5.1). */
+  #sackEvery = 1;
   #dataInPacket = false;
   #sackNow = false;
   #sackAt: Instant = NEVER;
@@ -131,7 +133,7 @@ export class DataReceiver {
     this.#dataInPacket = false;
     this.#packetsSinceSack++;
     if (this.#packetsSinceSack >= SACK_BATCH_PACKETS) this.#sackNow = true;
-    else if (this.#packetsSinceSack >= SACK_EVERY_PACKETS || this.tsns.hasGaps || this.tsns.hasDuplicates)
+    else if (this.#packetsSinceSack >= this.#sackEvery || this.tsns.hasGaps || this.tsns.hasDuplicates)
       this.#sackAt = now;
     else if (this.#sackAt === NEVER) this.#sackAt = now + SACK_DELAY_MS;
   }
@@ -206,6 +208,7 @@ export class DataReceiver {
     const pos = this.tsns.writeSack(bytes, at, end, window);
     if (pos === at) return at;
     this.#advertised = window;
+    if (this.#packetsSinceSack > 0) this.#sackEvery = SACK_EVERY_PACKETS;
     this.#packetsSinceSack = 0;
     this.#sackNow = false;
     this.#sackAt = NEVER;

@@ -13,6 +13,7 @@ import type { RttEstimator } from './rtt.ts';
 import { TailLossProbe } from './tail-loss-probe.ts';
 import type { Tcb } from './tcb.ts';
 import type { SctpEvent, SctpOptions } from './types.ts';
+import { WindowProbe } from './window-probe.ts';
 import { DATA_FLAG } from './wire/data.ts';
 import { duplicateTsn, gapEnd, gapStart, type SackFields } from './wire/sack.ts';
 import { padded } from './wire/tlv.ts';
@@ -46,6 +47,7 @@ export class DataSender {
   #retransmitNow = false;
   #t3At: Instant = NEVER;
   readonly #probe: TailLossProbe = new TailLossProbe();
+  readonly #windowProbe: WindowProbe = new WindowProbe();
   #pacedAt: Instant = NEVER;
   #lastSentAt: Instant = 0;
   retransmissions = 0;
@@ -134,6 +136,7 @@ export class DataSender {
       this.#abandoned.rewind();
     }
     this.#peerWindow = sack.aRwnd;
+    if (this.#windowProbe.handleSack(out, sack.aRwnd, this.rtt, now)) this.#abandoned.considerLost(now);
     this.#afterAck(sack, highest, advanced, flightBefore, now);
     return 'ok';
   }
@@ -326,8 +329,11 @@ export class DataSender {
     if (out.flightBytes === 0 && now - this.#lastSentAt > this.rtt.rtoMs) this.congestion.onIdle();
     let immediate = urgent;
     let pos = this.#writeLost(bytes, at, end, now);
-    if (this.#probe.isPending || out.flightBytes < this.congestion.windowBytes)
+    if (this.#probe.isPending || out.flightBytes < this.congestion.windowBytes) {
+      const isAlone = out.unackedBytes === 0;
       pos = this.#fragmenter.write(bytes, pos, end, this.#peerWindow, now);
+      if (isAlone) this.#windowProbe.noteSent(out, out.next - 1, this.#peerWindow);
+    }
     if (pos === at && this.#probe.isPending) pos = this.#writeProbe(bytes, at, end, now);
     if (this.#probe.isPending) {
       immediate = true;

@@ -45,6 +45,7 @@ export class Fragmenter {
         this.#abandoned.abandon(message, now);
         continue;
       }
+      if (message.messageNumber < 0 && !this.#streams.mayNumber(message, out.base)) break;
       const rest = message.bytes.length - message.sent;
       const room = (end - pos - this.#chunks.headerBytes) & ~3; // padding needs room as well
       let length = Math.min(rest, this.#chunks.maxFragmentBytes);
@@ -60,7 +61,7 @@ export class Fragmenter {
   }
 
   #writeFragment(bytes: Uint8Array, pos: number, message: OutboundMessage, length: number, now: Instant): number {
-    if (message.messageNumber < 0) this.#streams.number(message);
+    if (message.messageNumber < 0) this.#streams.number(message, this.#outstanding.next);
     const tsn = this.#outstanding.push(message, message.sent, length, message.nextFsn++, now);
     if (message.firstTsn < 0) {
       message.firstTsn = tsn;

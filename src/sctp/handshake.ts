@@ -47,6 +47,8 @@ export class Handshake {
   readonly #jar: CookieJar;
   #phase: Phase = { name: 'idle' };
   #attempts = 0;
+  /** Cookies that the peer gave us and then called stale. */
+  #staleCookies = 0;
   #rtoMs: number = RTO_INITIAL_MS;
   #t1At: Instant = NEVER;
   #sendPending = false;
@@ -88,6 +90,16 @@ export class Handshake {
     this.#rtoMs = RTO_INITIAL_MS;
     this.#phase = { name: 'cookie-wait', init: this.#makeInit(this.#randomTag(), this.#initialTsn()) };
     this.#startT1(now);
+  }
+
+  /**
+   * Begins anew because the peer calls its cookie stale (RFC 9260 §5.2.6).
+   * @returns false when it has done so too often: with every INIT answered, T1 alone would let it go on for ever.
+   */
+  retry(maxRetransmissions: number, now: Instant): boolean {
+    if (++this.#staleCookies > maxRetransmissions) return false;
+    this.connect(now);
+    return true;
   }
 
   /** Ends whatever was under way. */

@@ -4,7 +4,6 @@ import type { SctpEvent } from './types.ts';
 
 /** A complete message that waits for the ones before it. `at` is its number, counted on past the end of the range. */
 interface Waiting extends Deadline {
-  readonly number: number;
   readonly ppid: number;
   readonly bytes: Uint8Array;
 }
@@ -13,49 +12,37 @@ interface Waiting extends Deadline {
 class WaitingMessages {
   readonly byNumber: Map<number, Waiting> = new Map();
   readonly #inOrder: DeadlineHeap<Waiting> = new DeadlineHeap();
-  readonly #shift: number;
 
-  /** @param bits - of a number: 16 or 32. */
-  constructor(bits: number) {
-    this.#shift = 32 - bits;
-  }
-
-  add(number: number, ppid: number, bytes: Uint8Array): void {
-    const message: Waiting = { number, ppid, bytes, at: 0, order: 0, heapIndex: -1 };
-    this.byNumber.set(number, message);
-    this.#inOrder.set(message, this.#unwrap(number));
+  add(at: number, ppid: number, bytes: Uint8Array): void {
+    const message: Waiting = { ppid, bytes, at: 0, order: 0, heapIndex: -1 };
+    this.byNumber.set(at, message);
+    this.#inOrder.set(message, at);
   }
 
   /** Takes the message with that number. */
-  take(number: number): Waiting | undefined {
-    const message = this.byNumber.get(number);
+  take(at: number): Waiting | undefined {
+    const message = this.byNumber.get(at);
     if (message !== undefined) this.#remove(message);
     return message;
   }
 
   /** Takes the first of the messages up to that number. */
-  takeUpTo(number: number): Waiting | undefined {
+  takeUpTo(at: number): Waiting | undefined {
     const message = this.#inOrder.peek();
-    if (message === undefined || message.at > this.#unwrap(number)) return undefined;
+    if (message === undefined || message.at > at) return undefined;
     this.#remove(message);
     return message;
   }
 
   #remove(message: Waiting): void {
-    this.byNumber.delete(message.number);
+    this.byNumber.delete(message.at);
     this.#inOrder.remove(message);
-  }
-
-  /** Near the first one's: all that wait are within half of the range (RFC 9260 §1.6). */
-  #unwrap(number: number): number {
-    const from = this.#inOrder.peek()?.at ?? number;
-    return from + (((number - from) << this.#shift) >> this.#shift);
   }
 }
 
 /** The receiving half of one stream. */
 class InboundStream {
-  /** SSN (or MID) of the next message to deliver. */
+  /** SSN (or MID) of the next message to deliver, counted on past the end of the range. */
   next = 0;
   waiting: WaitingMessages | undefined;
   /** Length of the last message: a good guess for the next. */
@@ -75,14 +62,19 @@ class InboundStream {
 export class InboundStreams {
   readonly #streams = new Map<number, InboundStream>();
   readonly #events: Ring<SctpEvent>;
-  /** 0xffff for SSNs; 0xffffffff for MIDs, as a number, because they do not fit into 31 bits. */
+  /** Of SSNs or MIDs. */
   readonly #modulus: number;
+  /** How far ahead of the next message one may be. */
+  readonly #maxAhead: number;
   /** Bytes waiting for reassembly, for their turn or for `consume`. */
   heldBytes = 0;
 
   constructor(events: Ring<SctpEvent>, interleaved: boolean) {
     this.#events = events;
     this.#modulus = interleaved ? 0x1_0000_0000 : 0x1_0000;
+    // A peer may have 2^16 - 1 ordered messages under way (RFC 9260 §6.1), which is more than serial arithmetic tells apart;
+    // but what it sent before does not come again under a new TSN. Of MIDs it may have 2^31 - 1 (RFC 8260 §2.1).
+    this.#maxAhead = interleaved ? 0x7fff_ffff : 0xffff;
   }
 
   /** How long the next message on this stream is likely to be. */
@@ -101,15 +93,17 @@ export class InboundStreams {
       this.#deliver(stream, streamId, ppid, bytes, true);
       return true;
     }
-    if (number === stream.next) {
-      stream.next = this.#after(number);
+    const ahead = this.#distance(stream.next % this.#modulus, number);
+    if (ahead === 0) {
+      stream.next++;
       this.#deliver(stream, streamId, ppid, bytes, false);
       if (stream.waiting !== undefined) this.#drain(stream, streamId);
       return true;
     }
-    stream.waiting ??= new WaitingMessages(this.#modulus === 0x1_0000 ? 16 : 32);
-    if (!this.#isAhead(number, stream.next) || stream.waiting.byNumber.has(number)) return false;
-    stream.waiting.add(number, ppid, bytes);
+    const at = stream.next + ahead;
+    stream.waiting ??= new WaitingMessages();
+    if (ahead > this.#maxAhead || stream.waiting.byNumber.has(at)) return false;
+    stream.waiting.add(at, ppid, bytes);
     this.heldBytes += bytes.length + HELD_OVERHEAD_BYTES;
     return true;
   }
@@ -117,12 +111,14 @@ export class InboundStreams {
   /** RFC 3758 §3.6: `number` and everything before it on the stream will not come any more. */
   skip(streamId: number, number: number): void {
     const stream = this.#stream(streamId);
-    if (number !== stream.next && !this.#isAhead(number, stream.next)) return;
+    const ahead = this.#distance(stream.next % this.#modulus, number);
+    if (ahead >= this.#modulus / 2) return; // RFC 9260 §1.6: one that has been delivered
+    const at = stream.next + ahead;
     const { waiting } = stream;
     // What is complete and lies before the skipped message is still delivered, in order.
-    for (let before = waiting?.takeUpTo(number); before !== undefined; before = waiting?.takeUpTo(number))
+    for (let before = waiting?.takeUpTo(at); before !== undefined; before = waiting?.takeUpTo(at))
       this.#handOver(stream, streamId, before);
-    stream.next = this.#after(number);
+    stream.next = at + 1;
     this.#drain(stream, streamId);
   }
 
@@ -179,7 +175,7 @@ export class InboundStreams {
   #drain(stream: InboundStream, streamId: number): void {
     const { waiting } = stream;
     for (let next = waiting?.take(stream.next); next !== undefined; next = waiting?.take(stream.next)) {
-      stream.next = this.#after(next.number);
+      stream.next++;
       this.#handOver(stream, streamId, next);
     }
   }
@@ -200,18 +196,8 @@ export class InboundStreams {
     this.#events.push({ type: 'message', streamId, ppid, bytes, unordered });
   }
 
-  #after(number: number): number {
-    return number + 1 === this.#modulus ? 0 : number + 1;
-  }
-
   /** How far `to` lies behind `from`, going up and around. */
   #distance(from: number, to: number): number {
     return to >= from ? to - from : to - from + this.#modulus;
-  }
-
-  /** RFC 9260 §1.6: serial comparison. */
-  #isAhead(number: number, of: number): boolean {
-    const distance = this.#distance(of, number);
-    return distance !== 0 && distance < this.#modulus / 2;
   }
 }

@@ -1,3 +1,4 @@
+import { LEAST_OFFERED_WINDOW_BYTES } from './limits.ts';
 import { type ErrorCause, missingMandatoryParameter, textCause } from './wire/causes.ts';
 import type { InitChunk } from './wire/init.ts';
 import { CAUSE, PARAMETER } from './wire/registry.ts';
@@ -6,12 +7,13 @@ import { padded, TLV_HEADER_BYTES } from './wire/tlv.ts';
 const NOTHING = new Uint8Array(0);
 
 /**
- * Why an association cannot come of an INIT (RFC 9260 §3.3.2): no streams in a direction, or a host name
- * (§3.3.2.1.4). Its initiate tag is another matter: with tag 0 it is dropped in silence.
+ * Why an association cannot come of an INIT (RFC 9260 §3.3.2): no streams in a direction, less window than a packet
+ * takes, or a host name (§3.3.2.1.4). Its initiate tag is another matter: with tag 0 it is dropped in silence.
  * @returns the cause to abort with; undefined when there is none.
  */
 export function initFault(init: InitChunk): ErrorCause | undefined {
-  if (init.outboundStreams === 0 || init.inboundStreams === 0)
+  const { outboundStreams, inboundStreams, aRwnd } = init;
+  if (outboundStreams === 0 || inboundStreams === 0 || aRwnd < LEAST_OFFERED_WINDOW_BYTES)
     return { type: CAUSE.INVALID_MANDATORY_PARAMETER, value: NOTHING };
   return init.parameters.hostName === true ? { type: CAUSE.UNRESOLVABLE_ADDRESS, value: NOTHING } : undefined;
 }

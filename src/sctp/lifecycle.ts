@@ -3,7 +3,7 @@ import type { ControlQueue, DropReporter } from './control-queue.ts';
 import { EarlyData } from './early-data.ts';
 import type { Handshake } from './handshake.ts';
 import { initAckFault, initFault } from './init-fault.ts';
-import { DEFAULT_MAX_INIT_RETRANSMISSIONS } from './limits.ts';
+import { DEFAULT_MAX_INIT_RETRANSMISSIONS, LEAST_OFFERED_WINDOW_BYTES } from './limits.ts';
 import { RttEstimator } from './rtt.ts';
 import { Session, type SessionSettings } from './session.ts';
 import type { Tcb } from './tcb.ts';
@@ -92,6 +92,10 @@ export class Lifecycle {
     return (this.#session?.tcb ?? this.#handshake.tcb)?.peerTag;
   }
 
+  get #maxInitRetransmissions(): number {
+    return this.#settings.options.maxInitRetransmissions ?? DEFAULT_MAX_INIT_RETRANSMISSIONS;
+  }
+
   /** RFC 9260 §9.2: in the later states of a shutdown nothing new is expected. */
   get receivesData(): boolean {
     return this.#state === 'established' || this.#state === 'shutdown-pending' || this.#state === 'shutdown-sent';
@@ -150,8 +154,11 @@ export class Lifecycle {
     const ack = decodeInit(bytes, at, end);
     const fault = initAckFault(ack, this.#settings.mtuBytes - COMMON_HEADER_BYTES);
     if (fault !== undefined) {
-      this.#control.pushLone(ack.initiateTag, encodeAbort([fault]));
+      const { initiateTag } = ack;
+      // §3.3.3: who has no tag gets the one back that it used.
+      this.#control.pushLone(initiateTag || (this.localTag ?? 0), encodeAbort([fault], initiateTag === 0));
       this.#reporter.drop('bad-value', 'INIT ACK');
+      if (ack.aRwnd < LEAST_OFFERED_WINDOW_BYTES) return; // the one fault that changes no state (§3.3.3)
       this.end({ type: 'aborted', byPeer: false, cause: fault.type, message: 'bad INIT ACK' }, 'INIT ACK');
       return;
     }
@@ -288,7 +295,10 @@ export class Lifecycle {
     for (const { type } of decodeCauses(bytes, at, end)) {
       this.#settings.options.env.trace.note('sctp', `the peer reports error cause ${type}`);
       if (type !== CAUSE.STALE_COOKIE || this.#state !== 'cookie-echoed') continue;
-      this.#handshake.connect(now);
+      if (!this.#handshake.retry(this.#maxInitRetransmissions, now)) {
+        this.end({ type: 'failed', message: 'the peer takes no cookie of its own' }, 'stale cookie');
+        return;
+      }
       this.early.suspend();
       this.#move('cookie-wait', 'stale cookie');
     }
@@ -329,14 +339,24 @@ export class Lifecycle {
     if (this.#state === 'established' || session === undefined || !session.sender.isDone) return;
     if (this.#state === 'shutdown-pending') {
       this.#move('shutdown-sent', 'all is acknowledged');
-      this.sendShutdown(now);
+      this.#sendShutdown(now);
     } else if (this.#state === 'shutdown-received') {
       this.#move('shutdown-ack-sent', 'all is acknowledged');
-      this.sendShutdown(now);
+      this.#sendShutdown(now);
     }
   }
 
-  sendShutdown(now: Instant): void {
+  /**
+   * A packet with DATA came. In SHUTDOWN-SENT it is answered with a SHUTDOWN, and the peer gets all the time that it takes to
+   * send what it has queued (RFC 9260 §9.2).
+   */
+  answerData(now: Instant): void {
+    if (this.#state !== 'shutdown-sent') return;
+    this.#session?.forgiveErrors();
+    this.#sendShutdown(now);
+  }
+
+  #sendShutdown(now: Instant): void {
     const session = this.#session;
     if (session === undefined) return;
     const ack = this.#state === 'shutdown-ack-sent';
@@ -373,8 +393,7 @@ export class Lifecycle {
 
   handleTimeout(now: Instant): void {
     if (now >= this.#handshake.t1At) {
-      const limit = this.#settings.options.maxInitRetransmissions ?? DEFAULT_MAX_INIT_RETRANSMISSIONS;
-      if (!this.#handshake.handleT1(this.#handshake.t1At, limit)) {
+      if (!this.#handshake.handleT1(this.#handshake.t1At, this.#maxInitRetransmissions)) {
         this.end({ type: 'failed', message: 'the peer does not answer the handshake' }, 'T1');
         return;
       }
@@ -384,7 +403,7 @@ export class Lifecycle {
     if (now >= this.#t2At) {
       session.noteError();
       this.#rtt.backOff();
-      this.sendShutdown(now);
+      this.#sendShutdown(now);
     }
     if (!session.handleTimeout(now)) {
       this.end({ type: 'failed', message: 'the peer does not answer any more' }, 'retransmission limit');

@@ -28,6 +28,9 @@ export const MAX_GROWN_RECEIVE_WINDOW_BYTES: number = 64 * 1024 * 1024;
 /** Round trip assumed for that growth while none has been measured. */
 export const ASSUMED_RTT_MS = 200;
 
+/** The least `a_rwnd` that an INIT or INIT ACK may offer (RFC 9260 §3.3.2). */
+export const LEAST_OFFERED_WINDOW_BYTES = 1500;
+
 /** RFC 9260 §5.1.1 wants at least 1,500 bytes of window; a message must fit as well. */
 export const MIN_RECEIVE_WINDOW_BYTES = 4096;
 
@@ -77,6 +80,9 @@ export const MAX_QUOTED_BYTES = 512;
 
 /** Valid.Cookie.Life (RFC 9260 §16). */
 export const COOKIE_LIFE_MS = 60_000;
+
+/** A clock of coarse grain may say that a round trip took no time; rates are round trips divided by. */
+export const LEAST_RTT_MS = 0.01;
 
 /** RFC 9260 §16 says 1 s; browsers and RFC 8831's peers start at 500 ms, which halves the cost of a lost INIT. */
 export const RTO_INITIAL_MS = 500;

@@ -3,6 +3,12 @@ import { MAX_QUEUED_MESSAGES } from './limits.ts';
 import { type Schedulable, Scheduler, type SchedulerName } from './scheduler.ts';
 import type { SctpEvent, SctpMessage } from './types.ts';
 
+/**
+ * Ordered messages of a stream that are under way never span more than two blocks of so many SSNs: a receiver that compares
+ * SSNs serially (RFC 9260 §1.6) takes one that is half of the range ahead for one that it had.
+ */
+const SSN_BLOCK = 0x4000;
+
 const DEFAULT_PRIORITY = 256; // "normal", RFC 8831 §6.4
 
 /** A user message from `send` until its last byte is acknowledged or given up. */
@@ -61,6 +67,8 @@ export class OutboundStream implements Schedulable {
   bufferedBytes = 0;
   lowThreshold = 0;
   nextSsn = 0;
+  /** TSN of the first message of the block of {@link SSN_BLOCK} numbers that `nextSsn` is in; -1 before the first. */
+  ssnBlockTsn = -1;
   nextMid = 0;
   nextUnorderedMid = 0;
   priority: number = DEFAULT_PRIORITY;
@@ -174,13 +182,22 @@ export class OutboundStreams {
     }
   }
 
-  /** Gives the message its number when its first fragment is sent. */
-  number(message: OutboundMessage): void {
+  /** Whether the message may get a number: not where that would be too far from those that are under way. */
+  mayNumber(message: OutboundMessage, firstUnackedTsn: number): boolean {
+    if (this.#interleaved || message.unordered) return true;
+    const { nextSsn, ssnBlockTsn } = message.stream;
+    return nextSsn % SSN_BLOCK !== 0 || ssnBlockTsn < firstUnackedTsn;
+  }
+
+  /** Gives the message its number when its first fragment is sent, as `tsn`. */
+  number(message: OutboundMessage, tsn: number): void {
     const stream = message.stream;
     if (!this.#interleaved) {
       // Unordered messages do not use SSNs up (RFC 9260 §6.6).
       message.messageNumber = stream.nextSsn;
-      if (!message.unordered) stream.nextSsn = (stream.nextSsn + 1) & 0xffff;
+      if (message.unordered) return;
+      if (stream.nextSsn % SSN_BLOCK === 0) stream.ssnBlockTsn = tsn;
+      stream.nextSsn = (stream.nextSsn + 1) & 0xffff;
     } else if (message.unordered) {
       message.messageNumber = stream.nextUnorderedMid;
       stream.nextUnorderedMid = (stream.nextUnorderedMid + 1) >>> 0;
@@ -269,6 +286,7 @@ export class OutboundStreams {
       stream.resetPhase = 'none';
       if (performed) {
         stream.nextSsn = 0;
+        stream.ssnBlockTsn = -1;
         stream.nextMid = 0;
         stream.nextUnorderedMid = 0;
       }

@@ -1,6 +1,6 @@
 import { type Instant, Ring } from '../core/index.ts';
 import { FlightOrder, NO_SLOT } from './flight-order.ts';
-import { MAX_OUTSTANDING_CHUNKS } from './limits.ts';
+import { LEAST_RTT_MS, MAX_OUTSTANDING_CHUNKS } from './limits.ts';
 import type { OutboundMessage } from './outbound-streams.ts';
 
 /** Where a DATA chunk with a TSN stands. */
@@ -228,16 +228,17 @@ export class Outstanding {
     ack.bytes += length;
     ack.chunks++;
     const sentAt = this.#sentAt[i]!;
+    const rttMs = Math.max(now - sentAt, LEAST_RTT_MS);
     const once = this.#sends[i] === 1;
     if (tsn > this.#highestAcked) this.#highestAcked = tsn;
     else if (once) ack.reordered = true;
     if (once && sentAt >= this.#newestAckedSentAt) {
-      ack.rttMs = now - sentAt;
+      ack.rttMs = rttMs;
       ack.deliveredBefore = this.#delivered[i]!;
       ack.deliveredBeforeAt = this.#deliveredAt[i]!;
     }
     // RFC 8985 §6.2 step 2: faster than the path can be, so it acknowledges an earlier transmission.
-    if (!once && now - sentAt < minRttMs) return;
+    if (!once && rttMs < minRttMs) return;
     if (sentAt > this.#newestAckedSentAt) {
       this.#newestAckedSentAt = sentAt;
       if (!once) ack.rttMs = -1;

@@ -11,9 +11,9 @@ import {
   portsMatch,
   verificationTag,
 } from './wire/packet.ts';
-import { CHUNK, chunkName, unknownAction } from './wire/registry.ts';
+import { CAUSE, CHUNK, chunkName, unknownAction } from './wire/registry.ts';
 import { decodeShutdown, encodeShutdownComplete } from './wire/simple.ts';
-import { nextTlv, u16 } from './wire/tlv.ts';
+import { nextTlv, TLV_HEADER_BYTES, u16 } from './wire/tlv.ts';
 
 /** What the input side is made with. */
 export interface PacketInputParts {
@@ -36,6 +36,8 @@ export class PacketInput {
   readonly #localPort: number;
   readonly #remotePort: number;
   readonly #acceptsZeroChecksum: boolean;
+  /** The packet at hand had DATA that was looked at. */
+  #hadData = false;
 
   constructor(parts: PacketInputParts) {
     this.#life = parts.lifecycle;
@@ -59,6 +61,8 @@ export class PacketInput {
       this.#reporter.drop(error.reason, error.message);
     }
     this.#life.session?.endOfPacket(now);
+    if (this.#hadData) this.#life.answerData(now);
+    this.#hadData = false;
     this.#life.continueShutdown(now);
   }
 
@@ -90,15 +94,14 @@ export class PacketInput {
         if (tag === local) return undefined;
     }
     if (local !== undefined && first !== CHUNK.SHUTDOWN_ACK) return 'bad-tag';
-    return this.#answerOutOfTheBlue(first, tag);
+    return this.#answerOutOfTheBlue(bytes, tag);
   }
 
   /** RFC 9260 §8.4: a packet for an association that we do not have. */
-  #answerOutOfTheBlue(first: number, tag: number): DropReason {
-    if (first === CHUNK.SHUTDOWN_ACK) this.#control.pushLone(tag, encodeShutdownComplete(FLAG_T));
-    else if (first !== CHUNK.COOKIE_ACK && first !== CHUNK.ERROR && first !== CHUNK.INIT_ACK) {
-      this.#control.pushLone(tag, encodeAbort([], true));
-    }
+  #answerOutOfTheBlue(bytes: Uint8Array, tag: number): DropReason {
+    const answer = outOfTheBlueAnswer(bytes);
+    if (answer === 'SHUTDOWN COMPLETE') this.#control.pushLone(tag, encodeShutdownComplete(FLAG_T));
+    else if (answer === 'ABORT') this.#control.pushLone(tag, encodeAbort([], true));
     return this.#life.hasEnded ? 'closed' : 'bad-state';
   }
 
@@ -122,7 +125,9 @@ export class PacketInput {
     const session = this.#life.session;
     switch (type) {
       case CHUNK.INIT:
-        this.#life.handleInit(bytes, at, end, now);
+        // RFC 9260 §12.3: where it is bundled, it and all behind it are discarded in silence.
+        if (at !== COMMON_HEADER_BYTES) this.#reporter.drop('bad-order', 'INIT behind other chunks');
+        else this.#life.handleInit(bytes, at, end, now);
         return false;
       case CHUNK.INIT_ACK:
         this.#life.handleInitAck(bytes, at, end, now);
@@ -163,11 +168,13 @@ export class PacketInput {
       case CHUNK.DATA:
       case CHUNK.I_DATA:
         if (!this.#life.receivesData) this.#reporter.drop('bad-state', chunkName(type));
-        else fatal = session.handleData(bytes, at, end);
-        if (this.#life.state === 'shutdown-sent') this.#life.sendShutdown(now); // RFC 9260 §9.2
+        else {
+          this.#hadData = true;
+          fatal = session.handleData(bytes, at, end);
+        }
         break;
       case CHUNK.SACK:
-        session.handleSack(bytes, at, end, now);
+        fatal = session.handleSack(bytes, at, end, now);
         break;
       case CHUNK.FORWARD_TSN:
       case CHUNK.I_FORWARD_TSN:
@@ -210,4 +217,34 @@ export class PacketInput {
     if (action.report) this.#control.push(encodeError([unrecognizedChunk(bytes.subarray(at, end))]));
     return action.skip;
   }
+}
+
+/**
+ * What a packet for an association that we do not have is answered with (RFC 9260 §8.4); undefined is silence. The rules
+ * come in the order in which that section has them.
+ */
+function outOfTheBlueAnswer(bytes: Uint8Array): 'ABORT' | 'SHUTDOWN COMPLETE' | undefined {
+  let answer: 'ABORT' | 'SHUTDOWN COMPLETE' | undefined = 'ABORT';
+  for (let at = COMMON_HEADER_BYTES; at < bytes.length; at = nextTlv(bytes, at)) {
+    switch (bytes[at]) {
+      case CHUNK.ABORT:
+        return undefined;
+      case CHUNK.SHUTDOWN_ACK:
+        answer = 'SHUTDOWN COMPLETE';
+        break;
+      case CHUNK.INIT_ACK: // §5.2.3
+      case CHUNK.COOKIE_ACK:
+      case CHUNK.SHUTDOWN_COMPLETE:
+        if (answer === 'ABORT') answer = undefined;
+        break;
+      case CHUNK.ERROR:
+        if (answer === 'ABORT' && saysStaleCookie(bytes, at)) answer = undefined;
+    }
+  }
+  return answer;
+}
+
+/** Whether the first cause of the ERROR at `at` is a stale cookie: it is the only one of the chunks that carry it. */
+function saysStaleCookie(bytes: Uint8Array, at: number): boolean {
+  return u16(bytes, at + 2) > TLV_HEADER_BYTES && u16(bytes, at + TLV_HEADER_BYTES) === CAUSE.STALE_COOKIE;
 }

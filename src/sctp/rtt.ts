@@ -1,5 +1,5 @@
 import type { Instant } from '../core/index.ts';
-import { RTO_INITIAL_MS, RTO_MARGIN_MS, RTO_MAX_INIT_MS, RTO_MAX_MS, RTO_MIN_MS } from './limits.ts';
+import { LEAST_RTT_MS, RTO_INITIAL_MS, RTO_MARGIN_MS, RTO_MAX_INIT_MS, RTO_MAX_MS, RTO_MIN_MS } from './limits.ts';
 
 /** RTO.Alpha and RTO.Beta (RFC 9260 §16). */
 const ALPHA = 1 / 8;
@@ -35,7 +35,8 @@ export class RttEstimator {
     else if (this.smoothedMs === undefined) this.rtoMs = Math.min(RTO_MAX_INIT_MS, Math.max(this.rtoMs, 2 * elapsedMs));
   }
 
-  sample(rttMs: number, now: Instant): void {
+  sample(measuredMs: number, now: Instant): void {
+    const rttMs = Math.max(measuredMs, LEAST_RTT_MS);
     this.latestMs = rttMs;
     if (this.smoothedMs === undefined) {
       this.smoothedMs = rttMs;
@@ -44,8 +45,7 @@ export class RttEstimator {
       this.#varianceMs += BETA * (Math.abs(this.smoothedMs - rttMs) - this.#varianceMs);
       this.smoothedMs += ALPHA * (rttMs - this.smoothedMs);
     }
-    const marginMs = Math.max(4 * this.#varianceMs, RTO_MARGIN_MS);
-    this.rtoMs = Math.min(RTO_MAX_MS, Math.max(RTO_MIN_MS, this.smoothedMs + marginMs));
+    this.forgetBackOff();
     if (rttMs <= this.minMs) {
       this.minMs = rttMs;
       this.#minAt = now;
@@ -57,6 +57,15 @@ export class RttEstimator {
     this.minMs = this.#nextMinMs;
     this.#minAt = now;
     this.#nextMinMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** The timeout that the samples so far give (RFC 9260 §6.3.1 C3). */
+  forgetBackOff(): void {
+    const marginMs = Math.max(4 * this.#varianceMs, RTO_MARGIN_MS);
+    this.rtoMs =
+      this.smoothedMs === undefined
+        ? RTO_INITIAL_MS
+        : Math.min(RTO_MAX_MS, Math.max(RTO_MIN_MS, this.smoothedMs + marginMs));
   }
 
   /** RFC 9260 §6.3.3 E2: the timer expired. @param maxMs - cap for this phase. */

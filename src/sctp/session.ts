@@ -21,6 +21,7 @@ import { decodeReConfig } from './wire/re-config.ts';
 import { CAUSE, CHUNK } from './wire/registry.ts';
 import { createSackFields, readSack, type SackFields } from './wire/sack.ts';
 import { decodeHeartbeat, encodeHeartbeat, writePad } from './wire/simple.ts';
+import { buildChunk, TLV_HEADER_BYTES } from './wire/tlv.ts';
 
 /** What all sessions of one association share. */
 export interface SessionSettings {
@@ -110,14 +111,18 @@ export class Session {
     }
   }
 
-  handleSack(bytes: Uint8Array, at: number, end: number, now: Instant): void {
+  /** @returns why the association must end, if so. */
+  handleSack(bytes: Uint8Array, at: number, end: number, now: Instant): ErrorCause | undefined {
     const sack = this.#sack;
     readSack(bytes, at, end, sack);
     const before = this.sender.outstanding.deliveredBytes;
     const verdict = this.sender.handleSack(sack, now);
+    if (verdict === 'out-of-window') {
+      return textCause(CAUSE.PROTOCOL_VIOLATION, 'SACK for a TSN that was never sent'); // RFC 9260 §12.4
+    }
     if (verdict !== 'ok') {
       this.#reporter.drop(verdict, 'SACK');
-      return;
+      return undefined;
     }
     // RFC 9260 §8.1: progress clears the count; so does a closed window whose owner is alive (§6.1 A).
     const delivered = this.sender.outstanding.deliveredBytes;
@@ -125,6 +130,7 @@ export class Session {
     if (delivered > before) this.#pathMtu.noteProgress(delivered, now);
     this.#heartbeat.noteTraffic(now);
     this.reset.noteProgress();
+    return undefined;
   }
 
   /** FORWARD TSN or I-FORWARD-TSN. */
@@ -140,12 +146,19 @@ export class Session {
 
   handleReConfig(bytes: Uint8Array, at: number, end: number): void {
     const parameters = decodeReConfig(bytes, at, end);
-    if (this.tcb.extensions.reConfig) this.reset.handle(parameters);
-    else this.#reporter.drop('unsupported', 'RE-CONFIG was not agreed on');
+    if (!this.tcb.extensions.reConfig) {
+      this.#reporter.drop('unsupported', 'RE-CONFIG was not agreed on');
+      return;
+    }
+    this.reset.handle(parameters);
+    if (parameters.some(({ type }) => type !== 'response')) this.receiver.requestSack(); // RFC 6525 §5.2.1
   }
 
   handleHeartbeat(bytes: Uint8Array, at: number, end: number): void {
-    this.#control.push(encodeHeartbeat(CHUNK.HEARTBEAT_ACK, decodeHeartbeat(bytes, at, end)));
+    decodeHeartbeat(bytes, at, end); // only looked at: all that there is goes back unchanged (RFC 9260 §8.3)
+    this.#control.push(
+      buildChunk(CHUNK.HEARTBEAT_ACK, 0, end - at, (w) => w.bytes(bytes.subarray(at + TLV_HEADER_BYTES, end))),
+    );
   }
 
   handleHeartbeatAck(bytes: Uint8Array, at: number, end: number, now: Instant): void {
@@ -184,6 +197,11 @@ export class Session {
       this.#control.push(chunk);
     }
     return !this.hasFailed;
+  }
+
+  /** The peer is alive, although it has answered nothing. */
+  forgiveErrors(): void {
+    this.#errorCount = 0;
   }
 
   /** Something was not answered in time. */

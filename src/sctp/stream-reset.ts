@@ -44,8 +44,10 @@ export class StreamReset {
   #pending: PendingRequest | undefined;
   readonly #queued: ReConfigRequest[] = [];
   #expectedSeq: number;
-  /** Our answer to the last request of the peer. */
-  #lastResult: number = RESULT.BAD_SEQUENCE_NUMBER;
+  /** Our answers to the requests of the peer's last chunk that had any, one or two: the last is for `#expectedSeq` - 1. */
+  #lastResults: number[] = [];
+  /** The chunk at hand has brought a request that was new. */
+  #isNewChunk = false;
   #responses: ReConfigParameter[] = [];
   #sendRequest = false;
   #timerAt: Instant = NEVER;
@@ -157,6 +159,7 @@ export class StreamReset {
 
   /** Handles one RE-CONFIG chunk. */
   handle(parameters: readonly ReConfigParameter[]): void {
+    this.#isNewChunk = false;
     for (const parameter of parameters) {
       if (parameter.type === 'response') this.#handleResponse(parameter.responseSeq, parameter.result);
       else this.#handleRequest(parameter);
@@ -173,9 +176,7 @@ export class StreamReset {
       this.noteProgress();
       return;
     }
-    this.#pending = undefined;
-    this.#sendRequest = false;
-    this.#timerAt = NEVER;
+    this.#finish();
     const ok = result === RESULT.PERFORMED || result === RESULT.NOTHING_TO_DO;
     const { request } = pending;
     if (request.type === 'outgoing-reset') {
@@ -187,13 +188,25 @@ export class StreamReset {
     }
   }
 
+  /** RFC 6525 §5.2.6: who is asked to add streams may answer by adding them, and say nothing else. */
+  #noteGranted(): void {
+    if (this.#pending?.request.type === 'add-incoming') this.#finish();
+  }
+
+  #finish(): void {
+    this.#pending = undefined;
+    this.#sendRequest = false;
+    this.#timerAt = NEVER;
+  }
+
   #noteStreams(): void {
     const { inboundStreams } = this.#receiver;
     this.#events.push({ type: 'streams-added', inboundStreams, outboundStreams: this.#outboundStreams });
   }
 
   /**
-   * RFC 6525 §5.2.1: the expected sequence number, or the one before for a retransmission.
+   * RFC 6525 §5.2.1: the expected sequence number, or one of the last chunk's for a retransmission, which is answered as
+   * it was.
    *
    * A reset that is ahead of its data (§5.2.2 E2) is answered "in progress" and carried out when the peer asks again and the
    * data is here; until it has that answer it sends nothing on the streams, so nothing is waiting for us to be faster.
@@ -202,9 +215,13 @@ export class StreamReset {
    */
   #handleRequest(request: ReConfigRequest): void {
     const { requestSeq } = request;
-    if (requestSeq === (this.#expectedSeq - 1) >>> 0) {
-      if (this.#lastResult === RESULT.IN_PROGRESS) this.#lastResult = this.#perform(request);
-      this.#respond(requestSeq, this.#lastResult);
+    const results = this.#lastResults;
+    const known = results.length - ((this.#expectedSeq - requestSeq) >>> 0);
+    const earlier = results[known];
+    if (earlier !== undefined) {
+      const result = earlier === RESULT.IN_PROGRESS ? this.#perform(request) : earlier;
+      results[known] = result;
+      this.#respond(requestSeq, result);
       return;
     }
     if (requestSeq !== this.#expectedSeq) {
@@ -212,8 +229,11 @@ export class StreamReset {
       return;
     }
     this.#expectedSeq = (requestSeq + 1) >>> 0;
-    this.#lastResult = this.#perform(request);
-    this.#respond(requestSeq, this.#lastResult);
+    const result = this.#perform(request);
+    if (this.#isNewChunk) results.push(result);
+    else this.#lastResults = [result];
+    this.#isNewChunk = true;
+    this.#respond(requestSeq, result);
   }
 
   #respond(responseSeq: number, result: number): void {
@@ -244,6 +264,7 @@ export class StreamReset {
         if (this.#receiver.inboundStreams + request.count > 65_536) return RESULT.DENIED;
         this.#receiver.addStreams(request.count);
         this.#noteStreams();
+        this.#noteGranted();
         return RESULT.PERFORMED;
       case 'add-incoming': // RFC 6525 §5.2.6: we are asked to ask
         if (this.#outboundStreams + request.count > 65_536) return RESULT.DENIED;

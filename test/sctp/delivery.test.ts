@@ -5,31 +5,35 @@ import { connectedPair, pattern } from './helpers.ts';
 import { chunksOf, packet as rebuild } from './packets.ts';
 
 describe('acknowledgements', () => {
-  it('one packet waits 200 ms for its SACK, two do not, an I bit does not', () => {
+  it('one packet waits 200 ms for its SACK; the very first, two, and one with an I bit do not', () => {
     const pair = connectedPair({ link: { latencyMs: 10 } });
     pair.world.run({ until: 1000 });
     const sacks: number[] = [];
     pair.b.end.link.onSend = (bytes, now) => {
       if (bytes[12] === 3) sacks.push(now);
     };
-    pair.a.send({ bytes: pattern(10, 1) });
-    pair.world.run({ until: 2000 });
-    expect(sacks).toEqual([1210]);
+    for (const _ of ['the first', 'the second']) {
+      pair.a.send({ bytes: pattern(10, 1) });
+      pair.world.run({ until: pair.world.now + 1000 });
+    }
+    expect(sacks).toEqual([1010, 2210]);
     pair.a.send({ bytes: pattern(1100, 1) });
     pair.a.send({ bytes: pattern(1100, 1) });
-    pair.world.run({ until: 3000 });
-    expect(sacks).toEqual([1210, 2010]);
+    pair.world.run({ until: 4000 });
+    expect(sacks).toEqual([1010, 2210, 3010]);
     pair.a.end.driver.mutate((now) => pair.a.core.shutdown(now));
-    pair.world.run({ until: 3500 });
+    pair.world.run({ until: 4500 });
     expect(pair.a.core.state).toBe('closed');
   });
 
   it('a SACK rides along with DATA that goes the other way', () => {
     const pair = connectedPair();
-    const types: number[][] = [];
-    pair.b.end.link.onSend = (bytes) => types.push(chunksOf(bytes).map((chunk) => chunk.type));
     pair.a.send({ bytes: pattern(10, 1) });
     pair.world.run({ until: 100 });
+    const types: number[][] = [];
+    pair.b.end.link.onSend = (bytes) => types.push(chunksOf(bytes).map((chunk) => chunk.type));
+    pair.a.send({ bytes: pattern(10, 2) });
+    pair.world.run({ until: 200 });
     pair.b.send({ bytes: pattern(10, 1) });
     expect(types).toEqual([[3, 64]]);
   });

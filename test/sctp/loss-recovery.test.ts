@@ -79,3 +79,16 @@ describe('more gaps than a SACK has room for', () => {
     expect(after.timeouts).toBe(before.timeouts);
   });
 });
+
+describe('a clock of coarse grain, by which a round trip takes no time', () => {
+  it.each([
+    ['cubic', 0],
+    ['cubic', 0.02],
+    ['reno', 0.02],
+    ['cubic', 0.2],
+  ] as const)('%s, loss %f: everything arrives', (congestionControl, loss) => {
+    const pair = connectedPair({ link: { latencyMs: 0, loss }, a: { congestionControl } });
+    for (let i = 0; i < 20; i++) pair.a.send({ bytes: pattern(100_000, i), streamId: i % 3 });
+    expect(pair.world.run({ until: 60_000, done: () => pair.b.messages.length === 20 })).toBe(true);
+  });
+});

@@ -92,10 +92,10 @@ const TABLE: readonly [string, (w: Wire) => Uint8Array, DropReason, number | und
     undefined,
   ],
   [
-    'SACK for what was never sent',
+    'SACK for what was never sent', // RFC 9260 §12.4
     (w) => packet(w.tag, '03000010700000000000ffff00000000'),
-    'out-of-window',
-    undefined,
+    'bad-value',
+    13,
   ],
   [
     'SACK with a gap block that starts at 0',
