@@ -4,7 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(chromium coturn stun-client openssl gnutls-bin iproute2 nftables gcc libc6-dev libmbedtls-dev)
+packages=(
+  chromium coturn stun-client openssl gnutls-bin tshark iproute2 nftables
+  gcc libc6-dev libmbedtls-dev libusrsctp-dev
+)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
