@@ -30,8 +30,7 @@ export interface HandshakeFragment {
 
 /**
  * Reads one fragment of a record; a record may hold several. The body is borrowed.
- * @throws {DecodeError} `too-short`; `bad-length` for a fragment that leaves its message, or an empty one of a message
- * that is not empty.
+ * @throws {DecodeError} `too-short`; `bad-length` for a fragment that leaves its message.
  */
 export function readHandshakeFragment(r: ByteReader): HandshakeFragment {
   const at = r.pos;
@@ -40,9 +39,7 @@ export function readHandshakeFragment(r: ByteReader): HandshakeFragment {
   const messageSeq = r.u16('message_seq');
   const offset = r.u24('fragment_offset');
   const fragmentLength = r.u24('fragment_length');
-  if (offset + fragmentLength > length || (fragmentLength === 0 && length > 0)) {
-    throw new DecodeError('bad-length', 'fragment_length', at + 9);
-  }
+  if (offset + fragmentLength > length) throw new DecodeError('bad-length', 'fragment_length', at + 9);
   return { type, length, messageSeq, offset, body: r.bytes(fragmentLength, 'fragment') };
 }
 

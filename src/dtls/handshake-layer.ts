@@ -98,6 +98,11 @@ export class HandshakeLayer {
       if (r.remaining === 0) throw new DecodeError('too-short', 'handshake record', start);
       while (r.remaining > 0) {
         const fragment = readHandshakeFragment(r);
+        // RFC 6347 §4.2.3 does not forbid empty fragments. There is nothing of the message in them, but others may follow.
+        if (fragment.body.length < 1 && fragment.length > 0) {
+          this.#owner.drop('bad-length', 'empty fragment');
+          continue;
+        }
         // One answer a record: what comes after the handshake has no need of more, and 1,000 fragments fit into one.
         if (this.#owner.state() === 'connected') {
           this.#handleLateFragment(fragment, now);

@@ -188,12 +188,6 @@ describe('malformed', () => {
       '0b 000003 0000 000002 000002 aabb',
       'bad-length',
     ],
-    [
-      'an empty fragment of a message',
-      (b) => readHandshakeFragment(new ByteReader(b)),
-      '0b 000003 0000 000000 000000',
-      'bad-length',
-    ],
     ['an alert of level 0', (b) => readAlert(new ByteReader(b)), '0028', 'bad-value'],
     [
       'session state of another version',

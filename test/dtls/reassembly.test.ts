@@ -132,3 +132,29 @@ describe('handshake messages cut at every byte, the pieces out of order', () => 
     expect(pair.received).toEqual({ client: ['from server'], server: ['from client'] });
   });
 });
+
+/** Packs each message of a datagram, cut in two with empty fragments around the pieces, with the others into one record. */
+const packed: Transform = (datagram) => {
+  const records = recordsOf(datagram);
+  const fragments = records
+    .filter((record) => record[0] === 22 && record[4] === 0)
+    .flatMap((record) => {
+      const whole = record.slice(13);
+      const length = whole.length - 12;
+      const piece = (from: number, to: number): Uint8Array => {
+        const head = whole.slice(0, 12);
+        head.set([from >>> 8, from, 0, (to - from) >>> 8, to - from], 7);
+        return concatBytes(head, whole.subarray(12 + from, 12 + to));
+      };
+      const half = length >>> 1;
+      return [piece(0, 0), piece(half, length), piece(half, half), piece(0, half), piece(length, length)];
+    });
+  const others = records.filter((record) => record[0] !== 22 || record[4] !== 0);
+  return [concatBytes(...(fragments.length > 0 ? [plainRecord(22, concatBytes(...fragments))] : []), ...others)];
+};
+
+it('fragments of several messages in one record, empty ones among them', () => {
+  const pair = handshake(makePair({ toClient: packed, toServer: packed }));
+  expect([pair.client.state, pair.server.state]).toEqual(['connected', 'connected']);
+  expect(pair.client.drops.get('bad-length')).toBeGreaterThan(0);
+});
