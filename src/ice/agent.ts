@@ -242,7 +242,8 @@ export class IceAgent implements SansIo<IceEvent, FiveTuple> {
 
   /**
    * A candidate of the peer, before or after its credentials. One that this agent cannot use is a counted drop; one
-   * whose `usernameFragment` names another generation is `stale`.
+   * whose `usernameFragment` names another generation is `stale`. One that comes behind `endOfRemoteCandidates` is used,
+   * against RFC 8838 §14: browsers do, and signalling may let the end overtake it.
    */
   addRemoteCandidate(candidate: IceCandidate, now: Instant): void {
     if (this.#closed) return;

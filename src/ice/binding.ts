@@ -82,6 +82,12 @@ export function encodeCheck(env: Env, check: CheckFields): { readonly id: string
   return { id: transactionKey(transactionId), bytes };
 }
 
+/** RFC 8445 §11: no authentication, and FINGERPRINT alone. */
+export function encodeKeepalive(env: Env): Uint8Array {
+  const transactionId = newTransactionId(env);
+  return encodeStun({ messageClass: 'indication', method: STUN_METHODS.Binding, transactionId, fingerprint: true });
+}
+
 /** A Binding request to a STUN server: no credentials (RFC 8445 §5.1.1.2). */
 export function encodeGatheringRequest(env: Env): { readonly id: string; readonly bytes: Uint8Array } {
   const transactionId = newTransactionId(env);

@@ -1,8 +1,15 @@
 import type { DropReason, Env, FiveTuple, Instant } from '../core/index.ts';
 import { IntegrityKey, shortTermKey } from '../stun/index.ts';
-import { encodeCheck } from './binding.ts';
+import { encodeCheck, encodeKeepalive } from './binding.ts';
 import type { Checklist } from './checklist.ts';
-import { CHECK_TIMEOUT_MS, FINAL_WAIT_FACTOR, MAX_CHECK_TRANSACTIONS, MIN_RTO_MS, TA_MS } from './limits.ts';
+import {
+  CHECK_TIMEOUT_MS,
+  FINAL_WAIT_FACTOR,
+  KEEPALIVE_MS,
+  MAX_CHECK_TRANSACTIONS,
+  MIN_RTO_MS,
+  TA_MS,
+} from './limits.ts';
 import type { CandidatePair } from './pair.ts';
 import { type RequestSchedule, RequestTable } from './requests.ts';
 import type { IceParameters, IceRole } from './types.ts';
@@ -91,6 +98,12 @@ export class CheckSender {
   /** RFC 7675 §5.1: a new transaction each time, sent once. */
   consent(pair: CandidatePair, nominating: boolean, now: Instant): void {
     if (this.#send(pair, 'consent', nominating, { rtoMs: MIN_RTO_MS, maxSends: 1 }, now)) pair.consentRequestsSent++;
+  }
+
+  /** RFC 8445 §11: between two lite agents, where no checks keep the path open. */
+  keepAlive(pair: CandidatePair, now: Instant): void {
+    this.#host.send(encodeKeepalive(this.#host.env), pair.path);
+    pair.consentAt = now + KEEPALIVE_MS;
   }
 
   /**

@@ -121,7 +121,10 @@ export class InboundChecks {
     if (!pair.valid) this.#session.trigger(pair);
   }
 
-  /** RFC 8445 §7.3.2: a lite agent makes no checks; the peer's request is all it needs. */
+  /**
+   * RFC 8445 §7.3.2: a lite agent makes no checks; the peer's request is all it needs. Not only one that nominates, against
+   * §12.1.1: a full peer begins its DTLS handshake before that, and its ClientHello would wait for the answer.
+   */
   #acceptLite(pair: CandidatePair, request: CheckRequest, now: Instant): void {
     pair.state = 'succeeded';
     pair.validLocal = pair.local;

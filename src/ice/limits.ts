@@ -47,7 +47,7 @@ export const NOMINATION_GRACE_RELAY_MS = 2000;
 /** A nomination of another pair later than this after the last one of the current pair replaces it (see nomination.ts). */
 export const AGGRESSIVE_NOMINATION_WINDOW_MS = 3000;
 
-/** RFC 8445 §11 Tr: keepalive of a server-reflexive binding while checks go on. */
+/** RFC 8445 §11 Tr: keepalive of a server-reflexive binding while checks go on, and of the path between two lite agents. */
 export const KEEPALIVE_MS = 15_000;
 
 /**

@@ -14,6 +14,7 @@ import { Checklist } from './checklist.ts';
 import { type CheckContext, type CheckHost, CheckSender } from './checks.ts';
 import { isKeptWarm, renewConsent, scheduleNextConsent } from './consent.ts';
 import { InboundChecks } from './inbound-checks.ts';
+import { KEEPALIVE_MS } from './limits.ts';
 import { isBetterKind } from './nomination.ts';
 import { CandidatePair } from './pair.ts';
 import type { PendingRequest } from './requests.ts';
@@ -175,6 +176,7 @@ export class IceSession {
     best.authenticated = true;
     best.heardAt = NEVER; // never silent
     best.answeredAt = NEVER;
+    best.consentAt = now + KEEPALIVE_MS;
     this.selection.nominate(best, now);
   }
 
@@ -343,6 +345,11 @@ export class IceSession {
 
   /** RFC 7675 §5.1: each consent check has its own transaction and is sent once. */
   #consentDue(pair: CandidatePair, now: Instant): void {
+    if (this.host.lite) {
+      if (pair === this.selection.nominated) this.checks.keepAlive(pair, now);
+      else pair.consentAt = NEVER;
+      return;
+    }
     scheduleNextConsent(pair, this.host.env, now);
     const warm = isKeptWarm(pair, this.checklist, this.selection);
     if (warm) this.checks.consent(pair, this.#repeatsNomination(pair), now);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { IceRole } from '../../src/ice/index.ts';
 import { seeds } from '../sim/index.ts';
 import { address, agreed, nominatedPair, twoPeers } from './harness.ts';
-import { LoneAgent, udp } from './lone-agent.ts';
+import { hostCandidate, LoneAgent, udp } from './lone-agent.ts';
 import { checkBytes, responseBytes } from './messages.ts';
 
 /** Sentences of the RFCs that peers of ours never put to the test, and conformance suites do. */
@@ -113,6 +113,29 @@ describe('the role of a lite agent (RFC 8445 §6.1.1)', () => {
     world.run({ until: 5_000 });
     expect([a.agent.role, b.agent.role]).toEqual(['controlling', 'controlled']);
     expect([nominatedPair(a), nominatedPair(b), agreed(peers)]).toEqual([true, true, true]);
+  });
+});
+
+describe('two lite agents', () => {
+  it('keep their path open with indications, since no checks do (RFC 8445 §11)', () => {
+    const lone = new LoneAgent({ lite: true });
+    lone.do((agent, now) => {
+      agent.addHostCandidate(base, now);
+      agent.setRemoteParameters({ ...lone.peer, lite: true }, now);
+      agent.addRemoteCandidate(hostCandidate(peer, 1), now);
+    });
+    lone.runTo(10_000);
+    const better = address('10.0.0.3', 7000);
+    lone.do((agent, now) => agent.addRemoteCandidate(hostCandidate(better), now));
+    lone.runTo(60_000);
+    expect(lone.sent.map((sent) => [sent.at, sent.path.remote])).toEqual([
+      [25_000, better],
+      [40_000, better],
+      [55_000, better],
+    ]);
+    for (const { message } of lone.sent) {
+      expect([message.messageClass, message.method, message.attributeTypes]).toEqual(['indication', 1, [0x8028]]);
+    }
   });
 });
 
