@@ -31,6 +31,9 @@ export const MAX_RELAY_RENEWALS = 5;
 /** Before the first time; twice as long before each further one. */
 const RELAY_RENEWAL_MS = 1000;
 
+/** RFC 8656 §7.4: what such a server refuses, it "SHOULD NOT" be asked again before it has changed. */
+const FINAL_CODES: ReadonlySet<number> = new Set([403, 440, 442]);
+
 /** A relay that stood for so long begins to count anew. */
 export const RELAY_STABLE_MS = 60_000;
 
@@ -57,6 +60,9 @@ interface Holding {
   path: FiveTuple | undefined;
   /** What waits for the outcome of an attempt. */
   settle: ((event: RelayStateEvent | undefined) => void) | undefined;
+  /** How the last attempt failed: how long to leave the server alone, and whether it may be asked again at all. */
+  retryAfterMs: number;
+  isFinal: boolean;
   /** A gathering phase has begun that does not want it; an older generation may still use it. */
   withdrawn: boolean;
 }
@@ -142,14 +148,23 @@ export class RelayGatherer {
     else if (event.type === 'relay-failed' && !holding.withdrawn) this.#onLost(holding, event);
   }
 
-  #onLost(holding: Holding, { failure }: RelayStateEvent & { readonly type: 'relay-failed' }): void {
+  #onLost(holding: Holding, event: RelayStateEvent & { readonly type: 'relay-failed' }): void {
+    this.#holdings.delete(keyOf(holding.wanted)); // an ICE restart asks that server again
+    this.#noteFailure(holding, event);
+    if (!holding.isFinal) this.#renewLater(holding);
+  }
+
+  /** RFC 8656 §7.4. */
+  #noteFailure(holding: Holding, event: RelayStateEvent & { readonly type: 'relay-failed' }): void {
     const { wanted } = holding;
-    this.#holdings.delete(keyOf(wanted)); // an ICE restart asks that server again
+    const { failure, code, retryAfterMs } = event;
     const renewed = this.#renewed(wanted);
     // A token that has expired can be had anew, and the application may have set another password meanwhile.
     const sameAgain = renewed?.username === wanted.username && renewed.password === wanted.password;
     const hasTokens = this.#given.options.turn?.accessTokenFor !== undefined;
-    if (failure !== 'wrong-credentials' || hasTokens || !sameAgain) this.#renewLater(holding);
+    const isRefused = failure === 'wrong-credentials' && !hasTokens && sameAgain;
+    holding.retryAfterMs = retryAfterMs;
+    holding.isFinal = isRefused || (failure === 'rejected' && FINAL_CODES.has(code));
   }
 
   /** Nothing is asked for any more. */
@@ -162,13 +177,21 @@ export class RelayGatherer {
     const { platform } = this.#given;
     const key = keyOf(wanted);
     if (this.#holdings.has(key)) return;
-    const holding: Holding = { wanted, since: 0, path: undefined, settle: undefined, withdrawn: false };
+    const holding: Holding = {
+      wanted,
+      since: 0,
+      path: undefined,
+      settle: undefined,
+      retryAfterMs: 0,
+      isFinal: false,
+      withdrawn: false,
+    };
     this.#holdings.set(key, holding);
     const stands = await this.#obtain(holding);
     holding.since = platform.now();
     if (stands || holding.withdrawn) return;
     this.#holdings.delete(key);
-    if (wanted.renewals > 0) this.#renewLater(holding);
+    if (wanted.renewals > 0 && !holding.isFinal) this.#renewLater(holding);
   }
 
   /** What is to be asked for in the place of a relay that is gone; undefined where its server is not wanted any more. */
@@ -180,13 +203,14 @@ export class RelayGatherer {
     return { ...wanted, username: server.username, password: server.credential };
   }
 
-  #renewLater({ wanted, since }: Holding): void {
+  #renewLater({ wanted, since, retryAfterMs }: Holding): void {
     const { platform, transport } = this.#given;
     const now = platform.now();
     const renewals = now - since >= RELAY_STABLE_MS ? 0 : wanted.renewals;
     if (transport.isClosed || renewals >= MAX_RELAY_RENEWALS) return;
     const key = keyOf(wanted);
-    const cancel = platform.setTimer(now + RELAY_RENEWAL_MS * 2 ** renewals, () => {
+    const delayMs = Math.max(RELAY_RENEWAL_MS * 2 ** renewals, retryAfterMs);
+    const cancel = platform.setTimer(now + delayMs, () => {
       this.#renewals.delete(key);
       const renewed = this.#renewed(wanted);
       if (renewed !== undefined && !transport.isClosed) void this.#hold({ ...renewed, renewals: renewals + 1 });
@@ -232,6 +256,7 @@ export class RelayGatherer {
         // RFC 8656 §7.4: "the client SHOULD … use a different client transport address". A new connection has one.
         own = usesSocket(wanted.url);
       } else {
+        this.#noteFailure(holding, event);
         this.#fail(wanted, event.code, event.reason);
         return false;
       }

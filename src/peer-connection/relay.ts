@@ -64,6 +64,8 @@ export type RelayEvent =
       readonly alternateServer: TransportAddress | undefined;
       /** And the name in its certificate, where it is another one (RFC 8489 §14.16). */
       readonly alternateDomain?: string | undefined;
+      /** How long to leave this server alone (RFC 8656 §7.4). */
+      readonly retryAfterMs: number;
       /** What is gone with it. */
       readonly relayed: readonly TransportAddress[];
     }
@@ -222,7 +224,7 @@ export class Relay {
 
   /** The connection to the server is gone, and with it the allocation (RFC 8656 §7.2: it lives on the 5-tuple). */
   disconnected(reason: string): void {
-    this.#fail('disconnected', UNREACHABLE, reason, undefined);
+    this.#fail({ failure: 'disconnected', code: UNREACHABLE, reason, alternateServer: undefined, retryAfterMs: 0 });
   }
 
   /** Gives the allocation back; the request leaves with `pollTransmit`, nobody waits for the answer. */
@@ -291,9 +293,10 @@ export class Relay {
         this.#notePermissionFailed(event.ip, event.error?.code);
         break;
       case 'failed': {
-        const { error, reason, alternateServer, alternateDomain } = event;
-        const text = error?.reason ?? describe(reason);
-        this.#fail(reason, error?.code ?? UNREACHABLE, text, alternateServer, alternateDomain);
+        const { error, reason: failure, alternateServer, alternateDomain, retryAfterMs } = event;
+        const code = error?.code ?? UNREACHABLE;
+        const reason = error === undefined ? describe(failure) : withoutPadding(error.reason);
+        this.#fail({ failure, code, reason, alternateServer, alternateDomain, retryAfterMs });
         break;
       }
       case 'closed':
@@ -309,13 +312,7 @@ export class Relay {
     if ((code === 403 || code === 443) && this.#refused.size < MAX_RELAY_PATHS) this.#refused.add(ip);
   }
 
-  #fail(
-    failure: RelayFailure,
-    code: number,
-    reason: string,
-    alternateServer: TransportAddress | undefined,
-    alternateDomain?: string,
-  ): void {
+  #fail(why: Omit<Extract<RelayEvent, { readonly type: 'failed' }>, 'type' | 'relayed'>): void {
     if (this.#state === 'closing') {
       this.#release(); // the server cannot be told; the allocation expires
       return;
@@ -324,7 +321,7 @@ export class Relay {
     const told = this.#state === 'over';
     this.#state = 'over';
     this.#relayed = [];
-    if (!told) this.#events.push({ type: 'failed', failure, code, reason, alternateServer, alternateDomain, relayed });
+    if (!told) this.#events.push({ type: 'failed', ...why, relayed });
   }
 
   #release(): void {
@@ -349,6 +346,13 @@ export class Relay {
     this.#pathOfPeer.set(peer, path);
     return path;
   }
+}
+
+/** coturn counts the padding of the reason phrase to it: zeros, which an application would show. */
+function withoutPadding(reason: string): string {
+  let end = reason.length;
+  while (end > 0 && reason.charCodeAt(end - 1) === 0) end--;
+  return reason.slice(0, end);
 }
 
 function describe(failure: TurnFailure): string {

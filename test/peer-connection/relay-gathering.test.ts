@@ -69,6 +69,46 @@ describe('relays through the façade', () => {
     expect([platform.open, platform.pendingTimers]).toEqual([0, 0]);
   });
 
+  it.each([
+    ['486, which asks for a minute of patience', 486, [1, 61, 121]],
+    ['508, which asks for one too', 508, [1, 61, 121]],
+    ['403, which is final', 403, [1]],
+    ['442, which is final', 442, [1]],
+    ['400, which says nothing of that', 400, [1, 3, 7]],
+  ] as const)('lost, are asked for again at the times that the answer allows: %s', async (_, code, expected) => {
+    const { network, fake, platform } = fakeWorld();
+    const server = fake(SERVER);
+    const askedAt: number[] = [];
+    let lostAt: number | undefined;
+    server.answer = ({ method }) => {
+      if (method === STUN_METHODS.Refresh) {
+        lostAt ??= network.world.now;
+        return failWith(437);
+      }
+      if (method !== STUN_METHODS.Allocate || lostAt === undefined) return undefined;
+      askedAt.push(Math.round((network.world.now - lostAt) / 1000));
+      return failWith(code);
+    };
+    const { pc, candidates } = makePeer(platform);
+    await gather(pc, network);
+    await runUntil(network, () => false, network.world.now + 540_000 + 150_000);
+    expect(askedAt.slice(0, 3)).toEqual(expected);
+    expect(candidates).toHaveLength(1);
+    pc.close();
+    expect([platform.open, platform.pendingTimers]).toEqual([0, 0]);
+  });
+
+  it('tell of a refusal in the words of the server, without the padding that coturn counts to them', async () => {
+    const { network, fake, platform } = fakeWorld();
+    fake(SERVER).answer = () => ({
+      error: [['ERROR-CODE', { code: 442, reason: 'UDP Transport is not allowed\0\0' }]],
+    });
+    const { pc, errors } = makePeer(platform);
+    await gather(pc, network);
+    expect(errors).toMatchObject([{ errorCode: 442, errorText: 'UDP Transport is not allowed' }]);
+    pc.close();
+  });
+
   it('bring an OAuth token for the servers that have one (RFC 7635)', async () => {
     const key = { kid: 'north', key: new Uint8Array(32).fill(7) };
     const options = { oauth: { serverName: 'turn.example', keys: [key] } };
