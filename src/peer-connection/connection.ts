@@ -66,6 +66,8 @@ export class Connection {
   /** Whether [[SctpTransport]] is not null, and [[LastStableStateSctpTransport]]. */
   #hasSctp = false;
   #hadStableSctp = false;
+  /** Whether the offer or answer that was created last "accurately represents the system state": nothing has changed since. */
+  #isCreatedCurrent = false;
 
   constructor(
     platform: Platform,
@@ -180,7 +182,10 @@ export class Connection {
     const channel = this.#ensureSession().channels.create(settings);
     const first = !this.#everCreated;
     this.#everCreated = true;
-    if (first) this.#needed.update(); // step 17
+    if (first) {
+      this.#isCreatedCurrent = false;
+      this.#needed.update(); // step 17
+    }
     return channel;
   }
 
@@ -194,7 +199,9 @@ export class Connection {
     const session = this.#ensureSession();
     const credentials = this.#offeredCredentials(session, iceRestart);
     const local = this.#localTransport(session, credentials, this.#identity.tlsId);
-    return { type: 'offer', sdp: this.negotiation.createOffer(local, this.#everCreated) };
+    const sdp = this.negotiation.createOffer(local, this.#everCreated);
+    this.#isCreatedCurrent = true;
+    return { type: 'offer', sdp };
   }
 
   #offeredCredentials(session: PeerSession, iceRestart: boolean): IceCredentials {
@@ -219,7 +226,9 @@ export class Connection {
     const local = this.#localTransport(session, credentials, tlsId);
     try {
       const wishes = { setup: this.#options.answerSetup, bundlePolicy: this.configuration.bundlePolicy };
-      return { type: 'answer', sdp: this.negotiation.createAnswer(local, wishes) };
+      const sdp = this.negotiation.createAnswer(local, wishes);
+      this.#isCreatedCurrent = true;
+      return { type: 'answer', sdp };
     } catch (error) {
       throw toSdpException(error);
     }
@@ -254,8 +263,9 @@ export class Connection {
       throw domError('InvalidModificationError', `the ${type} is not the one that was created`);
     }
     if (sdp === '' && type !== 'rollback') {
-      // Steps 4.4 and 4.5. What was created last may be out of date, and to make it anew costs little.
-      sdp = type === 'offer' ? (await this.createOffer(false)).sdp : (await this.createAnswer()).sdp;
+      // Steps 4.4 and 4.5. What was created last may hold a wish that is in no state: createOffer({ iceRestart: true }).
+      if (this.#isCreatedCurrent) sdp = created;
+      if (sdp === '') sdp = type === 'offer' ? (await this.createOffer(false)).sdp : (await this.createAnswer()).sdp;
     }
     await this.#setDescription(type, sdp, 'local');
   }
@@ -279,6 +289,7 @@ export class Connection {
     } catch (error) {
       throw toSdpException(error);
     }
+    this.#isCreatedCurrent = false;
     const { state } = this.negotiation.session;
     if (state === 'stable') this.#needed.onStable(); // step 4.5.13
     if (state !== before) this.#fire(new Event('signalingstatechange')); // step 4.5.14
@@ -356,7 +367,8 @@ export class Connection {
     // An end of candidates that names no section "applies to all media descriptions".
     const namesNone = given.sdpMid === null && given.sdpMLineIndex === null;
     const sections = namesNone ? negotiation.remote.model.media.map((_, i) => i) : [index];
-    if (!sections.some((section) => negotiation.represents('remote', section, ufrag))) {
+    const isForAll = namesNone && ufrag === null; // also of no section at all
+    if (!isForAll && !sections.some((section) => negotiation.represents('remote', section, ufrag))) {
       throw domError('OperationError', `no remote description has the ufrag ${ufrag}`); // step 4.5
     }
     await this.#tasks.next();
@@ -385,6 +397,7 @@ export class Connection {
 
   /** W3C `restartIce`. */
   restartIce(): void {
+    this.#isCreatedCurrent = false;
     this.#needed.replaceCredentials();
   }
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { RTCPeerConnection } from '../../src/index.ts';
 import { useOfflineConnections } from './offline.ts';
 
-const { make, withChannel, offer: remoteOffer } = useOfflineConnections();
+const { make, withChannel, offer: remoteOffer, answerTo } = useOfflineConnections();
 const nothing = (): void => undefined;
 const named = (name: string) => expect.objectContaining({ name });
 const ufragOf = (description: { readonly sdp: string } | null): string =>
@@ -99,6 +99,53 @@ it('a rollback takes back a restart that was set twice', async () => {
   await pc.setRemoteDescription(other.localDescription!);
   await pc.setLocalDescription(); // an answer with credentials that nobody has asked for would be refused
   expect(ufragOf(pc.localDescription)).toBe(before);
+});
+
+describe('setLocalDescription without a text (W3C §4.4.2, steps 4.4 and 4.5)', () => {
+  it('sets the offer that was created last, with what was wished for it', async () => {
+    const pc = withChannel();
+    const offer = await pc.createOffer();
+    await pc.setLocalDescription();
+    expect(pc.localDescription?.sdp).toBe(offer.sdp);
+    await pc.setRemoteDescription(await answerTo(pc));
+    const restarting = await pc.createOffer({ iceRestart: true });
+    await pc.setLocalDescription({ type: 'offer' });
+    expect(pc.localDescription?.sdp).toBe(restarting.sdp);
+    expect(ufragOf(pc.pendingLocalDescription)).not.toBe(ufragOf(pc.currentLocalDescription));
+  });
+
+  it.each(['answer', 'pranswer'] as const)('sets the answer that was created last as %s', async (type) => {
+    const pc = make();
+    await pc.setRemoteDescription(await remoteOffer());
+    const answer = await pc.createAnswer();
+    await pc.setLocalDescription({ type });
+    expect(pc.localDescription).toMatchObject({ type, sdp: answer.sdp });
+  });
+
+  it('makes another where something has changed meanwhile', async () => {
+    const pc = make();
+    await pc.createOffer();
+    pc.createDataChannel('x');
+    await pc.setLocalDescription();
+    expect(pc.localDescription?.sdp).toContain('m=application');
+    await pc.setRemoteDescription(await answerTo(pc));
+    const before = ufragOf(pc.localDescription);
+    await pc.createOffer();
+    pc.restartIce();
+    await pc.setLocalDescription();
+    expect(ufragOf(pc.localDescription)).not.toBe(before);
+    await pc.createOffer();
+    await pc.setLocalDescription({ type: 'rollback' });
+    await pc.setRemoteDescription(await remoteOffer());
+    await pc.setLocalDescription({ type: 'answer' });
+    expect(pc.signalingState).toBe('stable');
+  });
+});
+
+it('the end of all candidates is taken also where there is no section', async () => {
+  const pc = make();
+  await pc.setRemoteDescription(await make().createOffer());
+  await pc.addIceCandidate();
 });
 
 it('setConfiguration on a closed connection converts before it looks', () => {
