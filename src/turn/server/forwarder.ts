@@ -83,8 +83,9 @@ export class Forwarder {
     }
     const peer = message.require('XOR-PEER-ADDRESS');
     const data = message.require('DATA');
-    const dontFragment = message.get('DONT-FRAGMENT') === true;
     const relay = allocation.relayOf(ipFamily(peer.ip));
+    const dontFragment =
+      message.get('DONT-FRAGMENT') === true && relay !== undefined && heedsFragments(allocation, relay);
     if (relay === undefined || peer.port === 0 || allocation.transport === 'tcp') {
       this.#drop('bad-value', 'peer of a Send indication');
     } else if (relay.permission(peer.ip, now) === undefined) {
@@ -325,6 +326,11 @@ export class Forwarder {
     this.#randomAt += TRANSACTION_ID_BYTES;
     return id;
   }
+}
+
+/** RFC 8656 §13.1 to §13.3: between datagrams, where one side is IPv6, "the DONT-FRAGMENT attribute MUST be ignored". */
+function heedsFragments(allocation: Allocation, relay: Relay): boolean {
+  return allocation.isStream || (relay.family === 4 && ipFamily(allocation.path.remote.ip) === 4);
 }
 
 function count(traffic: TrafficCounters, toPeer: boolean, packets: number, bytes: number): void {

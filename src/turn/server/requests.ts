@@ -113,7 +113,7 @@ export class TurnRequests {
     }
     const context: Context = { message, path, user, now };
     try {
-      const unknown = message.unknownRequired((type) => this.#understands(type));
+      const unknown = message.unknownRequired((type) => this.#understands(type, message, path));
       if (unknown.length > 0) this.#responder.reject(context, 420, [['UNKNOWN-ATTRIBUTES', unknown]]);
       else if (!this.#isSameOrigin(message, allocation)) this.#responder.reject(context, 441);
       else this.#dispatch(context, allocation);
@@ -151,8 +151,10 @@ export class TurnRequests {
     return realm === this.#rooms.authenticator.realm ? quotaKeyOf(username) : `${realm}\u0000${quotaKeyOf(username)}`;
   }
 
-  #understands(type: number): boolean {
-    if (type === STUN_ATTRIBUTES['DONT-FRAGMENT'].type) return this.#options.dontFragment === true;
+  #understands(type: number, message: StunMessage, path: FiveTuple): boolean {
+    if (type === STUN_ATTRIBUTES['DONT-FRAGMENT'].type) {
+      return this.#options.dontFragment === true && !asksForTranslationToIpv6(message, path);
+    }
     if (type === STUN_ATTRIBUTES['CONNECTION-ID'].type) return this.#tcp;
     if (type === STUN_ATTRIBUTES['ACCESS-TOKEN'].type) return this.#options.oauth !== undefined; // RFC 7635 §7
     return isKnownAttribute(type); // "Known-but-unexpected attributes SHOULD be ignored"
@@ -387,6 +389,14 @@ export class TurnRequests {
     const grantedS = grantLifetimeS(requestedS, defaultLifetimeS ?? DEFAULT_LIFETIME_S, maxLifetimeS ?? MAX_LIFETIME_S);
     return Math.min(grantedS, user.maxLifetimeS ?? grantedS);
   }
+}
+
+/**
+ * RFC 8656 §3.7: who translates from IPv4 to IPv6 and is "unable to access the state of the Don't Fragment (DF) bit in the
+ * IPv4 header … MUST reject the Allocate request with the DONT-FRAGMENT attribute". Nobody but the kernel sees that bit.
+ */
+function asksForTranslationToIpv6(message: StunMessage, path: FiveTuple): boolean {
+  return !isStream(path) && ipFamily(path.remote.ip) === 4 && message.get('REQUESTED-ADDRESS-FAMILY') === 6;
 }
 
 function bucketOf(rate: Rate | undefined, now: Instant): TokenBucket | undefined {

@@ -120,6 +120,20 @@ describe('Allocate (RFC 8656 §7.2)', () => {
     expect(codeOf(client.allocate([['DONT-FRAGMENT', true]]))).toBe(0);
   });
 
+  // RFC 8656 §3.7: from IPv4 to IPv6 it cannot be told what the client's own packets ask for.
+  it.each([
+    ['IPv4 over UDP', { remote: { ip: '198.51.100.9', port: 40_000 } }, 420],
+    ['IPv4 over TCP', { remote: { ip: '198.51.100.9', port: 40_000 }, protocol: 'tcp' }, 0],
+    ['IPv6 over UDP', { remote: { ip: '2001:db8:9::9', port: 40_000 } }, 0],
+  ] as const)('DONT-FRAGMENT for an IPv6 relay of a client on %s: %s', (_, options, code) => {
+    const client = new TestClient(new TestServer({ dontFragment: true }), options);
+    const answer = client.allocate([
+      ['REQUESTED-ADDRESS-FAMILY', 6],
+      ['DONT-FRAGMENT', true],
+    ]);
+    expect(codeOf(answer)).toBe(code);
+  });
+
   it('a retransmission gets the same answer, another request on the 5-tuple 437', () => {
     const { server, client, relayed } = allocated();
     const [again] = server.input(client.lastRequest, client.path);

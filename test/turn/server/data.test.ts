@@ -122,10 +122,18 @@ describe('Send (RFC 8656 §11.2)', () => {
     expect(server.drops(reason)).toBe(1);
   });
 
+  const CLIENT4 = { ip: '198.51.100.9', port: 40_000 };
+  const CLIENT6 = { ip: '2001:db8:9::9', port: 40_000 };
+
+  // RFC 8656 §13.1 to §13.3: between datagrams the attribute is ignored wherever one side is IPv6.
   it.each([
-    ['IPv4', PEER, 1500 - 28],
-    ['IPv6', PEER6, 1400 - 48],
-  ] as const)('with DONT-FRAGMENT is dropped where it would leave in fragments: %s', (_, peer, fits) => {
+    ['from IPv4 to IPv4', { remote: CLIENT4 }, PEER, 1500 - 28, true],
+    ['from IPv4 to IPv6', { remote: CLIENT4 }, PEER6, 1400 - 48, false],
+    ['from IPv6 to IPv6', { remote: CLIENT6 }, PEER6, 1400 - 48, false],
+    ['from IPv6 to IPv4', { remote: CLIENT6 }, PEER, 1500 - 28, false],
+    ['from TCP over IPv4 to IPv4', { remote: CLIENT4, protocol: 'tcp' }, PEER, 1500 - 28, true],
+    ['from TCP over IPv6 to IPv6', { remote: CLIENT6, protocol: 'tcp' }, PEER6, 1400 - 48, true],
+  ] as const)('with DONT-FRAGMENT, too long for one packet, %s', (_, options, peer, fits, isDropped) => {
     const server = new TestServer({
       dontFragment: true,
       relayAddresses: [
@@ -133,14 +141,14 @@ describe('Send (RFC 8656 §11.2)', () => {
         { ip: RELAY_IP6, mtuBytes: 1400 },
       ],
     });
-    const client = new TestClient(server);
+    const client = new TestClient(server, options);
     client.allocate([['ADDITIONAL-ADDRESS-FAMILY', 6]]);
     client.permit(peer);
     const send = (length: number, ...more: readonly Attribute[]) =>
       client.indicate([['XOR-PEER-ADDRESS', peer], ...more, ['DATA', new Uint8Array(length)]]).length;
     expect(send(fits, ['DONT-FRAGMENT', true])).toBe(1);
-    expect(send(fits + 1, ['DONT-FRAGMENT', true])).toBe(0);
-    expect(server.drops('limit')).toBe(1);
+    expect(send(fits + 1, ['DONT-FRAGMENT', true])).toBe(isDropped ? 0 : 1);
+    expect(server.drops('limit')).toBe(isDropped ? 1 : 0);
     expect(send(fits + 1)).toBe(1);
   });
 
