@@ -127,6 +127,27 @@ describe('a ClientHello in fragments before the cookie (RFC 6347 §4.2.1, §4.2.
     expect([server.holdsFragments, server.drops.toJSON()]).toEqual([false, {}]);
   });
 
+  it('what was held before the cookie came is not believed, nor kept', () => {
+    const server = newServer();
+    const forged = (body: Uint8Array, messageSeq: number): void => {
+      const other = body.slice();
+      other.set([0xfe, 0xff]); // DTLS 1.0
+      expect(tell(server, fragment(other, 0, 20, messageSeq))).toEqual([]);
+      expect(server.holdsFragments).toBe(true);
+    };
+    const first = encodeClientHello(HELLO);
+    forged(first, 0);
+    const [answer] = tell(server, fragment(first, 0, 100));
+    expect(server.holdsFragments).toBe(false);
+    const { cookie } = decodeHelloVerifyRequest(answer!.slice(25));
+    const second = encodeClientHello({ ...HELLO, cookie });
+    forged(second, 1);
+    tell(server, fragment(second, 0, 140, 1));
+    // It lacks extended_master_secret; of the other version it would be a protocol_version.
+    const [alert] = tell(server, fragment(second, 140, second.length, 1));
+    expect([...alert!.slice(13)]).toEqual([2, 40]);
+  });
+
   it(`MAX_UNPROVED_HELLO_BYTES: ${MAX_UNPROVED_HELLO_BYTES} bytes are put together for a client without a cookie, no more`, () => {
     const server = newServer();
     tell(server, fragment(new Uint8Array(MAX_UNPROVED_HELLO_BYTES + 1), 0, 20));
