@@ -24,9 +24,13 @@ export interface SignalingConnectionOptions extends Omit<SignalingClientOptions,
   readonly env?: Env;
 }
 
+/** Of a timer that has nothing to do but to be there. */
+const KEEP_ALIVE_MS = 60_000;
+
 /**
  * A client of a signaling server for programs on Node: the core of `purertc/signaling` with a WebSocket. It dials again
- * by itself and enters its room again; give up after a number of failures with `maxAttempts`.
+ * by itself and enters its room again; give up after a number of failures with `maxAttempts`. The process stays alive until
+ * {@link close}, also while there is no server.
  *
  * @example
  * const signaling = new SignalingConnection({ url: 'ws://127.0.0.1:8080', onEvent: (event) => console.log(event) });
@@ -35,6 +39,8 @@ export interface SignalingConnectionOptions extends Omit<SignalingClientOptions,
 export class SignalingConnection {
   readonly #core: SignalingClient;
   readonly #shell: WebSocketClient<SignalingClientEvent>;
+  /** While it waits to dial again: it has no socket then, and timers of a platform keep no process alive. */
+  #waiting: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: SignalingConnectionOptions) {
     const platform = options.platform ?? nodePlatform;
@@ -50,7 +56,10 @@ export class SignalingConnection {
       onEvent: (event) => {
         if (event.type === 'dial') this.#shell.dial();
         else if (event.type === 'hang-up') this.#shell.hangUp();
-        else onEvent(event);
+        else {
+          if (event.type === 'state') this.#keepAlive(event.state === 'waiting');
+          onEvent(event);
+        }
       },
     });
   }
@@ -88,5 +97,10 @@ export class SignalingConnection {
   close(): void {
     // The core says when to hang up: behind its last message, also when this is called from within an event.
     this.#shell.driver.mutate((now) => this.#core.close(now));
+  }
+
+  #keepAlive(isWaiting: boolean): void {
+    clearInterval(this.#waiting);
+    this.#waiting = isWaiting ? setInterval(() => undefined, KEEP_ALIVE_MS) : undefined;
   }
 }
