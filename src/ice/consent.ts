@@ -9,11 +9,14 @@ import type { CandidatePair } from './pair.ts';
  * whose requests have not been answered for 30 s may not be sent to any more.
  */
 
+const MIN_SHARE = 0.8;
+const MAX_SHARE = 1.2;
+
 /** "each interval MUST be randomized from between 0.8 and 1.2 times the basic period". */
 function consentInterval(env: Env): number {
   const random = new Uint8Array(2);
   env.random(random);
-  return CONSENT_INTERVAL_MS * (0.8 + (0.4 * ((random[0]! << 8) | random[1]!)) / 0xffff);
+  return CONSENT_INTERVAL_MS * (MIN_SHARE + ((MAX_SHARE - MIN_SHARE) * ((random[0]! << 8) | random[1]!)) / 0xffff);
 }
 
 /** An answer came: consent for 30 s from now. */
@@ -31,10 +34,13 @@ export function renewConsentOfLite(pair: CandidatePair, now: Instant): void {
   pair.consentExpiresAt = now + CONSENT_EXPIRY_MS;
 }
 
-/** The next consent check follows from the last deadline; after a driver has slept, from now. */
+/**
+ * The next consent check follows from the last deadline; behind a late one from now, where "less than 4 seconds" would lie
+ * between the two (RFC 7675 §5.1).
+ */
 export function scheduleNextConsent(pair: CandidatePair, env: Env, now: Instant): void {
   pair.consentAt += consentInterval(env);
-  if (pair.consentAt <= now) pair.consentAt = now + consentInterval(env);
+  if (pair.consentAt < now + MIN_SHARE * CONSENT_INTERVAL_MS) pair.consentAt = now + consentInterval(env);
 }
 
 /** Pairs that consent is kept for: those in use, and the best of the other valid ones. */

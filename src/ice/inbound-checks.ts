@@ -91,10 +91,11 @@ export class InboundChecks {
   /** RFC 8445 §7.3.1.1. False: the peer has to change its role, and is told so. */
   #settleRole(request: CheckRequest): boolean {
     const { role, tieBreaker, lite } = this.#session.host;
-    if (request.role !== role) return true;
     // RFC 8445 §6.1.1: whoever checks is a full agent, and "MUST take the controlling role" towards a lite one, however
     // the two numbers compare. A 487 is what makes it.
-    if (lite) return role === 'controlling' && this.#session.switchRole('controlled', false);
+    if (lite && role === 'controlling') this.#session.switchRole('controlled', false);
+    if (lite) return request.role !== 'controlled';
+    if (request.role !== role) return true;
     const weWin = tieBreaker >= request.tieBreaker;
     // Both controlling: the larger tie-breaker stays so. Both controlled: the larger becomes controlling.
     if (role === 'controlling') return !weWin && this.#session.switchRole('controlled', false);

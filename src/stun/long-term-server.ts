@@ -119,6 +119,8 @@ export class LongTermServer {
     const { username, key } = known;
     if (!verifyIntegrity(message, key)) return this.challenge(401, client);
     if (!this.#nonces.isValid(nonce, client)) return this.challenge(438, client);
+    // RFC 8489 §9.2.4 has the response's algorithm follow from PASSWORD-ALGORITHM(S). A client that keeps to §9.2.5 signs with
+    // the same; another can verify only what it signs with itself.
     return { type: 'authenticated', username, realm: this.realm, keyAlgorithm, key, algorithm };
   }
 

@@ -116,6 +116,19 @@ describe('the role of a lite agent (RFC 8445 §6.1.1)', () => {
   });
 });
 
+describe('a lite agent that does not know its peer yet', () => {
+  it.each(['controlling', 'controlled'] as const)('has its checks control, though it is %s itself', (role) => {
+    const lone = new LoneAgent({ lite: true, role });
+    lone.do((agent, now) => agent.addHostCandidate(base, now));
+    const check = { to: lone.agent.localParameters, tieBreaker: 0n };
+    lone.input(checkBytes(lone.random, { ...check, role: 'controlled' }), udp(base, peer));
+    expect(lone.sent.at(-1)?.message.get('ERROR-CODE')?.code).toBe(487);
+    lone.input(checkBytes(lone.random, { ...check, role: 'controlling' }), udp(base, peer));
+    expect(lone.sent.at(-1)?.message.messageClass).toBe('success');
+    expect(lone.agent.role).toBe('controlled');
+  });
+});
+
 describe('two lite agents', () => {
   it('keep their path open with indications, since no checks do (RFC 8445 §11)', () => {
     const lone = new LoneAgent({ lite: true });
@@ -181,6 +194,26 @@ describe('candidates', () => {
     const types = lone.events.flatMap((event) => (event.type === 'candidate' ? [event.candidate.type] : []));
     expect(types).toEqual(['host', 'host']);
     expect(lone.agent.drops.toJSON()).toEqual({ 'bad-value': 1 });
+  });
+});
+
+describe('consent checks', () => {
+  it.each(seeds(20))('seed %i: are 4 s apart at least, also behind one that came late (RFC 7675 §5.1)', (seed) => {
+    const lone = new LoneAgent({}, seed);
+    lone.start([peer]);
+    for (let i = 0; i < 2; i++) {
+      const { transactionId } = lone.lastRequest().message;
+      lone.input(responseBytes({ transactionId, mapped: base, pwd: lone.peer.pwd }), udp(base, peer));
+    }
+    const sent = () => lone.agent.stats().candidatePairs[0]?.consentRequestsSent;
+    lone.now = lone.agent.nextTimeout() + 5_000;
+    lone.do((agent, now) => agent.handleTimeout(now));
+    const late = lone.now;
+    expect(sent()).toBe(1);
+    lone.runTo(late + 3_999);
+    expect(sent()).toBe(1);
+    lone.runTo(late + 6_000);
+    expect(sent()).toBe(2);
   });
 });
 
