@@ -37,7 +37,10 @@ export function checkAnswer(offer: SessionDescription, answer: SessionDescriptio
     const offered = offer.media[i];
     if (offered === undefined) return;
     checkSameSection(offered, media, i);
-    if (media.proto.toUpperCase() !== offered.proto.toUpperCase())
+    // The protos of data name the transport of the default candidate (RFC 8841 §12.2), or are those of the drafts, in which old
+    // servers answer whatever was asked: browsers mind neither.
+    const isData = isDataSection(offered) && isDataSection(media);
+    if (!isData && media.proto.toUpperCase() !== offered.proto.toUpperCase())
       throw new SdpError(`section ${i} is ${offered.proto} in the offer and ${media.proto} in the answer`);
     if (!isRejected(media)) checkAcceptedSection(offered, media, answer, i);
   });

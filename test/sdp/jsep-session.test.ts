@@ -204,7 +204,7 @@ describe('what an answer must be (RFC 9429 §5.8.3)', () => {
     ['a section too many', (t) => `${t}m=audio 0 RTP/AVP 0\r\n`],
     ['a section too few', (t) => t.slice(0, t.indexOf('m='))],
     ['another media', (t) => t.replace('m=application', 'm=text')],
-    ['another proto', (t) => t.replace('UDP/DTLS/SCTP', 'TCP/DTLS/SCTP')],
+    ['another proto', (t) => t.replace('UDP/DTLS/SCTP', 'UDP/TLS/UDPTL')],
     ['another mid', (t) => t.replace('a=mid:0', 'a=mid:1')],
     ['actpass', (t) => t.replace('a=setup:active', 'a=setup:actpass')],
     ['no ICE credentials', (t) => t.replace(/a=ice-ufrag[^\r]*\r\n/, '')],
@@ -242,6 +242,26 @@ describe('what an answer must be (RFC 9429 §5.8.3)', () => {
       us.apply('local', 'offer', us.offer());
       expect(us.apply('remote', 'answer', parseSdp(vector(name))).agreement).toMatchObject({ dtlsRole: 'server' });
     }
+  });
+
+  it.each<[string, number, (answer: string) => string]>([
+    ['a default candidate over TCP (RFC 8841 §12.2)', 5000, (t) => t.replace('UDP/DTLS/SCTP', 'TCP/DTLS/SCTP')],
+    [
+      'the form of the drafts, whatever was offered, as pion before 3.0 writes it',
+      5001,
+      (t) =>
+        t
+          .replace('UDP/DTLS/SCTP webrtc-datachannel', 'DTLS/SCTP 5001')
+          .replace('a=sctp-port:5000', 'a=sctpmap:5001 webrtc-datachannel 1024'),
+    ],
+  ])('with %s', (_, sctpPort, change) => {
+    const { a, answer } = good();
+    expect(change(answer)).not.toBe(answer);
+    const { agreement, session } = a.apply('remote', 'answer', parseSdp(change(answer)));
+    expect(agreement?.remote.transport.sctpPort).toBe(sctpPort);
+    expect(session.state).toBe('stable');
+    a.apply('local', 'offer', a.offer()); // and the next exchange is as any other
+    a.apply('remote', 'answer', parseSdp(change(answer)));
   });
 
   it('the exchanges of RFC 9429 §7 go through, section by section', () => {
