@@ -1,9 +1,6 @@
 import { ByteReader, concatBytes, DecodeError, EMPTY, utf8 } from '../core/index.ts';
 import { opaque8, opaque16, readOpaque8, readOpaque16, readU16List, u8, u16, u16s } from './wire.ts';
 
-/** More extensions than any real peer sends; a hello with more is refused. */
-export const MAX_EXTENSIONS = 64;
-
 /** One extension, undecoded: those that nobody knows, GREASE among them (RFC 8701), stay as they are. */
 export interface Extension {
   readonly type: number;
@@ -12,7 +9,8 @@ export interface Extension {
 
 /**
  * The extensions block at the end of a hello (RFC 5246 §7.4.1.4); undefined when the message ends before it.
- * @throws {DecodeError} `duplicate` type; `too-many`; `too-short`; `trailing-bytes`.
+ * How many there may be the length of the message bounds: a peer may offer any number that we do not know.
+ * @throws {DecodeError} `duplicate` type; `too-short`; `trailing-bytes`.
  */
 export function readExtensions(r: ByteReader): readonly Extension[] | undefined {
   if (r.remaining === 0) return undefined;
@@ -25,7 +23,6 @@ export function readExtensions(r: ByteReader): readonly Extension[] | undefined 
     const type = block.u16('extension_type');
     // RFC 5246 §7.4.1.4: "There MUST NOT be more than one extension of the same type."
     if (seen.has(type)) throw new DecodeError('duplicate', 'extension_type', at);
-    if (seen.size === MAX_EXTENSIONS) throw new DecodeError('too-many', 'extensions', at);
     seen.add(type);
     extensions.push({ type, data: readOpaque16(block, 'extension_data') });
   }

@@ -151,12 +151,6 @@ describe('malformed', () => {
       `fefd${random}0000 0002 c02b 0100 0008 0017 0000 0017 0000`,
       'duplicate',
     ],
-    [
-      '65 extensions',
-      m.decodeServerHello,
-      `fefd${random}00c02b00 0104${Array.from({ length: 65 }, (_, i) => `10${i.toString(16).padStart(2, '0')}0000`).join('')}`,
-      'too-many',
-    ],
     ['an empty certificate in a chain', m.decodeCertificate, '000003 000000', 'bad-length'],
     ['17 certificates', m.decodeCertificate, `000044${'00000130'.repeat(17)}`, 'too-many'],
     ['a certificate longer than its list', m.decodeCertificate, '000004 000002 30', 'too-short'],

@@ -24,6 +24,7 @@ import {
   handshake,
   makePair,
   PLAIN_ENV,
+  plainMessage,
   plainRecord,
   recordsOf,
   SERVER_CERTIFICATE,
@@ -171,6 +172,22 @@ describe('negotiation', () => {
     const pair = connectedPair({ client: { env: { ...PLAIN_ENV, crypto: own } }, server: { env: poor } });
     expect(pair.server.negotiated?.cipherSuite).toMatch(/AES_128_GCM/);
     expect(() => resolveOptions({ env: poor, cipherSuites: [name] }, false)).toThrow(UsageError);
+  });
+
+  it('any number of extensions that nobody knows is ignored (RFC 5246 §7.4.1.4)', () => {
+    const { a, b, client, server } = makePair();
+    let hello = new Uint8Array(0);
+    a.link.onSend = (bytes) => {
+      hello = bytes.slice(25);
+    };
+    a.driver.mutate((now) => client.start(now));
+    const { extensions = [], ...start } = decodeClientHello(hello);
+    const unknown = Array.from({ length: 4000 }, (_, n) => ({ type: 0x1000 + n, data: new Uint8Array(0) }));
+    b.driver.input(
+      plainMessage(1, 0, encodeClientHello({ ...start, extensions: [...unknown, ...extensions] })),
+      undefined,
+    );
+    expect([server.state, server.drops.toJSON()]).toEqual(['connecting', {}]);
   });
 
   it('ALPN: the server prefers, the client learns it', () => {
