@@ -2,11 +2,16 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { TransportAddress } from '../../src/core/index.ts';
-import type { TurnDataConnectionEvent } from '../../src/turn/index.ts';
-import { makeRestCredentials } from '../../src/turn/index.ts';
+import type { FiveTuple, TransportAddress } from '../../src/core/index.ts';
+import { UdpShell } from '../../src/io/index.ts';
+import {
+  makeRestCredentials,
+  TurnClient,
+  type TurnClientEvent,
+  type TurnDataConnectionEvent,
+} from '../../src/turn/index.ts';
 import { Coturn, COTURN_USER as USER } from './coturn.ts';
-import { Credentials, ENV } from './dtls-peers.ts';
+import { Credentials, ENV, freePort } from './dtls-peers.ts';
 import { openStream, runOnStream, type Transport, TurnLink } from './turn-links.ts';
 
 const SECRET = 'shared by two servers';
@@ -173,6 +178,40 @@ describe('the TURN client against coturn, otherwise configured', () => {
       await turn.saw('allocated');
       turn.close();
     } finally {
+      await coturn.stop();
+    }
+  });
+
+  it('an allocation moves to another port and back, with its channel (RFC 8016)', async () => {
+    const coturn = await Coturn.start(credentials, [`--user=${USER.username}:${USER.password}`, '--mobility']);
+    const echo = await udpEcho('127.0.0.1');
+    const seen: string[] = [];
+    const remote = coturn.address('udp', '127.0.0.1');
+    const pathFrom = (port: number): FiveTuple => ({ protocol: 'udp', local: { ip: '127.0.0.1', port }, remote });
+    const [here, there] = [pathFrom(await freePort()), pathFrom(await freePort())];
+    const core = new TurnClient({ env: ENV, path: here, ...USER, mobility: true });
+    const shell = new UdpShell<TurnClientEvent>({
+      core,
+      onEvent: (event) => seen.push(event.type === 'data' ? `data ${event.bytes[0]}` : event.type),
+    });
+    try {
+      for (const { local } of [here, there]) await shell.bind(local);
+      const sawAfter = (what: string, command: (now: number) => void) => {
+        shell.driver.mutate(command);
+        return expect.poll(() => seen.at(-1), { timeout: 10_000 }).toBe(what);
+      };
+      await sawAfter('allocated', (now) => core.allocate(now));
+      await sawAfter('permission', (now) => core.createPermission(echo.address, now));
+      await sawAfter('channel', (now) => core.bindChannel(echo.address, now));
+      for (const [i, path] of [there, here].entries()) {
+        await sawAfter('moved', (now) => core.moveTo(path, now));
+        await sawAfter(`data ${i}`, (now) => core.send(echo.address, Uint8Array.of(i), now));
+      }
+      await sawAfter('closed', (now) => core.close(now));
+      expect(core.drops.total).toBe(0);
+    } finally {
+      shell.close();
+      echo.socket.close();
       await coturn.stop();
     }
   });
