@@ -165,9 +165,10 @@ export class DataChannels {
   /**
    * Queues one message. Bytes are kept without copying until the peer has acknowledged them: they must not change.
    * Nothing is ever dropped for want of room; `send` refuses instead.
+   * @param borrowed - the bytes are copied instead, and may change once this returns.
    * @throws {DataChannelError} `not-open`; `message-too-large`; `buffer-full` (try again after `buffered-amount-low`).
    */
-  send(handle: ChannelHandle, data: string | Uint8Array, now: Instant): void {
+  send(handle: ChannelHandle, data: string | Uint8Array, now: Instant, borrowed = false): void {
     const channel = this.#lookUp(handle);
     if (channel?.state !== 'open' || channel.id === undefined)
       throw new DataChannelError('not-open', 'the channel is not open');
@@ -179,7 +180,11 @@ export class DataChannels {
     const { ordered, maxRetransmits, maxPacketLifeTime: lifetimeMs } = channel.parameters;
     const inOrder = ordered || !channel.confirmed;
     try {
-      this.#carrier.send({ streamId: channel.id, ppid, bytes, ordered: inOrder, maxRetransmits, lifetimeMs }, now);
+      const reliability = { ordered: inOrder, maxRetransmits, lifetimeMs };
+      this.#carrier.send(
+        { streamId: channel.id, ppid, bytes, borrowed: borrowed && bytes === data, ...reliability },
+        now,
+      );
     } catch (error) {
       if (error instanceof UsageError) throw new DataChannelError('buffer-full', error.message);
       throw error;

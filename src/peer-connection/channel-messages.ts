@@ -2,40 +2,19 @@ import { utf8 } from '../core/index.ts';
 import type { DataChannelError } from '../datachannel/index.ts';
 import { domError, domString } from './web-idl.ts';
 
-/** Short messages are copied into shared blocks of memory: to allocate each by itself takes longer than to send it. */
-const BLOCK_BYTES = 16_384;
-/** The longest of them. A message that waits for long keeps its block, so eight at least share one. */
-const SHORT_BYTES = BLOCK_BYTES / 8;
-
-let block = new Uint8Array(BLOCK_BYTES);
-let used = 0;
-
-function copyOf(bytes: Uint8Array): Uint8Array {
-  const { length } = bytes;
-  if (length > SHORT_BYTES) return bytes.slice();
-  if (used + length > BLOCK_BYTES) {
-    block = new Uint8Array(BLOCK_BYTES);
-    used = 0;
-  }
-  const copy = block.subarray(used, used + length);
-  copy.set(bytes);
-  used += length;
-  return copy;
-}
-
 /** Also of a buffer that was transferred away: it "holds" no bytes (Web IDL), where JavaScript refuses to look at it. */
 const EMPTY = new Uint8Array(0);
 
-/** Web IDL overload resolution of `send`, and the copy that makes the bytes ours. */
+/** Web IDL overload resolution of `send`. Bytes are the caller's. */
 export function toMessage(data: unknown): string | Blob | Uint8Array {
   if (typeof data === 'string') return data;
   if (data instanceof Blob) return data;
   if (ArrayBuffer.isView(data)) {
     const { buffer, byteOffset, byteLength } = data;
-    return byteLength === 0 ? EMPTY : copyOf(new Uint8Array(buffer, byteOffset, byteLength));
+    return byteLength === 0 ? EMPTY : new Uint8Array(buffer, byteOffset, byteLength);
   }
   if (data instanceof ArrayBuffer || isForeignArrayBuffer(data)) {
-    return data.byteLength === 0 ? EMPTY : copyOf(new Uint8Array(data));
+    return data.byteLength === 0 ? EMPTY : new Uint8Array(data);
   }
   return domString(data); // Web IDL: all else is text, `null` and `undefined` too
 }

@@ -262,7 +262,7 @@ export class RTCDataChannelImpl extends TypedEventTarget<RTCDataChannelEventMap>
     } catch (error) {
       throw error instanceof DataChannelError ? toDomError(error) : error;
     }
-    this.#waiting.push(message);
+    this.#waiting.push(message instanceof Uint8Array ? message.slice() : message);
     this.#waitingBytes += size;
     this.#hold(before + size);
     if (this.#waiting.length === 1) void this.#readWaiting();

@@ -216,7 +216,7 @@ class HandleLink implements ChannelLink {
   send(data: string | Uint8Array): number {
     const { channels } = this.#transport;
     const before = channels.bufferedAmount(this.#handle);
-    channels.send(this.#handle, data, this.#host.now());
+    channels.send(this.#handle, data, this.#host.now(), true);
     const bytes = channels.bufferedAmount(this.#handle) - before;
     this.#batch.noteSent(bytes);
     return bytes;

@@ -1,5 +1,6 @@
 import { type Instant, NEVER, Ring, UsageError } from '../core/index.ts';
 import { MAX_QUEUED_MESSAGES } from './limits.ts';
+import { copyMessage } from './message-copies.ts';
 import { type Schedulable, Scheduler, type SchedulerName } from './scheduler.ts';
 import type { SctpEvent, SctpMessage } from './types.ts';
 
@@ -16,6 +17,8 @@ export class OutboundMessage {
   readonly stream: OutboundStream;
   readonly ppid: number;
   readonly bytes: Uint8Array;
+  /** `bytes` are ours, to be used again. */
+  readonly isCopy: boolean;
   readonly unordered: boolean;
   readonly maxRetransmits: number;
   readonly expiresAt: Instant;
@@ -32,7 +35,8 @@ export class OutboundMessage {
   constructor(stream: OutboundStream, message: SctpMessage, arrival: number, now: Instant) {
     this.stream = stream;
     this.ppid = message.ppid;
-    this.bytes = message.bytes;
+    this.isCopy = message.borrowed === true;
+    this.bytes = this.isCopy ? copyMessage(message.bytes) : message.bytes;
     this.unordered = !message.ordered;
     this.maxRetransmits = message.maxRetransmits ?? Number.POSITIVE_INFINITY;
     this.expiresAt = message.lifetimeMs === undefined ? NEVER : now + message.lifetimeMs;

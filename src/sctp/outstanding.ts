@@ -1,6 +1,7 @@
 import { type Instant, Ring } from '../core/index.ts';
 import { FlightOrder, NO_SLOT } from './flight-order.ts';
 import { LEAST_RTT_MS, MAX_OUTSTANDING_CHUNKS } from './limits.ts';
+import { recycleMessage } from './message-copies.ts';
 import type { OutboundMessage } from './outbound-streams.ts';
 
 /** Where a DATA chunk with a TSN stands. */
@@ -16,6 +17,11 @@ export const CHUNK_STATE = {
   /** No longer in the network, but no SACK has had room to tell whether it arrived. Not counted in flight. */
   UNREPORTED: 5,
 } as const;
+
+/** Its last chunk so far is acknowledged. One that was given up is left to the garbage collector: others may know it. */
+function recycle(message: OutboundMessage): void {
+  if (message.sent === message.bytes.length && !message.abandoned) recycleMessage(message.bytes);
+}
 
 const FIRST_CAPACITY = 32;
 
@@ -197,6 +203,8 @@ export class Outstanding {
       if (this.#state[i] === CHUNK_STATE.ACKED) this.#gapAcked--;
       else this.#acked(this.base, i, now, minRttMs);
       this.#state[i] = CHUNK_STATE.FREE;
+      const message = this.#message[i];
+      if (message?.isCopy === true && message.lastTsn === this.base) recycle(message);
       this.#message[i] = undefined;
       this.base++;
     }

@@ -75,6 +75,8 @@ export interface SctpMessage {
   readonly ppid: number;
   /** Kept without copying until it is acknowledged or given up: do not change it. Not empty (RFC 9260 §3.3.1). */
   readonly bytes: Uint8Array;
+  /** `bytes` may change once `send` has returned: they are copied, into memory that is used again. Default false. */
+  readonly borrowed?: boolean | undefined;
   readonly ordered: boolean;
   /** Give up after this many retransmissions of any of its fragments (RFC 7496 §3.2). */
   readonly maxRetransmits?: number | undefined;

@@ -86,7 +86,9 @@ describe('two connections over loopback sockets', () => {
     source.fill(0); // copied: this must not reach the peer
     a.send(new Blob(['from a ', 'blob']));
     a.send('behind the blob');
-    a.send(new Uint16Array([0x0201]));
+    const behind = new Uint16Array([0x0201]);
+    a.send(behind);
+    behind.fill(0); // that one waits for the Blob to be read
     expect(a.bufferedAmount).toBe(3 + 11 + 15 + 2);
     await all;
     const bytes = (data: unknown) => [...new Uint8Array(data as ArrayBuffer)];
@@ -101,6 +103,22 @@ describe('two connections over loopback sockets', () => {
     const { data } = await blob;
     expect(data).toBeInstanceOf(Blob);
     expect([...new Uint8Array(await (data as Blob).arrayBuffer())]).toEqual([7]);
+  });
+
+  it('carry what a message was when it was sent, however often one buffer is used', async () => {
+    pair = new Pair();
+    const [a, b] = await pair.connect();
+    const received: string[] = [];
+    b.onmessage = ({ data }) => received.push(checksum(data));
+    const buffer = new Uint8Array(262_144);
+    const sent: string[] = [];
+    for (let i = 0; i < 40; i++) {
+      const message = buffer.subarray(0, 60_000 + 5000 * i).fill(i);
+      sent.push(checksum(message.slice().buffer));
+      a.send(message);
+      if (i % 8 === 7) await expect.poll(() => received.length).toBe(sent.length); // their memory is free for the next
+    }
+    expect(received).toEqual(sent);
   });
 
   it('what is too long or too much is refused by send itself, also for a Blob and behind one', async () => {
