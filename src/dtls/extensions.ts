@@ -136,16 +136,18 @@ function fromLatin1(text: string): Uint8Array {
 const NAME_TYPE_HOST_NAME = 0;
 
 /**
- * ServerNameList (RFC 6066 §3): the host name, the only type there is.
- * @throws {DecodeError} `bad-value` for another type, a second name or an empty one.
+ * ServerNameList (RFC 6066 §3): the host name, the only type there is, "represented as a byte string using ASCII encoding".
+ * @throws {DecodeError} `bad-value` for another type, a second name, and characters that no host name has (a NUL would end it for
+ *   some, and escape codes would reach logs); `bad-length` for an empty one.
  */
 export function decodeServerName(data: Uint8Array): string {
   return whole(data, 'server_name_list', (r) => {
     const list = r.sub(r.u16('server_name_list'), 'server_name_list');
     if (list.u8('name_type') !== NAME_TYPE_HOST_NAME) throw new DecodeError('bad-value', 'name_type', 2);
     const length = list.u16('HostName');
-    if (length === 0) throw new DecodeError('bad-value', 'HostName', 3);
+    if (length === 0) throw new DecodeError('bad-length', 'HostName', 3);
     const name = list.utf8(length, 'HostName');
+    if (!/^[!-~]+$/.test(name)) throw new DecodeError('bad-value', 'HostName', 5);
     if (list.remaining > 0) throw new DecodeError('bad-value', 'server_name_list', list.pos);
     return name;
   });
