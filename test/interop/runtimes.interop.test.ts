@@ -72,6 +72,12 @@ describe.each([THIS_NODE, ...RUNTIMES])('the installed package in $name', (runti
     expect(await output(runtime, 'readme.mjs')).toEqual(['echo: hello']);
   });
 
+  it('may be required by CommonJS: no module of it waits for anything while it loads', async () => {
+    const program = "console.log(Object.keys(require('purertc')).length, typeof require('purertc/server').TurnServer);";
+    writeFileSync(join(folder, 'require.cjs'), program);
+    expect(await output(runtime, 'require.cjs')).toEqual([expect.stringMatching(/^[1-9]\d+ function$/)]);
+  });
+
   it('ciphers, DTLS, STUN, TURN and signaling by themselves, and they end too', async () => {
     expect(await output(runtime, 'layers.mjs')).toEqual([
       'aes-128-gcm: right',
