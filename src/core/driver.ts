@@ -28,6 +28,7 @@ export class Driver<E, P = void> {
   readonly #onEvent: (event: E) => void;
   readonly #slot: TransmitSlot<P>;
   #draining = false;
+  #calledBack = false;
   #closed = false;
 
   /** @param slot - lets many drivers of one socket share a buffer: it is in use only inside `drain`. */
@@ -63,7 +64,11 @@ export class Driver<E, P = void> {
 
   /** Sends and reports all that the core has ready, then re-arms the timer. Re-entrant calls leave it to the outer one. */
   drain(): void {
-    if (this.#draining || this.#closed) return; // a handler called back in: the outer loop will see its effect
+    if (this.#closed) return;
+    if (this.#draining) {
+      this.#calledBack = true; // a handler called back in: the outer loop will see its effect
+      return;
+    }
     this.#draining = true;
     try {
       for (;;) {
@@ -73,16 +78,29 @@ export class Driver<E, P = void> {
           resetTransmitSlot(this.#slot);
         }
         this.#host.flush?.();
-        const event = this.#core.pollEvent();
-        if (event === undefined) break;
-        this.#onEvent(event);
-        if (this.#closed) return;
+        if (!this.#report()) break;
       }
     } finally {
       // Also when a handler throws: an un-armed timer is a silent hang.
       this.#draining = false;
       if (!this.#closed) this.#host.wakeAt(this.#core.nextTimeout());
     }
+  }
+
+  /**
+   * Hands on events, up to one whose handler has called back in: what that has caused to be sent leaves before the next.
+   * @returns whether there may be more to drain.
+   */
+  #report(): boolean {
+    let event = this.#core.pollEvent();
+    if (event === undefined) return false;
+    this.#calledBack = false;
+    for (; event !== undefined; event = this.#core.pollEvent()) {
+      this.#onEvent(event);
+      if (this.#closed) return false;
+      if (this.#calledBack) break;
+    }
+    return true;
   }
 
   /** Stops polling for good and disarms the timer. Idempotent. */

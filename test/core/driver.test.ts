@@ -75,6 +75,23 @@ describe('Driver', () => {
     expect(log).toEqual([`send 7 at ${at}`, 'in 1', `send 8 at ${at}`, `send 9 at ${at}`, 'in 2', 'wake Infinity']);
   });
 
+  it('asks for datagrams between two events only where a handler has called back in', () => {
+    const { core, driver, log } = setUp((event, self) => {
+      if (event === 'b') self().mutate(() => core.out.push(5));
+    });
+    const asked: string[] = [];
+    const poll = core.pollTransmit.bind(core);
+    core.pollTransmit = (slot) => {
+      asked.push(log.at(-1) ?? 'start');
+      return poll(slot);
+    };
+    core.events.push('a', 'b', 'c', 'd');
+    driver.drain();
+    const sent = `send 5 at ${SLOT_HEADROOM}`;
+    expect(log).toEqual(['a', 'b', sent, 'c', 'd', 'wake Infinity']);
+    expect(asked).toEqual(['start', 'b', sent, 'd']);
+  });
+
   it('tells a host that keeps datagrams back when none follows, before the events', () => {
     const log: string[] = [];
     const host: Host<void> = {
