@@ -55,7 +55,7 @@ class NodeX25519Share implements KeyShare {
   /** @param privateKey - 32 bytes, copied. */
   constructor(privateKey: Uint8Array) {
     this.#privateKey = importX25519(privateKey);
-    const { x = '' } = createPublicKey(this.#privateKey).export({ format: 'jwk' });
+    const { x = '' } = this.#privateKey.export({ format: 'jwk' }); // the private key's JWK has the public one beside it
     this.publicKey = new Uint8Array(Buffer.from(x, 'base64url'));
   }
 

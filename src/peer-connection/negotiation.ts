@@ -41,6 +41,7 @@ const SLOTS = {
 } as const;
 
 type Slot = (typeof SLOTS)[Side][number];
+type Draft<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
  * The descriptions of a connection: the JSEP session (RFC 9429), which is a value, with what the W3C keeps beside it. No
@@ -205,19 +206,23 @@ export class Negotiation {
     for (const slot of this.#slotsOf(side, index, ufrag)) {
       const description = this.#session[slot];
       if (description === undefined) continue;
-      this.#session = { ...this.#session, [slot]: { ...description, model: change(description.model) } };
+      const session: Draft<JsepSession> = { ...this.#session };
+      session[slot] = { ...description, model: change(description.model) };
+      this.#session = session;
       if (side === 'local') this.#created = undefined;
     }
   }
 
   #slotsOf(side: Side, index: number, ufrag: string | null): Slot[] {
-    const fitting = SLOTS[side].filter((slot) => {
+    const fitting: Slot[] = [];
+    for (const slot of SLOTS[side]) {
       const model = this.#session[slot]?.model;
       const media = model?.media[index];
-      if (model === undefined || media === undefined || isRejected(media)) return false;
-      return ufrag === null || readIceCredentials(media, model).ufrag === ufrag;
-    });
-    return ufrag === null ? fitting.slice(0, 1) : fitting;
+      if (model === undefined || media === undefined || isRejected(media)) continue;
+      if (ufrag === null) return [slot];
+      if (readIceCredentials(media, model).ufrag === ufrag) fitting.push(slot);
+    }
+    return fitting;
   }
 }
 

@@ -54,13 +54,15 @@ export function withDefaultCandidate(
 /** Candidates stand in front of the other attributes, as browsers write them. */
 function withAttribute(model: SessionDescription, index: number, attribute: Attribute): SessionDescription {
   return withSection(model, candidateSection(model, index), (media) => {
-    const { attributes } = media;
-    if (attributes.some(({ name, value }) => name === attribute.name && value === attribute.value)) return media;
+    const attributes = media.attributes.slice();
     let at = 0;
-    attributes.forEach(({ name }, i) => {
+    for (let i = 0; i < attributes.length; i++) {
+      const { name, value } = attributes[i]!;
+      if (name === attribute.name && value === attribute.value) return media;
       if (name === 'candidate') at = i + 1;
-    });
-    return { ...media, attributes: [...attributes.slice(0, at), attribute, ...attributes.slice(at)] };
+    }
+    attributes.splice(at, 0, attribute);
+    return { ...media, attributes };
   });
 }
 
@@ -69,6 +71,9 @@ function withSection(
   index: number,
   change: (media: MediaDescription) => MediaDescription,
 ): SessionDescription {
-  if (model.media[index] === undefined) throw new UsageError(`there is no section ${index}`);
-  return { ...model, media: model.media.map((media, i) => (i === index ? change(media) : media)) };
+  const section = model.media[index];
+  if (section === undefined) throw new UsageError(`there is no section ${index}`);
+  const media = model.media.slice();
+  media[index] = change(section);
+  return { ...model, media };
 }
