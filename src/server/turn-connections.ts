@@ -26,6 +26,12 @@ const MAX_SINGLE_MESSAGES = 16;
  */
 export const MAX_STRANGER_CONNECTIONS = 1024;
 
+/**
+ * Bytes kept of a message that is not whole, of a client without an allocation: more than any request needs. Who has one may
+ * send the longest there is.
+ */
+export const MAX_STRANGER_MESSAGE_BYTES = 8192;
+
 /** For each of these two steps; ms. */
 const STRANGER_TIMEOUT_MS = 10_000;
 
@@ -57,6 +63,8 @@ export interface ConnectionHandlers {
   /** False refuses it: there are too many. */
   opened(connection: Connection): boolean;
   message(bytes: Uint8Array, path: FiveTuple): void;
+  /** Whether the client may send more than {@link MAX_STRANGER_MESSAGE_BYTES} at once: it has an allocation. False counts a drop. */
+  mayBeLong(path: FiveTuple): boolean;
   closed(connection: Connection): void;
 }
 
@@ -225,6 +233,7 @@ export class StreamListener {
     socket.on('data', (chunk: Uint8Array) => {
       try {
         deframer.push(plainBytes(chunk), (message) => this.#handlers.message(message, path));
+        if (deframer.bufferedBytes > MAX_STRANGER_MESSAGE_BYTES && !this.#handlers.mayBeLong(path)) socket.destroy();
       } catch (error) {
         if (!(error instanceof DecodeError)) throw error;
         socket.destroy(); // no way to find the next message

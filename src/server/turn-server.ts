@@ -290,6 +290,11 @@ export class TurnServer {
     left: (ip) => this.#clients.leave(ip),
     opened: (connection) => !this.#closed && this.#clients.add(connection),
     message: (bytes, path) => this.#driver.input(bytes, path),
+    mayBeLong: (path) => {
+      const isKnown = this.#core.hasAllocation(path);
+      if (!isKnown) this.drops.count('limit');
+      return isKnown;
+    },
     closed: ({ path }) => {
       this.#clients.forget(path);
       if (!this.#closed) this.#driver.mutate((now) => this.#core.pathClosed(path, now));

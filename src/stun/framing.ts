@@ -26,7 +26,10 @@ export interface DeframerOptions {
 export class StreamDeframer {
   /** The last first byte that says ChannelData. */
   readonly #lastChannelByte: number;
-  /** The beginning of a message whose end has not arrived; grows to the message's length, never further. */
+  /**
+   * The beginning of a message whose end has not arrived; grows with what comes, and to the message's length, never further: a
+   * header that announces much costs nothing.
+   */
   #partial: Uint8Array = new Uint8Array(0);
   #length = 0;
   #broken = false;
@@ -83,8 +86,9 @@ export class StreamDeframer {
   }
 
   #hold(chunk: Uint8Array, at: number, count: number, capacity: number): void {
-    if (this.#partial.length < Math.max(capacity, this.#length + count)) {
-      const grown = new Uint8Array(Math.max(capacity, this.#length + count));
+    const needed = this.#length + count;
+    if (this.#partial.length < needed) {
+      const grown = new Uint8Array(Math.max(needed, Math.min(capacity, 2 * needed)));
       grown.set(this.#partial.subarray(0, this.#length));
       this.#partial = grown;
     }

@@ -27,6 +27,7 @@ describe('a connection of a client', () => {
           return true;
         },
         message: () => undefined,
+        mayBeLong: () => false,
         closed: () => undefined,
       },
       { cert: pem, key: pem },

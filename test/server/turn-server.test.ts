@@ -12,7 +12,11 @@ import {
   TurnServer,
   type TurnServerOptions,
 } from '../../src/server/index.ts';
-import { MAX_STRANGER_CONNECTIONS, MAX_UNSENT_BYTES } from '../../src/server/turn-connections.ts';
+import {
+  MAX_STRANGER_CONNECTIONS,
+  MAX_STRANGER_MESSAGE_BYTES,
+  MAX_UNSENT_BYTES,
+} from '../../src/server/turn-connections.ts';
 import { IDLE_CONNECTION_MS } from '../../src/server/turn-server.ts';
 import { encodeStun, newTransactionId, STUN_METHODS } from '../../src/stun/index.ts';
 import type { TurnDataConnectionEvent } from '../../src/turn/index.ts';
@@ -460,6 +464,34 @@ describe('bounds', () => {
       expect(client.destroyed).toBe(false); // who has said something is no stranger
     },
   );
+
+  it('keeps the beginning of a long message for a client with an allocation only', async () => {
+    const server = serve();
+    const remote = await server.listen({ port: 0, transport: 'tcp' });
+    const peer = await echoPeer();
+    const dial = async () => {
+      const socket = connect(remote.port, remote.ip);
+      await new Promise((resolve) => socket.once('connect', resolve));
+      return { socket, ...streamClient(socket, remote, 'tcp') };
+    };
+    const [known, stranger] = [await dial(), await dial()];
+    known.driver.mutate((now) => known.client.allocate(now));
+    await known.events.next('allocated');
+    known.driver.mutate((now) => known.client.bindChannel(peer.address, now));
+    const { channel } = await known.events.next('channel');
+    const length = 50_000;
+    const message = new Uint8Array(4 + length).fill(7);
+    message.set([channel >>> 8, channel, length >>> 8, length & 0xff]);
+    const closed = new Promise((resolve) => stranger.socket.once('close', resolve));
+    for (const { socket } of [known, stranger]) {
+      socket.write(message.subarray(0, MAX_STRANGER_MESSAGE_BYTES)); // no more than that is kept
+      await new Promise((resolve) => socket.write(message.subarray(MAX_STRANGER_MESSAGE_BYTES, -1), resolve));
+    }
+    await closed;
+    expect(server.drops.toJSON()).toEqual({ limit: 1 });
+    known.socket.write(message.subarray(-1));
+    expect((await known.events.next('data')).bytes).toEqual(message.subarray(4));
+  });
 
   it('drops data for a client that does not read', async () => {
     const server = serve();
