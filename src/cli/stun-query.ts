@@ -62,7 +62,8 @@ export function parseStunTarget(text: string): StunUri {
       throw new CliUsageError(`only stun: over UDP is asked, not ${text}`);
     return uri;
   } catch (error) {
-    if (error instanceof StunUriError) throw new CliUsageError(error.message);
+    if (error instanceof StunUriError)
+      throw new CliUsageError(`${text} is no host, host:port or stun: URI: ${error.message}`);
     throw error;
   }
 }

@@ -29,7 +29,7 @@ describe('parseStunTarget', () => {
   it.each([
     ['turn:example.org', 'only stun: over UDP'],
     ['stuns:example.org', 'only stun: over UDP'],
-    ['http://example.org', 'not a port: //example.org'],
+    ['http://example.org', 'http://example.org is no host, host:port or stun: URI: not a port: //example.org'],
     ['example.org:http', 'not a port'],
     ['', 'host is missing'],
   ])('%j is refused with a reason', (text, reason) => {
