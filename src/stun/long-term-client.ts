@@ -8,6 +8,9 @@ import { errorCodeOf } from './transaction.ts';
 import { MAX_TEXT_BYTES, type PasswordAlgorithm } from './values.ts';
 import type { StunWriter } from './writer.ts';
 
+/** RFC 8489 §14.3: "fewer than 509 bytes" are sent, though receivers take more; coturn and libwebrtc end there too. */
+const MAX_USERNAME_BYTES = 508;
+
 /** What a server's challenge fixed; all requests until the next one use it. */
 interface Challenge {
   readonly realm: string;
@@ -53,7 +56,8 @@ export class LongTermClient implements ClientCredentials {
   /**
    * @param options - `preferSha256`: where MD5 and SHA-256 are both offered, take SHA-256 (RFC 8656 §6 for TURN) and not
    *   the first on the list (RFC 8489 §9.2.5).
-   * @throws {UsageError} for a user name or password that OpaqueString does not allow (RFC 8265 §4.2).
+   * @throws {UsageError} for a user name or password that OpaqueString does not allow (RFC 8265 §4.2), and for a user name
+   *   of more than 508 bytes.
    */
   constructor(
     crypto: CryptoBackend,
@@ -66,8 +70,8 @@ export class LongTermClient implements ClientCredentials {
     if (prepared.username === undefined || prepared.password === undefined) {
       throw new UsageError('the user name or the password holds characters that RFC 8265 does not allow');
     }
-    if (utf8(prepared.username).length > MAX_TEXT_BYTES) {
-      throw new UsageError(`a user name is ${MAX_TEXT_BYTES} bytes at most (RFC 8489 §14.3)`);
+    if (utf8(prepared.username).length > MAX_USERNAME_BYTES) {
+      throw new UsageError(`a user name is ${MAX_USERNAME_BYTES} bytes at most (RFC 8489 §14.3)`);
     }
     this.#crypto = crypto;
     this.#username = prepared.username;

@@ -120,6 +120,14 @@ describe('the long-term mechanism (RFC 8489 §9.2)', () => {
     }
   });
 
+  it.each(['x'.repeat(509), 'é'.repeat(255)])(
+    'a user name of 509 bytes and more is not sent (RFC 8489 §14.3)',
+    (name) => {
+      expect(() => makeClient(name)).toThrow(expect.objectContaining({ name: 'UsageError' }));
+      expect(() => makeClient(name.slice(1))).not.toThrow();
+    },
+  );
+
   it('a realm that is not prepared is, in the key and in USERHASH (RFC 8489 §14.4)', () => {
     const composed = 'exampl\u00e9.org';
     const { server } = makeServer({
