@@ -256,7 +256,6 @@ export class SctpAssociation implements SansIo<SctpEvent> {
     }
     const session = this.#lifecycle.session;
     if (session === undefined) return false;
-    const mayReset = this.#lifecycle.state === 'established';
     const start = slot.offset + COMMON_HEADER_BYTES;
     const limit = slot.buffer.length - SLOT_TAILROOM;
     const probeEnd = session.writeProbe(slot.buffer, slot.offset, start, limit, now);
@@ -264,9 +263,9 @@ export class SctpAssociation implements SansIo<SctpEvent> {
       this.#finish(slot, probeEnd, session.tcb.peerTag, session.tcb.extensions.zeroChecksum);
       return true;
     }
-    if (!session.hasPacket(mayReset, now)) return false;
+    if (!session.hasPacket(now)) return false;
     const end = Math.min(slot.offset + session.sender.mtuBytes, limit);
-    const pos = session.write(slot.buffer, start, end, mayReset, this.#lifecycle.state !== 'established', now);
+    const pos = session.write(slot.buffer, start, end, this.#lifecycle.state !== 'established', now);
     if (pos === start) return false;
     this.#finish(slot, pos, session.tcb.peerTag, session.tcb.extensions.zeroChecksum);
     return true;

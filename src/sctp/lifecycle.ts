@@ -337,13 +337,11 @@ export class Lifecycle {
   continueShutdown(now: Instant): void {
     const session = this.#session;
     if (this.#state === 'established' || session === undefined || !session.sender.isDone) return;
-    if (this.#state === 'shutdown-pending') {
-      this.#move('shutdown-sent', 'all is acknowledged');
-      this.#sendShutdown(now);
-    } else if (this.#state === 'shutdown-received') {
-      this.#move('shutdown-ack-sent', 'all is acknowledged');
-      this.#sendShutdown(now);
-    }
+    if (this.#state === 'shutdown-pending') this.#move('shutdown-sent', 'all is acknowledged');
+    else if (this.#state === 'shutdown-received') this.#move('shutdown-ack-sent', 'all is acknowledged');
+    else return;
+    session.reset.endRequests();
+    this.#sendShutdown(now);
   }
 
   /**

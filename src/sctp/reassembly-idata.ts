@@ -1,6 +1,6 @@
 import { type Deadline, DeadlineHeap, NEVER } from '../core/index.ts';
 import type { InboundStreams } from './inbound-streams.ts';
-import { HELD_OVERHEAD_BYTES, MAX_FORETOLD_MESSAGES } from './limits.ts';
+import { HELD_OVERHEAD_BYTES, MAX_FORETOLD_MESSAGES, MAX_TSNS_AHEAD } from './limits.ts';
 import { Pieces } from './pieces.ts';
 import type { Reassembly, ReassemblyResult } from './reassembly.ts';
 import { DATA_FLAG, type DataFields } from './wire/data.ts';
@@ -31,6 +31,8 @@ export class IDataReassembly implements Reassembly {
   readonly #partials = new Map<number, Partial>();
   /** The same by stream and kind, in the order of their MIDs: to give up one costs the same however many there are. */
   readonly #lanes = new Map<number, DeadlineHeap<Partial>>();
+  /** By stream and kind: the newest MID that the peer has given up. Fragments of it may be late, beyond the point skipped to. */
+  readonly #skipped = new Map<number, number>();
 
   constructor(streams: InboundStreams, maxMessageSize: number) {
     this.#streams = streams;
@@ -52,6 +54,7 @@ export class IDataReassembly implements Reassembly {
       return 'ok';
     }
     if (!begins && fsn === 0) return 'violation';
+    if (known === undefined && this.#skipped.size > 0 && this.#isSkipped(laneOf(streamId, unordered), mid)) return 'ok';
     const partial = known ?? this.#newPartial(key, streamId, unordered, mid);
     if (contradicts(partial, fsn, ends)) return 'violation';
     if (begins) partial.ppid = chunk.ppid;
@@ -79,6 +82,7 @@ export class IDataReassembly implements Reassembly {
 
   forward(_cumulative: number, skipped: readonly SkippedMessage[]): void {
     for (const { streamId, unordered, messageNumber } of skipped) {
+      this.#skipped.set(laneOf(streamId, unordered), messageNumber);
       const lane = this.#lanes.get(laneOf(streamId, unordered));
       if (lane !== undefined) this.#dropUpTo(lane, unwrap(lane, messageNumber));
       if (!unordered) this.#streams.skip(streamId, messageNumber);
@@ -87,10 +91,21 @@ export class IDataReassembly implements Reassembly {
 
   reset(streamIds: readonly number[]): void {
     const numbers = streamIds.flatMap((id) => [laneOf(id, false), laneOf(id, true)]);
+    if (numbers.length === 0) this.#skipped.clear();
+    for (const number of numbers) this.#skipped.delete(number);
     for (const number of numbers.length === 0 ? [...this.#lanes.keys()] : numbers) {
       const lane = this.#lanes.get(number);
       if (lane !== undefined) this.#dropUpTo(lane, NEVER);
     }
+  }
+
+  #isSkipped(lane: number, mid: number): boolean {
+    const skipped = this.#skipped.get(lane);
+    if (skipped === undefined) return false;
+    const ahead = (mid - skipped) | 0;
+    // So far on, nothing of that time can be under way, and MIDs must not go around to it.
+    if (ahead > MAX_TSNS_AHEAD) this.#skipped.delete(lane);
+    return ahead <= 0;
   }
 
   #dropUpTo(lane: DeadlineHeap<Partial>, at: number): void {

@@ -230,12 +230,12 @@ export class Session {
   }
 
   /** Whether {@link write} would produce chunks. */
-  hasPacket(mayReset: boolean, now: Instant): boolean {
+  hasPacket(now: Instant): boolean {
     return (
       this.receiver.sackIsDue ||
       !this.#control.isEmpty ||
       this.sender.forwardTsnIsDue ||
-      (mayReset && this.reset.hasChunk) ||
+      this.reset.hasChunk ||
       this.sender.canSend(now)
     );
   }
@@ -244,10 +244,10 @@ export class Session {
    * Bundles what is to be sent into `bytes[at, end)` (RFC 9260 §6.10): control chunks, the SACK, FORWARD TSN, then DATA.
    * @param urgent - ask for an immediate SACK.
    */
-  write(bytes: Uint8Array, at: number, end: number, mayReset: boolean, urgent: boolean, now: Instant): number {
+  write(bytes: Uint8Array, at: number, end: number, urgent: boolean, now: Instant): number {
     let pos = this.#control.write(bytes, at, end, at);
     if (this.receiver.sackIsPending) pos = this.receiver.writeSack(bytes, pos, end);
-    if (mayReset && this.reset.hasChunk) {
+    if (this.reset.hasChunk) {
       const chunk = this.reset.takeChunk(now);
       if (chunk !== undefined) this.#control.push(chunk);
       pos = this.#control.write(bytes, pos, end, at);

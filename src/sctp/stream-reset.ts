@@ -50,6 +50,8 @@ export class StreamReset {
   #isNewChunk = false;
   #responses: ReConfigParameter[] = [];
   #sendRequest = false;
+  /** Nothing will be sent any more that a request could be for. */
+  #isOver = false;
   #timerAt: Instant = NEVER;
 
   constructor({ tcb, sender, receiver, rtt, events, reporter }: StreamResetParts) {
@@ -92,6 +94,15 @@ export class StreamReset {
     if (inbound > 0) this.#queued.push({ type: 'add-incoming', requestSeq: 0, count: inbound });
   }
 
+  /**
+   * The association shuts down and everything is sent: nothing is asked any more, only answered. Before that requests go on,
+   * because messages may wait for the answer (`send` behind a reset).
+   */
+  endRequests(): void {
+    this.#isOver = true;
+    this.#finish();
+  }
+
   /** The next RE-CONFIG chunk to send, if there is one. */
   takeChunk(now: Instant): Uint8Array | undefined {
     if (this.#responses.length > 0) {
@@ -107,7 +118,7 @@ export class StreamReset {
   }
 
   #prepareRequest(): void {
-    if (this.#pending !== undefined) return;
+    if (this.#pending !== undefined || this.#isOver) return;
     const { streams } = this.#sender;
     const requestSeq = this.#nextRequestSeq;
     let request: ReConfigRequest | undefined;
@@ -133,7 +144,7 @@ export class StreamReset {
   /** Whether {@link takeChunk} has something. */
   get hasChunk(): boolean {
     if (this.#responses.length > 0 || (this.#pending !== undefined && this.#sendRequest)) return true;
-    if (this.#pending !== undefined) return false;
+    if (this.#pending !== undefined || this.#isOver) return false;
     return this.#queued.length > 0 || this.#sender.streams.hasReadyResets(this.#sender.cumulativeAck);
   }
 

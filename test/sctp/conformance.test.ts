@@ -331,3 +331,30 @@ describe('ordered messages further apart than serial numbers tell (RFC 9260 §1.
     expect(a.core.stats().retransmissions).toBeGreaterThan(0);
   });
 });
+
+describe('a fragment that comes later than the I-FORWARD-TSN of its message (RFC 8260 §2.3.1)', () => {
+  const interleaving = 'c0000004' + '8008000882c040c2';
+  const fragment = (tsn: number, flags: number, mid: number, fsn: number) =>
+    `400${flags}0018${hex32(tsn)}00010000${hex32(mid)}${hex32(fsn)}61626364`;
+
+  it.each([
+    ['ordered', 0],
+    ['unordered', 4],
+  ])('%s: is not kept, and does not keep others from being put together', (_kind, u) => {
+    const peer = new ScriptedPeer().connect({ more: interleaving });
+    const empty = peer.core.stats().receiveWindowBytes;
+    peer.say(`c2000010${hex32(TSN)}0001000${u >> 2}${hex32(7)}`); // TSN and message 7, of three fragments, are given up
+    peer.say(fragment(TSN + 2, u | 1, 7, 2));
+    expect(peer.core.stats().receiveWindowBytes).toBe(empty);
+    peer.say(fragment(TSN + 1, u, 7, 1));
+    expect(peer.core.stats().receiveWindowBytes).toBe(empty);
+    peer.say(fragment(TSN + 3, u | 2, 8, 51), fragment(TSN + 4, u | 1, 8, 1));
+    expect(peer.messages()).toEqual(['abcdabcd']);
+    // A reset begins anew with message 0.
+    peer.say(
+      encodeReConfig([{ type: 'outgoing-reset', requestSeq: TSN, responseSeq: 0, lastTsn: TSN + 4, streamIds: [1] }]),
+    );
+    peer.say(fragment(TSN + 5, u | 2, 0, 51), fragment(TSN + 6, u | 1, 0, 1));
+    expect(peer.messages()).toEqual(['abcdabcd', 'abcdabcd']);
+  });
+});

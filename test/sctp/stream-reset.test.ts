@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_RECONFIG_RESPONSES, MAX_STREAMS_PER_REQUEST } from '../../src/sctp/limits.ts';
 import { decodeReConfig, encodeReConfig, RESULT, type ReConfigParameter } from '../../src/sctp/wire/re-config.ts';
+import { seeds } from '../sim/index.ts';
 import { connectedPair, type Pair, pattern } from './helpers.ts';
 import { chunksOf, hex32, packet, tagOf } from './packets.ts';
 
@@ -175,5 +176,27 @@ describe('bounds of reconfiguration', () => {
     peer.say(encodeReConfig([{ type: 'tsn-reset', requestSeq: FIRST_TSN + 3 }]));
     expect(peer.answers().map(([, result]) => result)).toEqual(new Array(4).fill(RESULT.DENIED));
     expect(peer.pair.b.core.inboundStreams).toBe(65_535);
+  });
+});
+
+describe('shutting down while a reset is under way', () => {
+  it.each(seeds(40))('seed %i: what was sent behind it is delivered first, and both sides close', (seed) => {
+    const link = { latencyMs: 20, jitterMs: 30, loss: seed % 2 === 0 ? 0 : 0.2 };
+    const pair = connectedPair({ seed, link });
+    const { world, a, b } = pair;
+    const say = (side: typeof a, lives: number) => {
+      for (let life = 0; life < lives; life++) {
+        side.send({ streamId: 1, bytes: pattern(2000, life) });
+        side.end.driver.mutate((now) => side.core.resetStreams([1], now));
+      }
+      side.send({ streamId: 1, bytes: pattern(2000, lives) });
+    };
+    say(a, 3);
+    if (seed % 3 === 0) say(b, 2);
+    a.end.driver.mutate((now) => a.core.shutdown(now));
+    if (seed % 4 === 0) b.end.driver.mutate((now) => b.core.shutdown(now));
+    world.run({ until: world.now + 300_000 });
+    expect([b.messages.length, a.messages.length]).toEqual([4, seed % 3 === 0 ? 3 : 0]);
+    expect([a.types().at(-1), b.types().at(-1)]).toEqual(['closed', 'closed']);
   });
 });
