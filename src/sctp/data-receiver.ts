@@ -1,9 +1,10 @@
 import { type Instant, NEVER, type Ring } from '../core/index.ts';
 import { InboundStreams } from './inbound-streams.ts';
-import { RECEIVE_OVERCOMMIT, SACK_BATCH_PACKETS, SACK_DELAY_MS, SACK_EVERY_PACKETS } from './limits.ts';
+import { RECEIVE_OVERCOMMIT, SACK_DELAY_MS, SACK_EVERY_PACKETS } from './limits.ts';
 import { DataReassembly, type Reassembly, type ReassemblyResult } from './reassembly.ts';
 import { IDataReassembly } from './reassembly-idata.ts';
 import { ReceivedTsns, type TsnVerdict } from './received-tsns.ts';
+import { SackFrequency } from './sack-frequency.ts';
 import type { Tcb } from './tcb.ts';
 import type { SctpEvent } from './types.ts';
 import { DATA_FLAG, type DataFields } from './wire/data.ts';
@@ -43,6 +44,9 @@ export class DataReceiver {
   /** The first DATA of an association is acknowledged at once (RFC 9260 §5.1). */
   #sackEvery = 1;
   #dataInPacket = false;
+  /** Some of the packet had the I bit. */
+  #asked = false;
+  readonly #frequency = new SackFrequency();
   #sackNow = false;
   #sackAt: Instant = NEVER;
   #advertised: number;
@@ -96,7 +100,7 @@ export class DataReceiver {
   /** One DATA or I-DATA chunk; the user data is borrowed and not empty. */
   handleData(chunk: DataFields, bytes: Uint8Array): DataVerdict {
     this.#dataInPacket = true;
-    if ((chunk.flags & DATA_FLAG.IMMEDIATE) !== 0) this.#sackNow = true; // RFC 7053 §5.2
+    if ((chunk.flags & DATA_FLAG.IMMEDIATE) !== 0) this.#asked = true;
     const tsn = this.tsns.unwrap(chunk.tsn);
     const verdict = this.tsns.check(tsn);
     if (verdict === 'duplicate') {
@@ -123,17 +127,20 @@ export class DataReceiver {
   }
 
   /**
-   * The last chunk of a packet was handled: decides about the acknowledgement (RFC 9260 §6.2). What is due "now" is a timer
-   * that has expired, not a packet that must go: a driver fires it when it has handed over all datagrams that were there,
-   * so that a batch of them costs one SACK.
+   * The last chunk of a packet was handled: decides about the acknowledgement (RFC 9260 §6.2, RFC 7053 §5.2). Where it may wait
+   * for the batch, what is due "now" is a timer that has expired, not a packet that must go: a driver fires it when it
+   * has handed over all datagrams that were there.
    */
   endOfPacket(rttMs: number, now: Instant): void {
     if (!this.#dataInPacket) return;
     if (now - this.#measuredFrom >= rttMs) this.#growWindow(rttMs, now);
     this.#dataInPacket = false;
     this.#packetsSinceSack++;
-    if (this.#packetsSinceSack >= SACK_BATCH_PACKETS) this.#sackNow = true;
-    else if (this.#packetsSinceSack >= this.#sackEvery || this.tsns.hasGaps || this.tsns.hasDuplicates)
+    const asked = this.#asked;
+    this.#asked = false;
+    this.#frequency.notePacket(asked);
+    if (this.#packetsSinceSack >= this.#frequency.packets) this.#sackNow = true;
+    else if (asked || this.#packetsSinceSack >= this.#sackEvery || this.tsns.hasGaps || this.tsns.hasDuplicates)
       this.#sackAt = now;
     else if (this.#sackAt === NEVER) this.#sackAt = now + SACK_DELAY_MS;
   }

@@ -5,6 +5,7 @@ import { ChunkWriter } from './chunk-writer.ts';
 import type { CongestionControl } from './congestion.ts';
 import { createCongestionControl } from './congestion-choice.ts';
 import { Fragmenter, MIN_FRAGMENT_BYTES } from './fragmenter.ts';
+import { MAX_BURST_PACKETS, SACK_ASK_PACKETS } from './limits.ts';
 import { LossDetection } from './loss-detection.ts';
 import { OutboundStreams } from './outbound-streams.ts';
 import { CHUNK_STATE, Outstanding } from './outstanding.ts';
@@ -50,6 +51,8 @@ export class DataSender {
   readonly #windowProbe: WindowProbe = new WindowProbe();
   #pacedAt: Instant = NEVER;
   #lastSentAt: Instant = 0;
+  /** Since the last packet with the I bit. */
+  #packetsSinceAsked = 0;
   retransmissions = 0;
   timeouts = 0;
 
@@ -346,12 +349,21 @@ export class DataSender {
     // A window of one or two packets must not wait for the peer's delayed SACK (RFC 7053 §4).
     if (out.flightBytes >= this.congestion.windowBytes && this.congestion.windowBytes <= 2 * this.#mtuBytes)
       immediate = true;
-    if (immediate) bytes[at + 1]! |= DATA_FLAG.IMMEDIATE;
+    if (this.#asksForSack(immediate)) bytes[at + 1]! |= DATA_FLAG.IMMEDIATE;
     this.#lastSentAt = now;
     this.#pacer.sent(pos - at, now);
     if (this.#t3At === NEVER) this.#t3At = now + this.rtt.rtoMs; // RFC 9260 §6.3.2 R1
     this.#armProbe(now);
     return pos;
+  }
+
+  /** Now and then also while more is in flight than Max.Burst lets others send: so the peer may hold SACKs back (`sack-frequency.ts`). */
+  #asksForSack(immediate: boolean): boolean {
+    this.#packetsSinceAsked++;
+    const due = this.#packetsSinceAsked >= SACK_ASK_PACKETS;
+    if (!immediate && !(due && this.outstanding.flightBytes > MAX_BURST_PACKETS * this.#mtuBytes)) return false;
+    this.#packetsSinceAsked = 0;
+    return true;
   }
 
   #writeLost(bytes: Uint8Array, at: number, end: number, now: Instant): number {

@@ -114,5 +114,11 @@ export const SACK_DELAY_MS = 200;
 /** RFC 9260 §6.2: an acknowledgement for at least every second packet. */
 export const SACK_EVERY_PACKETS = 2;
 
-/** Packets that one acknowledgement may cover when they arrive in one batch. */
+/** Packets that one acknowledgement may cover when they arrive in one batch, from a sender that asks for SACKs by itself. */
 export const SACK_BATCH_PACKETS = 16;
+
+/** While much is in flight every so many packets ask for a SACK (RFC 7053 §5.1): what shows that we do. */
+export const SACK_ASK_PACKETS = 16;
+
+/** Max.Burst (RFC 9260 §16): what others send for one SACK. We pace instead. */
+export const MAX_BURST_PACKETS = 4;

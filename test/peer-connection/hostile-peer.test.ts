@@ -188,7 +188,7 @@ describe('a peer that is authenticated and hostile', () => {
       if (to !== b) sent.push(bytes.length);
     };
     const unknown = concatBytes(...new Array<Uint8Array>(4000).fill(u16(0xc099, 4)));
-    inject(0, [chunk(1, 0, concatBytes(u32(5, 1000), u16(9, 9), u32(1), unknown))]);
+    inject(0, [chunk(1, 0, concatBytes(u32(5, 10_000), u16(9, 9), u32(1), unknown))]);
     pair.world.run({ until: pair.world.now + 100 });
     expect(sent).toHaveLength(1);
     expect(sent[0]).toBeGreaterThan(1000);

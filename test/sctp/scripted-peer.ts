@@ -159,7 +159,7 @@ export function data(
   const bytes = new TextEncoder().encode(text);
   const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   const length = (16 + bytes.length).toString(16).padStart(4, '0');
-  return `000${flags}${length}${hex32(tsn)}${hex32(((stream << 16) | ssn) >>> 0)}00000033${hex}`;
+  return `000${flags.toString(16)}${length}${hex32(tsn)}${hex32(((stream << 16) | ssn) >>> 0)}00000033${hex}`;
 }
 
 /** SACK with gap ack blocks given as pairs of offsets. */
