@@ -283,11 +283,16 @@ class Link {
   }
 }
 
+/** The subnets of the interface, and this machine: a program of ours may answer on one link from its address on another. */
 function subnetsOf(interfaceName: string): BlockList {
   const subnets = new BlockList();
-  for (const { address, cidr } of systemInterfaces()[interfaceName] ?? []) {
-    const prefix = Number(cidr?.split('/')[1] ?? Number.NaN);
-    if (Number.isInteger(prefix)) subnets.addSubnet(address, prefix, ipFamily(address) === 4 ? 'ipv4' : 'ipv6');
+  for (const [name, addresses] of Object.entries(systemInterfaces())) {
+    for (const { address, cidr } of addresses ?? []) {
+      const type = ipFamily(address) === 4 ? 'ipv4' : 'ipv6';
+      const prefix = Number(cidr?.split('/')[1] ?? Number.NaN);
+      if (name === interfaceName && Number.isInteger(prefix)) subnets.addSubnet(address, prefix, type);
+      else subnets.addAddress(address, type);
+    }
   }
   return subnets;
 }

@@ -1,5 +1,6 @@
 import dgram, { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { networkInterfaces } from 'node:os';
 import makeMdns from 'multicast-dns';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
@@ -12,6 +13,12 @@ import {
 } from '../../src/io/index.ts';
 
 const LOOPBACK = { name: 'lo', ip: '127.0.0.1', internal: true } as const;
+/** Of an interface that is not the loopback's, where there is one. */
+function ownAddress(): string {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return all.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? LOOPBACK.ip;
+}
+
 const NAME = '8c0c2f55-1d4a-4d17-9d5c-2b8f1c3e9a77.local';
 
 /** A port that nobody else has: the tests' questions reach only this process. */
@@ -128,8 +135,9 @@ describe('multicast DNS on loopback', () => {
   });
 
   it.each([
-    ['outside of the link', '192.0.2.66', []],
+    ['outside of the link', '203.0.113.66', []],
     ['the link', '127.0.0.2', ['192.0.2.1']],
+    ['this machine, by an address on another link', ownAddress(), ['192.0.2.1']],
   ])('an answer from %s (RFC 6762 §11)', async (_name, address, addresses) => {
     const port = await freePort();
     const made = vi.spyOn(dgram, 'createSocket');
