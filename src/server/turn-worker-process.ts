@@ -25,11 +25,17 @@ export function spawnProcess(entry: URL | undefined): WorkerProcess {
   return new Child(fork(script, { serialization: 'advanced', stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }));
 }
 
+/**
+ * Messages that wait for a worker, datagrams and connections alike. Node hands over one connection at a time and waits for the worker to
+ * say that it has it: those that come at once must not be refused for that.
+ */
+export const MAX_WAITING_MESSAGES = 256;
+
 class Child implements WorkerProcess {
   onMessage: (message: FromWorker) => void = () => undefined;
   onExit: (how: string) => void = () => undefined;
   readonly #child: ChildProcess;
-  #busyWith: ToWorker | undefined;
+  #waiting = 0;
 
   constructor(child: ChildProcess) {
     this.#child = child;
@@ -53,15 +59,13 @@ class Child implements WorkerProcess {
       socket?.destroy();
       return;
     }
+    this.#waiting++;
     // An error in the callback means that it is about to exit.
-    const isTaken = this.#child.send(message, socket, undefined, () => {
-      if (this.#busyWith === message) this.#busyWith = undefined;
-    });
-    if (!isTaken) this.#busyWith = message; // the last one that waits: when that is gone, all are
+    this.#child.send(message, socket, undefined, () => this.#waiting--);
   }
 
   get isBusy(): boolean {
-    return this.#busyWith !== undefined;
+    return this.#waiting >= MAX_WAITING_MESSAGES;
   }
 
   disconnect(): void {

@@ -324,8 +324,12 @@ export class TurnWorkers {
   #giveStream(socket: Socket): void {
     const worker = this.#workers[hash(sourceOf(socket.remoteAddress ?? '')) % this.#workers.length];
     socket.on('error', () => socket.destroy());
-    if (worker === undefined || !worker.isReady || worker.isBusy) socket.destroy();
-    else worker.send({ type: 'stream' }, socket);
+    if (worker?.isReady && !worker.isBusy) {
+      worker.send({ type: 'stream' }, socket);
+      return;
+    }
+    this.#server.drops.count('limit');
+    socket.destroy();
   }
 
   #tellTrunks(): void {

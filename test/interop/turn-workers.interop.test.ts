@@ -1,5 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { platform } from '../../src/io/index.ts';
@@ -11,6 +13,7 @@ const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const uclient = requireProgram('turnutils_uclient');
 const CLIENTS = 100;
 const MESSAGES = 5;
+const CONNECTIONS = 200;
 
 let server: ChildProcess;
 let peer: ChildProcess;
@@ -115,6 +118,21 @@ describe.concurrent('turnutils_uclient', () => {
     const { sent, received, lost } = await relay('-y', '-m', '20');
     expect({ received, lost }).toEqual({ received: sent, lost: 0 });
   });
+});
+
+it(`serves ${CONNECTIONS} TCP connections that come at once, all for one worker`, async () => {
+  const request = Uint8Array.from([0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, ...new Array<number>(12).fill(7)]); // Binding
+  const sockets = Array.from({ length: CONNECTIONS }, () => connect(port, '127.0.0.1'));
+  const answers = sockets.map(async (socket) => {
+    socket.write(request);
+    const [answer] = (await once(socket, 'data')) as [Uint8Array];
+    return [answer[0], answer[1]];
+  });
+  try {
+    for (const answer of await Promise.all(answers)) expect(answer).toEqual([1, 1]);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
 });
 
 it('replaces a worker that is killed, and serves on', async () => {

@@ -344,8 +344,9 @@ describe('workers', () => {
     resident!.isBusy = true;
     const refused = connect(stream.port, stream.ip);
     await new Promise((resolve) => refused.once('close', resolve));
+    expect((await server.stats()).drops['limit']).toBe(1);
     const allocated = allocate(await udpClient(remote));
-    for (let dropped = 0; dropped === 0; ) dropped = (await server.stats()).drops['limit'] ?? 0;
+    for (let dropped = 1; dropped === 1; ) dropped = (await server.stats()).drops['limit'] ?? 0;
     expect((await server.stats()).core.allocations).toBe(0);
     resident!.isBusy = false;
     await allocated;
