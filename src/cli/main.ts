@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { UsageError } from '../core/index.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dtlsCommand } from './commands/dtls.ts';
 import { signalingServerCommand } from './commands/signaling-server.ts';
@@ -39,6 +40,8 @@ try {
     process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
   } else {
     console.error(`purertc: ${describeError(error)}`);
-    process.exitCode = error instanceof CliUsageError ? EXIT_USAGE : EXIT_FAILURE;
+    // The library's word for options that cannot be, such as those of a configuration file.
+    const isUsage = error instanceof CliUsageError || error instanceof UsageError;
+    process.exitCode = isUsage ? EXIT_USAGE : EXIT_FAILURE;
   }
 }

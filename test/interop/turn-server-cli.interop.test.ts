@@ -152,8 +152,8 @@ it('ends when it cannot write its process id', async () => {
 
 it.each([
   [['--frobnicate'], /unknown option '--frobnicate'/, 2],
-  [['--realm', 'x'], /no open server/, 1],
-  [['--user', 'a:b', '--min-port', '80'], /min-port must be/, 1],
+  [['--realm', 'x'], /no open server/, 2],
+  [['--user', 'a:b', '--min-port', '80'], /min-port must be/, 2],
 ])('%j ends with the reason', async (args, message, code) => {
   const server = new Server(args);
   expect(await server.exited).toBe(code);
