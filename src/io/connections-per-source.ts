@@ -27,7 +27,7 @@ export class ConnectionsPerSource {
   add(ip: string): boolean {
     const source = sourceOf(ip);
     const count = this.#counts.get(source) ?? 0;
-    if (count >= this.#max && !(this.#sparesLoopback && isLoopback(ip))) return false;
+    if (count >= this.#max && !(this.#sparesLoopback && isLoopback(ip, source))) return false;
     this.#counts.set(source, count + 1);
     return true;
   }
@@ -41,6 +41,6 @@ export class ConnectionsPerSource {
   }
 }
 
-function isLoopback(ip: string): boolean {
-  return ip === '::1' || ip.startsWith('127.');
+function isLoopback(ip: string, source: string): boolean {
+  return ip === '::1' || source.startsWith('127.');
 }

@@ -7,6 +7,7 @@ export * from './node-crypto.ts';
 export { openPcap, type PcapWriter, pcapHeader, pcapRecord, udpPacket } from './pcap.ts';
 export { plainBytes } from './plain-bytes.ts';
 export * from './platform.ts';
+export { socketIp } from './socket-ip.ts';
 export { Strangers } from './strangers.ts';
 export {
   CONNECT_TIMEOUT_MS,

@@ -9,6 +9,7 @@ import {
   type TransportAddress,
 } from '../core/index.ts';
 import { plainBytes } from './plain-bytes.ts';
+import { socketIp } from './socket-ip.ts';
 
 /** Longest wait for a connection, and for the TLS handshake on it, each. */
 export const CONNECT_TIMEOUT_MS = 10_000;
@@ -95,8 +96,8 @@ export class NodeStream implements ByteStream {
 
   constructor(socket: Socket, handlers: StreamHandlers) {
     this.#socket = socket;
-    this.local = { ip: canonical(socket.localAddress), port: socket.localPort ?? 0 };
-    this.remote = { ip: canonical(socket.remoteAddress), port: socket.remotePort ?? 0 };
+    this.local = { ip: socketIp(socket.localAddress), port: socket.localPort ?? 0 };
+    this.remote = { ip: socketIp(socket.remoteAddress), port: socket.remotePort ?? 0 };
     socket.setNoDelay(true); // each write is a datagram that somebody waits for
     let broken: Error | undefined;
     socket.on('error', (error) => {
@@ -128,9 +129,4 @@ export class NodeStream implements ByteStream {
     this.#socket.setTimeout(CONNECT_TIMEOUT_MS, () => this.#socket.destroy());
     this.#socket.resume();
   }
-}
-
-/** As the system writes it, perhaps with a zone. */
-function canonical(address: string | undefined): string {
-  return canonicalIp((address ?? '').replace(/%.*$/, '')) ?? '0.0.0.0';
 }

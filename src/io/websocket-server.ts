@@ -16,6 +16,7 @@ import {
 import { outliveAcceptErrors } from './accept-errors.ts';
 import { ConnectionsPerSource } from './connections-per-source.ts';
 import { platform as nodePlatform } from './platform.ts';
+import { socketIp } from './socket-ip.ts';
 import { Strangers } from './strangers.ts';
 import { WakeTimer } from './wake-timer.ts';
 import { CLOSE_TIMEOUT_MS, closeSocket, MAX_BUFFERED_BYTES, sendText, toBytes } from './websocket.ts';
@@ -192,7 +193,7 @@ export class WebSocketServer<E> {
 
   /** Counts a connection on its source. @returns false for one too many. */
   #admit(socket: Socket): boolean {
-    const ip = canonicalIp((socket.remoteAddress ?? '').replace(/%.*$/, '')) ?? '0.0.0.0';
+    const ip = socketIp(socket.remoteAddress);
     if (!this.#perSource.add(ip)) {
       this.#options.onRefused?.();
       return false;

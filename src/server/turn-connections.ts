@@ -1,14 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
-import {
-  canonicalIp,
-  DecodeError,
-  type FiveTuple,
-  Ring,
-  type TransmitSlot,
-  type TransportAddress,
-} from '../core/index.ts';
-import { outliveAcceptErrors, plainBytes, Strangers } from '../io/index.ts';
+import { DecodeError, type FiveTuple, Ring, type TransmitSlot, type TransportAddress } from '../core/index.ts';
+import { outliveAcceptErrors, plainBytes, Strangers, socketIp } from '../io/index.ts';
 import { StreamDeframer } from '../stun/index.ts';
 
 /** Bytes that wait for a slow client; what exceeds it is dropped, as a full queue of UDP would. */
@@ -189,7 +182,7 @@ export class StreamListener {
 
   /** Serves a connection of which nothing has been read. */
   adopt(socket: Socket): void {
-    const ip = canonical(socket.remoteAddress);
+    const ip = socketIp(socket.remoteAddress);
     if (!this.#handlers.arrived(ip)) {
       socket.destroy();
       return;
@@ -219,8 +212,8 @@ export class StreamListener {
     this.#strangers.settle(socket);
     const path: FiveTuple = {
       protocol,
-      local: { ip: canonical(socket.localAddress), port: socket.localPort ?? 0 },
-      remote: { ip: canonical(socket.remoteAddress), port: socket.remotePort ?? 0 },
+      local: { ip: socketIp(socket.localAddress), port: socket.localPort ?? 0 },
+      remote: { ip: socketIp(socket.remoteAddress), port: socket.remotePort ?? 0 },
     };
     const connection = new StreamConnection(socket, path);
     if (!this.#handlers.opened(connection)) {
@@ -240,8 +233,4 @@ export class StreamListener {
       }
     });
   }
-}
-
-function canonical(address: string | undefined): string {
-  return canonicalIp((address ?? '').replace(/%.*$/, '')) ?? '0.0.0.0';
 }

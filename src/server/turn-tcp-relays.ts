@@ -1,6 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { canonicalIp, type TransportAddress } from '../core/index.ts';
-import { outliveAcceptErrors } from '../io/index.ts';
+import type { TransportAddress } from '../core/index.ts';
+import { outliveAcceptErrors, socketIp } from '../io/index.ts';
 
 /** What one side gets to read what the other sent last, after that has hung up; then it is cut off. */
 export const ENDED_STREAM_MS = 30_000;
@@ -45,7 +45,7 @@ export class TcpRelays {
   /** Listens for peers of a relay. @throws rejects with the system's error. */
   open(relay: number, local: TransportAddress): Promise<void> {
     const server = createServer({ pauseOnConnect: true }, (socket) => {
-      const peer = { ip: canonical(socket.remoteAddress), port: socket.remotePort ?? 0 };
+      const peer = { ip: socketIp(socket.remoteAddress), port: socket.remotePort ?? 0 };
       const connection = this.#handlers.accepted(local, peer);
       if (connection === undefined) socket.destroy();
       else this.#keep(connection, socket);
@@ -178,8 +178,4 @@ function forward(from: Socket, to: Socket, meter: (bytes: number) => number): vo
   from.once('end', () => to.end());
   from.once('close', () => clearTimeout(timer));
   goOn();
-}
-
-function canonical(address: string | undefined): string {
-  return canonicalIp((address ?? '').replace(/%.*$/, '')) ?? '0.0.0.0';
 }

@@ -12,6 +12,15 @@ describe('ConnectionsPerSource', () => {
     expect(counts.add('2001:db8::3')).toBe(true);
   });
 
+  it('tells the IPv4 clients of a socket for both families apart (RFC 4291 §2.5.5.2)', () => {
+    const counts = new ConnectionsPerSource(undefined, 1);
+    expect(['::ffff:203.0.113.1', '::ffff:203.0.113.2'].map((ip) => counts.add(ip))).toEqual([true, true]);
+    expect([counts.add('::ffff:203.0.113.1'), counts.add('203.0.113.2')]).toEqual([false, false]);
+    expect([1, 2, 3].filter(() => counts.add('::ffff:127.0.0.1'))).toHaveLength(3);
+    counts.remove('203.0.113.1');
+    expect(counts.add('::ffff:203.0.113.1')).toBe(true);
+  });
+
   it('keeps nothing of a source without connections', () => {
     const counts = new ConnectionsPerSource(2, 1000);
     for (const ip of ['203.0.113.1', '203.0.113.1', '2001:db8::1']) counts.add(ip);

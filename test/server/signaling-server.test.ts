@@ -84,6 +84,14 @@ describe('bounds', () => {
     await expect.poll(() => knock(port, '127.0.0.1')).toBe('101');
   });
 
+  it('counts IPv4 clients each for itself also on a socket for both families', async () => {
+    const server = new SignalingServer({ maxConnectionsPerSource: 1 });
+    closers.push(() => server.close());
+    const { port } = await server.listen({ host: '::', port: 0 });
+    const answers = [await knock(port, '127.0.0.1'), await knock(port, '127.0.0.2'), await knock(port, '127.0.0.1')];
+    expect(answers).toEqual(['101', '101', 'closed']);
+  });
+
   it('the same on the server of somebody else, which is told why', async () => {
     const server = new SignalingServer({ maxConnectionsPerSource: 1 });
     const http = createServer();
