@@ -180,9 +180,16 @@ export class DataChannels {
     const { ordered, maxRetransmits, maxPacketLifeTime: lifetimeMs } = channel.parameters;
     const inOrder = ordered || !channel.confirmed;
     try {
-      const reliability = { ordered: inOrder, maxRetransmits, lifetimeMs };
       this.#carrier.send(
-        { streamId: channel.id, ppid, bytes, borrowed: borrowed && bytes === data, ...reliability },
+        {
+          streamId: channel.id,
+          ppid,
+          bytes,
+          borrowed: borrowed && bytes === data,
+          ordered: inOrder,
+          maxRetransmits,
+          lifetimeMs,
+        },
         now,
       );
     } catch (error) {

@@ -1,11 +1,11 @@
-import { utf8 } from '../core/index.ts';
+import { EMPTY, utf8 } from '../core/index.ts';
 import type { DataChannelError } from '../datachannel/index.ts';
 import { domError, domString } from './web-idl.ts';
 
-/** Also of a buffer that was transferred away: it "holds" no bytes (Web IDL), where JavaScript refuses to look at it. */
-const EMPTY = new Uint8Array(0);
-
-/** Web IDL overload resolution of `send`. Bytes are the caller's. */
+/**
+ * Web IDL overload resolution of `send`. Bytes are the caller's. A buffer that was transferred away "holds" none, where
+ * JavaScript refuses to look at it.
+ */
 export function toMessage(data: unknown): string | Blob | Uint8Array {
   if (typeof data === 'string') return data;
   if (data instanceof Blob) return data;

@@ -91,6 +91,17 @@ describe('options', () => {
   });
 });
 
+/** Work without an end, under {@link untilSignal}. */
+function unending(isService: boolean, output = new EventEmitter()) {
+  const signals = new EventEmitter();
+  let closed = 0;
+  const close = async () => {
+    closed++;
+  };
+  const running = untilSignal(new Promise(() => undefined), close, () => isService, signals, output);
+  return { signals, running, closed: () => closed };
+}
+
 describe('exit', () => {
   const before = process.exitCode;
   afterEach(() => {
@@ -117,19 +128,10 @@ describe('exit', () => {
     ['SIGTERM', false, 143],
     ['SIGINT', true, 0],
   ] as const)('%s closes, and a service (%s) ends with %i', async (signal, isService, code) => {
-    const signals = new EventEmitter();
-    let closed = 0;
-    const running = untilSignal(
-      new Promise(() => undefined),
-      async () => {
-        closed++;
-      },
-      () => isService,
-      signals,
-    );
+    const { signals, running, closed } = unending(isService);
     signals.emit(signal);
     await running;
-    expect([closed, process.exitCode]).toEqual([1, code]);
+    expect([closed(), process.exitCode]).toEqual([1, code]);
   });
 
   it.each([
@@ -139,27 +141,18 @@ describe('exit', () => {
   ] as const)(
     'output lost to %s is told once, and ends all but a service (%s), with %i',
     async (code, isService, exit) => {
-      const [signals, output, errors] = [new EventEmitter(), new EventEmitter(), new EventEmitter()];
+      const [output, errors] = [new EventEmitter(), new EventEmitter()];
       const told: string[] = [];
       outliveLostOutput(output, Object.assign(errors, { write: (text: string) => told.push(text) }));
       errors.emit('error', new Error('nobody reads that either'));
-      let closed = 0;
-      const running = untilSignal(
-        new Promise(() => undefined),
-        async () => {
-          closed++;
-        },
-        () => isService,
-        signals,
-        output,
-      );
+      const { signals, running, closed } = unending(isService, output);
       for (let i = 0; i < 2; i++) output.emit('error', Object.assign(new Error(`write ${code}`), { code }));
       if (isService) {
-        expect(closed).toBe(0);
+        expect(closed()).toBe(0);
         signals.emit('SIGINT');
       }
       await running;
-      expect([closed, process.exitCode, told]).toEqual([
+      expect([closed(), process.exitCode, told]).toEqual([
         1,
         exit,
         [`purertc: nothing more is printed: write ${code}\n`],

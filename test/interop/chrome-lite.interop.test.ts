@@ -2,7 +2,7 @@ import type { Page } from 'playwright-core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RTCPeerConnection } from '../../src/index.ts';
 import { LOOPBACK, once } from '../e2e/support.ts';
-import type { Description } from '../peer-connection/descriptions.ts';
+import { type Description, gathered } from '../peer-connection/descriptions.ts';
 import { useChromium } from './chrome.ts';
 
 const withoutLite = ({ type, sdp }: Description): Description => ({ type, sdp: sdp.replace(/a=ice-lite\r\n/g, '') });
@@ -18,24 +18,13 @@ describe('an ICE lite peer and Chromium', () => {
     page = await chromium.openPage();
     await page.evaluate(`
       window.pc = new RTCPeerConnection();
-      window.gathered = () => new Promise((resolve) => {
-        const check = () => { if (pc.iceGatheringState === 'complete') resolve(pc.localDescription.toJSON()); };
-        pc.addEventListener('icegatheringstatechange', check);
-        check();
-      });
+      window.described = () => gathered(pc).then(() => pc.localDescription.toJSON());
       window.channel = pc.createDataChannel('lite', { negotiated: true, id: 0 });
       channel.onmessage = ({ data }) => channel.send(data + ' back');
       undefined`);
     node = new RTCPeerConnection({ ...LOOPBACK, purertc: { ...LOOPBACK.purertc, ice: { lite: true } } });
   });
   afterEach(() => node.close());
-
-  async function gathered(): Promise<Description> {
-    while (node.iceGatheringState !== 'complete') await once(node, 'icegatheringstatechange');
-    const { type, sdp } = node.localDescription ?? {};
-    if ((type !== 'offer' && type !== 'answer') || sdp === undefined) throw new Error('no local description');
-    return { type, sdp };
-  }
 
   it.each([
     { who: 'the lite one', signalled: 'told', change: asTold },
@@ -47,13 +36,13 @@ describe('an ICE lite peer and Chromium', () => {
     const echo = once(channel, 'message');
     channel.addEventListener('open', () => channel.send('there'));
     if (who === 'Chromium') {
-      await node.setRemoteDescription(await page.evaluate<Description>('pc.setLocalDescription().then(gathered)'));
+      await node.setRemoteDescription(await page.evaluate<Description>('pc.setLocalDescription().then(described)'));
       await node.setLocalDescription();
-      await page.evaluate(`pc.setRemoteDescription(${JSON.stringify(change(await gathered()))})`);
+      await page.evaluate(`pc.setRemoteDescription(${JSON.stringify(change(await gathered(node)))})`);
     } else {
       await node.setLocalDescription();
-      const offer = JSON.stringify(change(await gathered()));
-      const answer = `pc.setRemoteDescription(${offer}).then(() => pc.setLocalDescription()).then(gathered)`;
+      const offer = JSON.stringify(change(await gathered(node)));
+      const answer = `pc.setRemoteDescription(${offer}).then(() => pc.setLocalDescription()).then(described)`;
       await node.setRemoteDescription(await page.evaluate<Description>(answer));
     }
     expect(await echo).toMatchObject({ data: 'there back' });
