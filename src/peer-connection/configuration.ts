@@ -1,7 +1,7 @@
 import type { CryptoBackend, InterfaceAddress, Platform } from '../core/index.ts';
 import { utf8 } from '../core/index.ts';
 import type { Certificate } from '../crypto/index.ts';
-import type { AccessToken } from '../stun/index.ts';
+import { type AccessToken, MAX_USERNAME_BYTES } from '../stun/index.ts';
 import { type IceServerUrl, parseIceServerUrl } from './ice-server-url.ts';
 import type { TurnServer } from './relay.ts';
 import { RTCCertificate } from './rtc-certificate.ts';
@@ -165,9 +165,6 @@ export interface ParsedConfiguration {
 
 /** ICE servers that are used; W3C: "truncate iceServers to the maximum number of supported elements". */
 export const MAX_ICE_SERVERS = 16;
-
-/** RFC 8489 §14.3: USERNAME has fewer than 509 bytes. */
-const MAX_USERNAME_BYTES = 508;
 
 /** A configuration whose members have their types and nothing more. */
 interface GivenConfiguration extends Omit<ParsedConfiguration, 'iceServers'> {

@@ -9,7 +9,7 @@ import { MAX_TEXT_BYTES, type PasswordAlgorithm } from './values.ts';
 import type { StunWriter } from './writer.ts';
 
 /** RFC 8489 §14.3: "fewer than 509 bytes" are sent, though receivers take more; coturn and libwebrtc end there too. */
-const MAX_USERNAME_BYTES = 508;
+export const MAX_USERNAME_BYTES = 508;
 
 /** What a server's challenge fixed; all requests until the next one use it. */
 interface Challenge {
